@@ -1,0 +1,58 @@
+"""The generator of the reference pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from docs.generate import document, options, plugin_page, signature
+from fxopt.contracts.options import Configurable
+
+
+@dataclass(frozen=True)
+class Example(Configurable):
+    """Rewrites what is there.
+
+    Only where it pays.
+
+    Attributes:
+        grid: channels
+            a step.
+    """
+
+    name: ClassVar[str] = "example"
+    grid: int = field(default=16, metadata={"help": "channels a step"})
+    always: bool = False
+
+
+@dataclass(frozen=True)
+class Plain(Configurable):
+    """Has no options."""
+
+    name: ClassVar[str] = "a_plain_one"
+
+
+def hook(first: int, rest: list[str]) -> None:
+    """A hook."""
+
+
+def test_lists_options_with_type_default_and_meaning() -> None:
+    assert options(Example).splitlines()[2:] == [
+        "| `grid` | `int` | `16` | channels a step |",
+        "| `always` | `bool` | `false` |  |",
+    ]
+
+
+def test_a_page_is_sorted_by_name_and_leaves_the_attributes_to_the_table() -> None:
+    page = plugin_page("Title", "Lead.", [Example, Plain])
+    assert page.index("## a_plain_one\n\nHas no options.") < page.index("## example\n\nRewrites what is there.")
+    assert "Only where it pays." in page
+    assert "Attributes" not in page
+
+
+def test_sections_of_a_docstring_become_lists() -> None:
+    assert document(Example).endswith("**Attributes**\n\n- `grid`: channels\n  a step.")
+
+
+def test_a_signature_stands_as_in_the_source() -> None:
+    assert signature(hook) == "def hook(first: int, rest: list[str]) -> None: ..."
