@@ -10,7 +10,6 @@ from benchmarks.models import MODELS, build
 RANDOM = sorted(MODELS.keys() - {"mobilenet_v2", "efficientnet_lite0"})  # the trained ones are tested as examples
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", RANDOM)
 def test_answers_with_plausible_finite_numbers(name: str) -> None:
     module, inputs = build(name)
