@@ -39,7 +39,9 @@ def test_takes_what_torch_export_writes(expression: sympy.Expr) -> None:
     assert clean_expression(srepr(expression)) == srepr(expression)
 
 
-@pytest.mark.parametrize("text", ["s0", "2*s0 + s77", "s0//2 + 1", "Max(1, u0)", "Mod(s0, 2)", "s0**2", "-s0", "s0 >= 2", "4"])
+@pytest.mark.parametrize(
+    "text", ["s0", "2*s0 + s77", "s0//2 + 1", "Max(1, u0)", "Mod(s0, 2)", "s0**2", "-s0", "s0 >= 2", "4"]
+)
 def test_takes_the_plain_form_of_older_versions(text: str) -> None:
     assert sympy.sympify(clean_expression(text)) == sympy.sympify(text)
 

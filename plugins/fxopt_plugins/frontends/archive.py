@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from fxopt.errors import InputError
+from fxopt.ir.export_error import reason
 
-ZIP_MAGIC = b"PK\x03\x04"
+_MAGIC = b"PK\x03\x04"
+# What zipfile raises on damaged bytes.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
 
 
 class Refused(Exception):
@@ -35,15 +40,15 @@ class Archive:
             raise InputError(f"{self.file.filename}: the archive is incomplete, {member} is missing")
         try:
             return self.file.read(self.members[member])
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
-            raise InputError(f"{self.file.filename}: the archive is damaged at {member} ({error})") from error
+        except _DAMAGE as error:
+            raise InputError(f"{self.file.filename}: the archive is damaged at {member} ({reason(error)})") from error
 
 
 def is_zip(path: Path) -> bool:
     """Whether the file begins like a zip archive; False where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(4) == ZIP_MAGIC
+            return file.read(4) == _MAGIC
     except OSError:
         return False
 
@@ -51,9 +56,9 @@ def is_zip(path: Path) -> bool:
 def member_names(path: Path) -> frozenset[str]:
     """The members below the top folder; empty where it is no whole zip archive."""
     try:
-        with zipfile.ZipFile(path) as file:
+        with _open(path) as file:
             return frozenset(_strip_root(file.namelist()))
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except InputError:
         return frozenset()
 
 
@@ -64,10 +69,7 @@ def open_archive(path: Path) -> Archive:
         InputError: it is no zip archive, or is truncated.
         Refused: it uses something of the zip format that torch never writes, and that serves to deceive a reader.
     """
-    try:
-        file = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a whole archive, damaged or cut off ({error})") from error
+    file = _open(path)
     try:
         _check_entries(file, path)
         names = _strip_root([info.filename for info in file.infolist()])
@@ -75,6 +77,18 @@ def open_archive(path: Path) -> Archive:
     except BaseException:
         file.close()
         raise
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    try:
+        file = zipfile.ZipFile(path)
+    except _DAMAGE as error:
+        raise InputError(f"{path}: not a whole archive, damaged or cut off ({reason(error)})") from error
+    if min((info.header_offset for info in file.infolist()), default=0) != 0:
+        # A cut-off file may end within an archive that is its member, which zipfile then takes for the whole.
+        file.close()
+        raise InputError(f"{path}: not a whole archive, damaged or cut off")
+    return file
 
 
 def _check_entries(file: zipfile.ZipFile, path: Path) -> None:

@@ -36,7 +36,10 @@ def make_tensor(shape: Sequence[int], dtype: torch.dtype, seed: int = 0) -> torc
 
 
 def make_examples(
-    model: str, signature: inspect.Signature, request: LoadRequest, given: tuple[tuple[Any, ...], Mapping[str, Any]] = ((), {})
+    model: str,
+    signature: inspect.Signature,
+    request: LoadRequest,
+    given: tuple[tuple[Any, ...], Mapping[str, Any]] = ((), {}),
 ) -> Examples:
     """Example inputs of a module: those of `--input`, and for the rest those that came with the module.
 
@@ -120,7 +123,9 @@ def _check_against(value: Any, spec: InputSpec) -> None:
             f"--input: {spec.name} has {len(spec.shape)} dimensions, but {value.dim()} in the example inputs {tuple(value.shape)}"
         )
     if value.dtype != getattr(torch, spec.dtype):
-        raise InputError(f"--input: {spec.name} has dtype {spec.dtype}, but {dtype_name(value.dtype)} in the example inputs")
+        raise InputError(
+            f"--input: {spec.name} has dtype {spec.dtype}, but {dtype_name(value.dtype)} in the example inputs"
+        )
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -141,7 +146,9 @@ def _is_fixed(dim: DimSpec) -> bool:
 
 def _sizes(spec: InputSpec, dims: Mapping[str, DimSpec], for_capture: bool) -> list[int]:
     # torch.export takes a size of 1 for a constant, even in a dynamic dimension.
-    least = {name: dim.measured if _is_fixed(dim) or not for_capture else max(dim.measured, 2) for name, dim in dims.items()}
+    least = {
+        name: dim.measured if _is_fixed(dim) or not for_capture else max(dim.measured, 2) for name, dim in dims.items()
+    }
     return [least[size] if isinstance(size, str) else size for size in spec.shape]
 
 
@@ -168,14 +175,14 @@ def _order(signature: inspect.Signature, values: Mapping[str, Any]) -> tuple[lis
 
 
 def _arrange_shapes(signature: inspect.Signature, shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """Dynamic shapes by name, in the form that torch.export wants for `*args` and `**kwargs`."""
+    """Dynamic shapes by name, in the form that torch.export wants for `*args`."""
     extra = _extra(signature, shapes)
     arranged = {name: value for name, value in shapes.items() if name not in extra}
-    if name := _variable(signature, inspect.Parameter.VAR_POSITIONAL):
-        arranged[name] = tuple(shapes[key] for key in extra)
-    elif name := _variable(signature, inspect.Parameter.VAR_KEYWORD):
-        arranged[name] = {key: shapes[key] for key in extra}
-    return arranged
+    if extra and not (variable := _variable(signature, inspect.Parameter.VAR_POSITIONAL)):
+        raise InputError(
+            f"--input: forward{signature} has no argument {extra[0]}; torch.export takes no dynamic sizes beside such inputs"
+        )
+    return arranged | ({variable: tuple(shapes[key] for key in extra)} if extra else {})
 
 
 def _extra(signature: inspect.Signature, names: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from fxopt.contracts.options import suggest
 from fxopt.errors import InputError
 from fxopt.ir.export_error import reason
 from fxopt.ir.input_spec import DimSpec, InputSpec
+from fxopt.ir.quiet import quiet
 from fxopt_plugins.frontends.archive import Refused, is_zip, member_names
 from fxopt_plugins.frontends.examples import dtype_name, make_tensor
 
@@ -52,7 +53,8 @@ class Exported(Frontend):
 
 def _load_trusted(path: Path) -> ExportedProgram:
     try:
-        return torch.export.load(path)
+        with quiet("torch.export", "torch._export.serde.serialize", "torch.export.pt2_archive._package"):
+            return torch.export.load(path)
     except Exception as error:  # the file's own code may raise anything
         raise InputError(f"{path}: torch.export.load failed ({reason(error)})") from error
 
@@ -83,7 +85,15 @@ def describe(program: ExportedProgram, request: LoadRequest, source: str, notes:
                 sample = make_tensor(shape, value.dtype, seed)
         leaves.append(sample)
     measured = tree_unflatten(leaves, program.call_spec.in_spec)
-    return Loaded(source, exported=program, args=measured[0], kwargs=measured[1], measured=measured, dims=symbols.dims(), notes=notes)
+    return Loaded(
+        source,
+        exported=program,
+        args=measured[0],
+        kwargs=measured[1],
+        measured=measured,
+        dims=symbols.dims(),
+        notes=notes,
+    )
 
 
 def _user_inputs(program: ExportedProgram) -> dict[str, Any]:
@@ -107,11 +117,13 @@ def _sample_leaves(program: ExportedProgram, inputs: dict[str, Any]) -> dict[str
 
 
 class _Symbols:
-    """The sizes of a program's dynamic dimensions: from `--input`, else from the sample inputs, else the smallest."""
+    """The sizes of a program's dynamic dimensions: from `--input`, else the sample inputs, else those of the export."""
 
     def __init__(self, program: ExportedProgram, request: LoadRequest) -> None:
         self._user_dims = {dim.name: dim for dim in request.dims}
-        self._ranges = {str(symbol): (int(low.lower), _finite(low.upper)) for symbol, low in program.range_constraints.items()}
+        self._ranges = {
+            str(symbol): (int(low.lower), _finite(low.upper)) for symbol, low in program.range_constraints.items()
+        }
         self._dims: dict[str, DimSpec] = {}
         self._used: dict[str, None] = {}
 
@@ -120,9 +132,13 @@ class _Symbols:
         if not isinstance(value, torch.Tensor):
             raise InputError(f"--input: {spec.name} is the constant {value!r} in this exported program, not a tensor")
         if spec.dtype != dtype_name(value.dtype):
-            raise InputError(f"--input: {spec.name} has dtype {spec.dtype}, but {dtype_name(value.dtype)} in this exported program")
+            raise InputError(
+                f"--input: {spec.name} has dtype {spec.dtype}, but {dtype_name(value.dtype)} in this exported program"
+            )
         if len(spec.shape) != value.dim():
-            raise InputError(f"--input: {spec.name} has {len(spec.shape)} dimensions, but {value.dim()} in this exported program")
+            raise InputError(
+                f"--input: {spec.name} has {len(spec.shape)} dimensions, but {value.dim()} in this exported program"
+            )
         for axis, (size, known) in enumerate(zip(spec.shape, value.shape, strict=True)):
             if isinstance(known, int):
                 dim = self._user_dims.get(size) if isinstance(size, str) else None
@@ -144,7 +160,9 @@ class _Symbols:
             )
         known = self._dims.setdefault(symbol, dim)
         if known != dim:
-            raise InputError(f"--input: dimension {axis} of {name} is one with {known} in this exported program, not {dim}")
+            raise InputError(
+                f"--input: dimension {axis} of {name} is one with {known} in this exported program, not {dim}"
+            )
 
     def take_sample(self, sample: torch.Tensor, value: torch.Tensor) -> None:
         """Take the sizes of a sample input where `--input` does not give them."""
@@ -156,18 +174,22 @@ class _Symbols:
 
     def shape(self, name: str, value: torch.Tensor, spec: InputSpec | None) -> tuple[int, ...]:
         """The input's measured shape."""
-        shape = tuple(size if isinstance(size, int) else self._size(size.node.expr) for size in value.shape)
+        shape = tuple(size if isinstance(size, int) else self._size(size) for size in value.shape)
         for axis, asked in enumerate(spec.shape if spec else ()):
             size = self._user_dims[asked].measured if isinstance(asked, str) else asked
             if size != shape[axis]:
-                raise InputError(f"--input: dimension {axis} of {name} must be {value.shape[axis]} = {shape[axis]}, not {size}")
+                raise InputError(
+                    f"--input: dimension {axis} of {name} must be {value.shape[axis]} = {shape[axis]}, not {size}"
+                )
         return shape
 
-    def _size(self, expression: Any) -> int:
+    def _size(self, size: torch.SymInt) -> int:
+        expression = size.node.expr
         for symbol in sorted(expression.free_symbols, key=str):
             self._used[str(symbol)] = None
             low, high = self._ranges.get(str(symbol), (0, None))
-            self._dims.setdefault(str(symbol), DimSpec(str(symbol), low, high, max(low, 1)))
+            hint = size.node.hint if expression.is_Symbol else None
+            self._dims.setdefault(str(symbol), DimSpec(str(symbol), low, high, hint or max(low, 1)))
         return int(expression.subs({symbol: self._dims[str(symbol)].measured for symbol in expression.free_symbols}))
 
     def dims(self) -> tuple[DimSpec, ...]:

@@ -52,13 +52,17 @@ def _find(model: str) -> Callable[[], Any]:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise InputError(f"{model}: there is no module {error.name!r} in the current folder or among those installed") from error
+            raise InputError(
+                f"{model}: there is no module {error.name!r} in the current folder or among those installed"
+            ) from error
         raise InputError(f"{model}: importing {module_name} failed: {explain_export_error(error)}") from error
     except (Exception, SystemExit) as error:  # the user's module may raise anything
         raise InputError(f"{model}: importing {module_name} failed: {explain_export_error(error)}") from error
     for name in path.split("."):
         if not hasattr(found, name):
-            raise InputError(f"{model}: {module_name} has no {name!r}{suggest(name, (n for n in dir(found) if n[0] != '_'))}")
+            raise InputError(
+                f"{model}: {module_name} has no {name!r}{suggest(name, (n for n in dir(found) if n[0] != '_'))}"
+            )
         found = getattr(found, name)
     if isinstance(found, torch.nn.Module):
         return lambda: found
@@ -87,8 +91,12 @@ def _split(model: str, result: Any) -> tuple[torch.nn.Module, tuple[tuple[Any, .
         case (torch.nn.Module() as module, tuple() | list() as args):
             return module, (tuple(args), {})
         case (torch.nn.Module(), other):
-            raise InputError(f"{model} returned example inputs of type {type(other).__name__}; return a tensor, a tuple, or a dict by name")
-    raise InputError(f"{model} returned a {type(result).__name__}; return a torch.nn.Module, or (module, example_inputs)")
+            raise InputError(
+                f"{model} returned example inputs of type {type(other).__name__}; return a tensor, a tuple, or a dict by name"
+            )
+    raise InputError(
+        f"{model} returned a {type(result).__name__}; return a torch.nn.Module, or (module, example_inputs)"
+    )
 
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:
@@ -103,7 +111,9 @@ def load_weights(module: torch.nn.Module, path: Path) -> None:
         missing, unexpected = module.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         details = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
-        raise InputError(f"{path} does not fit the model: {_few([line.rstrip('.') for line in details], '; ')}") from error
+        raise InputError(
+            f"{path} does not fit the model: {_few([line.rstrip('.') for line in details], '; ')}"
+        ) from error
     wrong = [f"{what} {_few(keys)}" for what, keys in (("lacks", missing), ("has beyond it", unexpected)) if keys]
     if wrong:
         raise InputError(f"{path} does not fit the model: it {' and '.join(wrong)}")
@@ -138,5 +148,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
 def is_state_dict(value: Any) -> bool:
     """Whether it is a dict of tensors by name, not empty."""
     return (
-        isinstance(value, dict) and bool(value) and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in value.items())
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in value.items())
     )

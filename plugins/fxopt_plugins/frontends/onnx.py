@@ -20,4 +20,6 @@ class Onnx(Frontend):
         return Path(model).suffix == ".onnx"
 
     def load(self, request: LoadRequest) -> Loaded:
-        raise InputError(f"{request.model}: not yet: .onnx input is planned; export the PyTorch model with torch.export.save")
+        raise InputError(
+            f"{request.model}: not yet: .onnx input is planned; export the PyTorch model with torch.export.save"
+        )

@@ -21,6 +21,7 @@ from torch._export.serde.serialize import ExportedProgramDeserializer, deseriali
 
 from fxopt.errors import InputError
 from fxopt.ir.export_error import reason
+from fxopt.ir.quiet import quiet
 from fxopt_plugins.frontends.archive import Archive, Refused, open_archive
 from fxopt_plugins.frontends.pt2_schema import clean_payloads, clean_program
 
@@ -54,9 +55,12 @@ def load_checked(path: Path) -> torch.export.ExportedProgram:
             weights, constants = (_payloads(archive, kind) for kind in ("weights", "constants"))
             samples = _samples(archive, "data/sample_inputs/model.pt")
     try:
-        return ExportedProgramDeserializer().deserialize(program, weights, constants, samples)
+        with quiet("torch._export.serde.serialize"):
+            return ExportedProgramDeserializer().deserialize(program, weights, constants, samples)
     except Exception as error:  # torch raises whatever a program that does not hang together leads to
-        raise InputError(f"{path}: torch {torch.__version__} cannot read this exported program ({reason(error)})") from error
+        raise InputError(
+            f"{path}: torch {torch.__version__} cannot read this exported program ({reason(error)})"
+        ) from error
 
 
 def _check_members(archive: Archive, old: bool) -> None:
@@ -88,7 +92,9 @@ def _payloads(archive: Archive, kind: str) -> dict[str, torch.Tensor]:
         try:
             tensors[name] = _view(storages[member], payload, meta)
         except (RuntimeError, AssertionError, AttributeError) as error:
-            raise InputError(f"{archive.file.filename}: tensor {name} does not fit its bytes ({reason(error)})") from error
+            raise InputError(
+                f"{archive.file.filename}: tensor {name} does not fit its bytes ({reason(error)})"
+            ) from error
     return tensors
 
 
@@ -106,7 +112,9 @@ def _view(flat: torch.Tensor, payload: schema.PayloadMeta, meta: schema.TensorMe
     size, stride = deserialize_size(meta.sizes), deserialize_size(meta.strides)
     if min(size, default=0) < 0:
         raise RuntimeError("a size is negative")
-    typed = flat if flat.dtype == deserialize_scalar_type(meta.dtype) else flat.view(deserialize_scalar_type(meta.dtype))
+    typed = (
+        flat if flat.dtype == deserialize_scalar_type(meta.dtype) else flat.view(deserialize_scalar_type(meta.dtype))
+    )
     tensor = torch.as_strided(typed, size, stride, meta.storage_offset.as_int)
     if payload.is_param:
         return torch.nn.Parameter(tensor, requires_grad=meta.requires_grad)
@@ -118,7 +126,8 @@ def _safe_load(archive: Archive, member: str) -> Any:
     if not data:
         return None
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with quiet():
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise Refused(f"its {member} is a pickle that holds more than tensors") from None
     except (RuntimeError, ValueError, EOFError, OSError, KeyError, TypeError, AttributeError, IndexError) as error:

@@ -47,7 +47,9 @@ _HIGHER_ORDER = frozenset(
         *("wrap_with_set_grad_enabled", "wrap_with_autocast"),
     )
 )
-_SCALAR_OPERATORS = frozenset(f"{function.__module__}.{function.__name__}" for function in (*_SYM_OPS, operator.getitem))
+_SCALAR_OPERATORS = frozenset(
+    f"{function.__module__}.{function.__name__}" for function in (*_SYM_OPS, operator.getitem)
+)
 _FILE_OPERATORS = frozenset({"from_file"})  # creates or maps a file
 _CONTAINERS = {
     "builtins.tuple",
@@ -107,7 +109,9 @@ def _convert(hint: Any, data: Any, where: str) -> Any:
                 return hint.create(**{field: _convert(_fields(hint)[field], value, f"{hint.__name__}.{field}")})
         elif dataclasses.is_dataclass(hint) and isinstance(data, dict):
             known = _fields(hint).items()
-            values = {name: _convert(kind, data[name], f"{hint.__name__}.{name}") for name, kind in known if name in data}
+            values = {
+                name: _convert(kind, data[name], f"{hint.__name__}.{name}") for name, kind in known if name in data
+            }
             try:
                 return hint(**values)
             except TypeError as error:
@@ -185,7 +189,9 @@ def _dispatcher_names() -> frozenset[str]:
 def _device(text: str) -> str:
     if text != "cpu":
         shown = text[:20] if _PLAIN.fullmatch(text) else "another device"
-        raise InputError(f"the model was exported on {shown}: move it to the CPU with model.cpu() before torch.export.export")
+        raise InputError(
+            f"the model was exported on {shown}: move it to the CPU with model.cpu() before torch.export.export"
+        )
     return text
 
 

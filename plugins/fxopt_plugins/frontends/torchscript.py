@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch._export.converter import TS2EPConverter
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from fxopt.contracts.frontend import Frontend, Loaded, LoadRequest
 from fxopt.errors import InputError
 from fxopt.ir.export_error import explain_export_error, reason
+from fxopt.ir.quiet import quiet
 from fxopt_plugins.frontends.archive import Archive, Refused, is_zip, member_names, open_archive
-from fxopt_plugins.frontends.examples import make_examples
+from fxopt_plugins.frontends.examples import Examples, make_examples
 
 # TorchScript has no way to reach Python, but these of its operators read or write files, and classes and operators
 # that are not torch's own run whatever native code is registered for them.
-_REACHES_OUT = re.compile(r"\btorch\.(save|from_file)\b|\b__torch__\.torch\.classes\.(?!quantized\b)[\w.]+|\bops\.(?!prim\b|prims\b|aten\b|quantized\b)\w+\.\w+")
+_REACHES_OUT = re.compile(
+    r"\btorch\.(save|from_file)\b|\b__torch__\.torch\.classes\.(?!quantized\b)[\w.]+|\bops\.(?!prim\b|prims\b|aten\b|quantized\b)\w+\.\w+"
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class TorchScript(Frontend):
             script.eval()
             notes += (f"{path} was saved in training mode: it is optimized in evaluation mode",)
         examples = make_examples(str(path), _signature(script), request)
-        module = _convert(path, script, examples.args, examples.kwargs)
+        module = _convert(path, script, examples)
         return Loaded(f"TorchScript file {path}", module=module, notes=notes, **vars(examples))
 
 
@@ -87,18 +91,39 @@ def _signature(script: torch.jit.ScriptModule) -> inspect.Signature:
     )
 
 
-def _convert(path: Path, script: torch.jit.ScriptModule, args: tuple, kwargs: dict) -> torch.nn.Module:
-    from torch._export.converter import TS2EPConverter
+class Converted(torch.nn.Module):
+    """A converted TorchScript with its own form: the converter renames arguments, wants defaults spelled out, and flattens results."""
 
-    log = logging.getLogger("torch._export.converter")
-    level = log.level
-    log.setLevel(logging.ERROR)  # it prints its whole progress as warnings
+    def __init__(self, script: torch.jit.ScriptModule, examples: Examples) -> None:
+        super().__init__()
+        self._signature = _signature(script)
+        call = self._complete(*examples.args, **examples.kwargs)
+        expected, self._results = tree_flatten(script(*call.args, **call.kwargs))
+        self.converted = TS2EPConverter(script, call.args, call.kwargs).convert().module()
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            call = self._complete(*args, **kwargs)
+            return tree_unflatten(tree_leaves(self.converted(*call.args, **call.kwargs)), self._results)
+
+        forward.__signature__ = self._signature  # type: ignore[attr-defined]
+        self.forward = forward
+        torch.testing.assert_close(
+            tree_leaves(forward(*examples.args, **examples.kwargs)), expected, rtol=1e-3, atol=1e-4
+        )
+
+    def _complete(self, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound
+
+
+def _convert(path: Path, script: torch.jit.ScriptModule, examples: Examples) -> torch.nn.Module:
     try:
-        with torch.no_grad():
-            return TS2EPConverter(script, args, kwargs).convert().module()
-    except Exception as error:  # the converter raises whatever an operator that it does not know leads to
+        with torch.no_grad(), quiet("torch._export.converter"):
+            return Converted(script, examples)
+    except (
+        Exception
+    ) as error:  # TorchScript and its converter raise whatever an operator that they do not know leads to
         raise InputError(
             f"{path}: torch cannot convert this TorchScript: {explain_export_error(error)}; save the PyTorch model with torch.export.save"
         ) from error
-    finally:
-        log.setLevel(level)
