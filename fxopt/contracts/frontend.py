@@ -49,7 +49,7 @@ class Loaded:
             allows, as torch.export takes a size of 1 for a constant.
         dynamic_shapes: as `torch.export.export` takes it.
         measured: the inputs (args, kwargs) at the sizes at which the model is measured; deterministic.
-        dims: the dynamic dimensions with their ranges and measured sizes, in the order in which the inputs first use them.
+        dims: the dynamic dimensions with their ranges and measured sizes, in the order of their first use.
         notes: lines that the user should see, like that the module was in training mode.
     """
 

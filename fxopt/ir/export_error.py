@@ -27,7 +27,7 @@ def explain_export_error(error: BaseException) -> str:
     """One line for an exception of `torch.export`.
 
     Returns:
-        The reason, and the innermost source line that is neither torch's nor the standard library's, where there is one.
+        The reason, and the innermost source line that is not torch's, where there is one.
     """
     place = source_line(error)
     return reason(error) + (f" (at {place})" if place else "")

@@ -2,7 +2,7 @@
 
 Items are separated by commas. `name=shape:dtype` describes an input: its sizes are separated by `x`, each a number or
 the name of a dynamic dimension, and float32 is the default dtype. `N=1..64@1` gives a dynamic dimension's range and,
-after `@`, the size that is measured (the smallest where it is left out). A dimension belongs to all inputs that name it.
+after `@`, the size that is measured (the smallest where it is left out). A dimension belongs to all that name it.
 """
 
 from __future__ import annotations

@@ -30,6 +30,16 @@ def refusal(model: str | Path, *inputs: str, **options: Any) -> str:
     return str(caught.value)
 
 
+def loads_or_says_why(model: str | Path, *inputs: str, **options: Any) -> Loaded | None:
+    """What is loaded; None where it is refused, which must be in one line."""
+    try:
+        return load(model, *inputs, **options)
+    except InputError as error:
+        lines = str(error).splitlines()
+    assert len(lines) == 1
+    return None
+
+
 def export(loaded: Loaded) -> torch.export.ExportedProgram:
     """What capture makes of a loaded module."""
     assert loaded.module is not None

@@ -65,7 +65,8 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_makes_examples_from_input_and_evaluates() -> None:
     loaded = load("zoo:plain", "x=3x4")
-    assert loaded.module is not None and not any(part.training for part in loaded.module.modules())
+    assert loaded.module is not None
+    assert not any(part.training for part in loaded.module.modules())
     assert "training mode" in loaded.notes[0]
     assert loaded.args[0].shape == (3, 4)
     assert loaded.dynamic_shapes is None
@@ -90,7 +91,8 @@ def test_takes_example_inputs_of_the_factory(factory: str) -> None:
 
 def test_input_replaces_one_of_the_factorys_examples_and_keeps_the_rest() -> None:
     loaded = load("zoo:with_tuple", "x=Nx4,N=1..8@3")
-    assert loaded.dynamic_shapes is not None and loaded.dynamic_shapes["mask"] is None
+    assert loaded.dynamic_shapes is not None
+    assert loaded.dynamic_shapes["mask"] is None
     assert torch.equal(loaded.args[1], torch.ones(3, 2))
 
 
@@ -110,7 +112,8 @@ def test_dimensions_are_listed_in_the_order_of_the_inputs() -> None:
 
 def test_a_dimension_of_one_size_is_static() -> None:
     loaded = load("zoo:plain", "x=Nx4,N=1..1")
-    assert loaded.dims == () and loaded.dynamic_shapes is None
+    assert loaded.dims == ()
+    assert loaded.dynamic_shapes is None
     assert loaded.args[0].shape == (1, 4)
 
 
@@ -121,7 +124,9 @@ def test_two_inputs_share_a_dimension() -> None:
 
 def test_inputs_go_to_variable_arguments() -> None:
     loaded = load("zoo:star", "a=Nx4,N=1..8@3", "b=Nx4")
-    assert len(loaded.args) == 2 and loaded.dynamic_shapes is not None and len(loaded.dynamic_shapes["xs"]) == 2
+    assert len(loaded.args) == 2
+    assert loaded.dynamic_shapes is not None
+    assert len(loaded.dynamic_shapes["xs"]) == 2
     export(loaded)
 
 
@@ -136,7 +141,9 @@ def test_inputs_go_to_variable_keyword_arguments() -> None:
 
 def test_unused_variable_arguments_do_not_matter(tmp_path: Path) -> None:
     (tmp_path / "zoo.py").write_text(
-        "from torch import nn\nclass M(nn.Module):\n def forward(self, x, *a, **k): return x + 1\ndef make(): return M()\n"
+        "from torch import nn\n"
+        "class M(nn.Module):\n def forward(self, x, *a, **k): return x + 1\n"
+        "def make(): return M()\n"
     )
     export(load("zoo:make", "x=Nx4,N=1..8@3"))
 
@@ -209,9 +216,8 @@ def weights(path: Path, state: dict[str, torch.Tensor]) -> Path:
 def test_weights_come_from_a_file(tmp_path: Path, suffix: str) -> None:
     state = {key: torch.full_like(value, 3) for key, value in zoo_net().state_dict().items()}
     loaded = load("zoo:quiet", "x=3x4", weights=weights(tmp_path / f"w{suffix}", state))
-    assert loaded.module is not None and torch.equal(
-        loaded.module.state_dict()["linear.weight"], state["linear.weight"]
-    )
+    assert loaded.module is not None
+    assert torch.equal(loaded.module.state_dict()["linear.weight"], state["linear.weight"])
 
 
 def test_weights_come_from_a_checkpoint_that_holds_more(tmp_path: Path) -> None:

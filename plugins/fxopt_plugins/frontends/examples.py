@@ -120,7 +120,8 @@ def _check_against(value: Any, spec: InputSpec) -> None:
         raise InputError(f"--input: {spec.name} is a {type(value).__name__} in the example inputs, not a tensor")
     if value.dim() != len(spec.shape):
         raise InputError(
-            f"--input: {spec.name} has {len(spec.shape)} dimensions, but {value.dim()} in the example inputs {tuple(value.shape)}"
+            f"--input: {spec.name} has {len(spec.shape)} dimensions, but {value.dim()} in the example inputs"
+            f" {tuple(value.shape)}"
         )
     if value.dtype != getattr(torch, spec.dtype):
         raise InputError(
@@ -180,7 +181,8 @@ def _arrange_shapes(signature: inspect.Signature, shapes: Mapping[str, Any]) -> 
     arranged = {name: value for name, value in shapes.items() if name not in extra}
     if extra and not (variable := _variable(signature, inspect.Parameter.VAR_POSITIONAL)):
         raise InputError(
-            f"--input: forward{signature} has no argument {extra[0]}; torch.export takes no dynamic sizes beside such inputs"
+            f"--input: forward{signature} has no argument {extra[0]};"
+            " torch.export takes no dynamic sizes beside such inputs"
         )
     return arranged | ({variable: tuple(shapes[key] for key in extra)} if extra else {})
 

@@ -144,8 +144,8 @@ class _Symbols:
                 dim = self._user_dims.get(size) if isinstance(size, str) else None
                 if (size if dim is None else dim.min) != known or (dim is not None and dim.max != known):
                     raise InputError(
-                        f"--input: dimension {axis} of {spec.name} is fixed at {known} in this exported program, {size} is asked for;"
-                        " export it anew with dynamic_shapes"
+                        f"--input: dimension {axis} of {spec.name} is fixed at {known} in this exported program,"
+                        f" {size} is asked for; export it anew with dynamic_shapes"
                     )
             elif known.node.expr.is_Symbol:
                 self._take_size(spec.name, axis, str(known.node.expr), size)
@@ -155,8 +155,8 @@ class _Symbols:
         dim = DimSpec(symbol, low, high, size) if isinstance(size, int) else self._user_dims[size]
         if dim.min < low or dim.measured < low or (high is not None and max(dim.max or high, dim.measured) > high):
             raise InputError(
-                f"--input: dimension {axis} of {name} may be {low}..{'' if high is None else high} in this exported program,"
-                f" {size if isinstance(size, int) else dim} is asked for"
+                f"--input: dimension {axis} of {name} may be {low}..{'' if high is None else high}"
+                f" in this exported program, {size if isinstance(size, int) else dim} is asked for"
             )
         known = self._dims.setdefault(symbol, dim)
         if known != dim:

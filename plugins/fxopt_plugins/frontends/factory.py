@@ -92,7 +92,8 @@ def _split(model: str, result: Any) -> tuple[torch.nn.Module, tuple[tuple[Any, .
             return module, (tuple(args), {})
         case (torch.nn.Module(), other):
             raise InputError(
-                f"{model} returned example inputs of type {type(other).__name__}; return a tensor, a tuple, or a dict by name"
+                f"{model} returned example inputs of type {type(other).__name__};"
+                " return a tensor, a tuple, or a dict by name"
             )
     raise InputError(
         f"{model} returned a {type(result).__name__}; return a torch.nn.Module, or (module, example_inputs)"
@@ -136,7 +137,8 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever damaged bytes lead to
         raise InputError(
-            f"{path}: cannot be read as a state dict of tensors; save one with torch.save(model.state_dict(), path) or as .safetensors"
+            f"{path}: cannot be read as a state dict of tensors;"
+            " save one with torch.save(model.state_dict(), path) or as .safetensors"
         ) from error
     if isinstance(loaded, dict) and len(inner := [value for value in loaded.values() if is_state_dict(value)]) == 1:
         loaded = inner[0]  # a checkpoint: {"state_dict": ..., "epoch": ...}

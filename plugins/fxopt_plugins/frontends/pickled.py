@@ -37,12 +37,14 @@ class Pickled(Frontend):
             raise InputError(f"{path}: not a whole archive, damaged or cut off")
         if _holds_state_dict(path):
             raise InputError(
-                f"{path} is a bare state dict, weights without a model; give package.module:factory with --weights {path}"
+                f"{path} is a bare state dict, weights without a model;"
+                f" give package.module:factory with --weights {path}"
             )
         if not request.trust_pickle:
             raise InputError(
                 f"{path} is a pickle, which runs code when it is loaded. Save the model with"
-                " torch.export.save(torch.export.export(model, example_inputs), 'model.pt2'), or pass --trust-pickle if you trust who made it"
+                " torch.export.save(torch.export.export(model, example_inputs), 'model.pt2'),"
+                " or pass --trust-pickle if you trust who made it"
             )
         if request.weights:
             raise InputError(f"--weights: {path} holds its own weights")
@@ -59,7 +61,7 @@ def _holds_state_dict(path: Path) -> bool:
     """Whether it holds tensors only, which the safe loader tells."""
     try:
         loaded: Any = torch.load(path, map_location="meta", weights_only=True)
-    except Exception:  # whatever else it is: a module, another pickle, or damage
+    except Exception:  # noqa: BLE001  whatever else it is: a module, another pickle, or damage
         return False
     inner = loaded.values() if isinstance(loaded, dict) else ()
     return is_state_dict(loaded) or any(is_state_dict(value) for value in inner)

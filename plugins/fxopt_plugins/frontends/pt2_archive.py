@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch._export.serde import schema
 from torch._export.serde.serialize import ExportedProgramDeserializer, deserialize_scalar_type, deserialize_size
+from torch.utils._pytree import tree_leaves
 
 from fxopt.errors import InputError
 from fxopt.ir.export_error import reason
@@ -27,7 +28,10 @@ from fxopt_plugins.frontends.pt2_schema import clean_payloads, clean_program
 
 _MODEL = "models/model.json"
 _OLD_MODEL = "serialized_exported_program.json"
-_INERT = r"archive_format|archive_version|byteorder|version|\.data/\w+|\.format_version|\.storage_alignment|extra/.*|extra_files/.*"
+_INERT = (
+    r"archive_format|archive_version|byteorder|version|\.data/\w+|\.format_version|\.storage_alignment"
+    r"|extra/.*|extra_files/.*"
+)
 _MEMBERS = re.compile(
     rf"{_INERT}|{_MODEL}|data/sample_inputs/model\.pt"
     r"|data/weights/(weight_\d+|model_weights_config\.json)|data/constants/(tensor_\d+|model_constants_config\.json)"
@@ -150,7 +154,7 @@ def _samples(archive: Archive, member: str) -> tuple[tuple[Any, ...], dict[str, 
         case None:
             return None
         case tuple(args), dict(kwargs):
-            leaves = torch.utils._pytree.tree_leaves((args, kwargs))
+            leaves = tree_leaves((args, kwargs))
             plain = (torch.Tensor, torch.nn.Parameter, int, float, bool, str, complex, type(None))
             if all(type(leaf) in plain for leaf in leaves):
                 return args, kwargs

@@ -177,8 +177,8 @@ def _target(text: str) -> str:
 
 
 @functools.cache
-def _known_operators(count: int) -> frozenset[str]:
-    return frozenset(torch._C._dispatch_get_all_op_names())
+def _known_operators(with_quantized: bool) -> frozenset[str]:
+    return frozenset(torch._C._dispatch_get_all_op_names())  # noqa: SLF001  there is no public list
 
 
 def _dispatcher_names() -> frozenset[str]:
@@ -223,7 +223,7 @@ def _container_text(data: Any, keyword_arguments: bool) -> str:
         if protocol != 1:
             raise ValueError
         if keyword_arguments:
-            args, kwargs = spec["children_spec"]
+            _, kwargs = spec["children_spec"]
             for name in json.loads(kwargs["context"]):
                 _variable(name)
         return json.dumps([1, clean])

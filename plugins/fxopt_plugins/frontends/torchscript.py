@@ -71,9 +71,9 @@ def _check(path: Path, trust: bool) -> tuple[str, ...]:
 
 def _refuse_reaching_out(archive: Archive) -> None:
     for member in archive.members:
-        if member.startswith("code/") and member.endswith(".py"):
-            if found := _REACHES_OUT.search(archive.read(member).decode(errors="replace")):
-                raise Refused(f"its code uses {found[0]}")
+        is_code = member.startswith("code/") and member.endswith(".py")
+        if is_code and (found := _REACHES_OUT.search(archive.read(member).decode(errors="replace"))):
+            raise Refused(f"its code uses {found[0]}")
 
 
 def _signature(script: torch.jit.ScriptModule) -> inspect.Signature:
@@ -92,7 +92,10 @@ def _signature(script: torch.jit.ScriptModule) -> inspect.Signature:
 
 
 class Converted(torch.nn.Module):
-    """A converted TorchScript with its own form: the converter renames arguments, wants defaults spelled out, and flattens results."""
+    """A converted TorchScript in its own form.
+
+    The converter renames arguments, wants defaults spelled out, and flattens results.
+    """
 
     def __init__(self, script: torch.jit.ScriptModule, examples: Examples) -> None:
         super().__init__()
@@ -125,5 +128,6 @@ def _convert(path: Path, script: torch.jit.ScriptModule, examples: Examples) -> 
         Exception
     ) as error:  # TorchScript and its converter raise whatever an operator that they do not know leads to
         raise InputError(
-            f"{path}: torch cannot convert this TorchScript: {explain_export_error(error)}; save the PyTorch model with torch.export.save"
+            f"{path}: torch cannot convert this TorchScript: {explain_export_error(error)};"
+            " save the PyTorch model with torch.export.save"
         ) from error
