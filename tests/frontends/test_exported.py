@@ -36,8 +36,38 @@ def test_loads_a_static_program(tmp_path: Path) -> None:
 def test_loads_a_dynamic_program_with_its_range(tmp_path: Path) -> None:
     path = save_net(tmp_path, dynamic=True)
     assert_computes_as_torch_loads(path, torch.randn(5, 3, 8, 8))
-    (dim,) = load(path).dims
-    assert (dim.min, dim.max, dim.measured) == (1, 8, 2)
+    assert load(path).dims == (DimSpec("N", 1, 8, 2),)
+
+
+def test_dimensions_come_in_the_order_of_the_inputs_and_take_the_users_names(tmp_path: Path) -> None:
+    dims = {
+        "ids": {0: Dim("A", min=1, max=8), 1: Dim("B", min=2, max=16)},
+        "mask": {0: Dim("A", min=1, max=8), 1: Dim("B", min=2, max=16)},
+    }
+    example = (torch.zeros(2, 5, dtype=torch.int64), torch.ones(2, 5))
+    path = save(tmp_path / "m.pt2", Sequence(), example, dynamic_shapes=dims)
+    assert load(path).dims == (DimSpec("N", 1, 8, 2), DimSpec("D0", 2, 16, 5))
+    loaded = load(path, "mask=NxT,N=1..8@4,T=2..16@7")
+    assert loaded.dims == (DimSpec("N", 1, 8, 4), DimSpec("T", 2, 16, 7))
+    assert [value.shape for value in loaded.measured[0]] == [(4, 7), (4, 7)]
+    assert "may be 1..8 in this exported program" in refusal(path, "mask=NxT,N=1..9@4,T=2..16@7")
+    assert "is one with N=1..8@4" in refusal(path, "mask=NxT,N=1..8@4,T=2..16@7", "ids=5xT:int64")
+
+
+def test_a_size_that_depends_on_another_must_fit_it(tmp_path: Path) -> None:
+    class Halves(torch.nn.Module):
+        def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x, x]) + y
+
+    n = Dim("n", min=1, max=8)
+    path = save(
+        tmp_path / "m.pt2",
+        Halves(),
+        (torch.ones(3, 2), torch.ones(6, 2)),
+        dynamic_shapes={"x": {0: n}, "y": {0: 2 * n}},
+    )
+    assert [value.shape for value in load(path, "x=4x2").measured[0]] == [(4, 2), (8, 2)]
+    assert "dimension 0 of y must be 2*s77 = 6, not 7" in refusal(path, "y=7x2").replace("s30", "s77")
 
 
 def test_loads_several_inputs_nested_outputs_and_a_cond(tmp_path: Path) -> None:

@@ -391,7 +391,7 @@ def test_refuses_a_symbol_number_that_torch_would_count_up_to(tmp_path: Path, so
         program["range_constraints"]["u99999999999"] = {"min_val": 0, "max_val": 1}
 
     path = planted(tmp_path, sound, lambda members: edit_json(members, "model.json", change))
-    assert "where the name of a size belongs" in refusal(path, trace)
+    assert "where a shape expression belongs" in refusal(path, trace)
 
 
 def mutations(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

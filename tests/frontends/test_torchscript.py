@@ -63,6 +63,12 @@ def test_keeps_a_dynamic_batch(tmp_path: Path) -> None:
     assert_computes_the_same(path, program, torch.randn(7, 3, 8, 8))
 
 
+def test_the_converted_module_is_and_stays_in_evaluation_mode(tmp_path: Path) -> None:
+    module = load(scripted(tmp_path / "m.pt"), "x=2x3x8x8").module
+    assert module is not None
+    assert not any(part.training for part in module.eval().modules())
+
+
 def test_a_static_input_stays_static(tmp_path: Path) -> None:
     assert export(load(scripted(tmp_path / "m.pt"), "x=2x3x8x8")).range_constraints == {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -193,12 +194,15 @@ class _Symbols:
         return int(expression.subs({symbol: self._dims[str(symbol)].measured for symbol in expression.free_symbols}))
 
     def dims(self) -> tuple[DimSpec, ...]:
-        """All dynamic dimensions in the order in which the inputs use them, under the user's names where there are."""
+        """All dynamic dimensions in the order in which the inputs use them; those without a name are N, D0, D1, ..."""
         dims: dict[str, DimSpec] = {}
+        names = itertools.chain(["N"], (f"D{index}" for index in itertools.count()))
+        free = (name for name in names if name not in self._user_dims)
         for symbol in self._used:
             dim = self._dims[symbol]
-            dims.setdefault(symbol if dim.name in dims else dim.name, dim)
-        return tuple(replace(dim, name=name) for name, dim in dims.items())
+            name = dim.name if dim.name in self._user_dims and dim.name not in dims else next(free)
+            dims[name] = replace(dim, name=name)
+        return tuple(dims.values())
 
 
 def _finite(bound: Any) -> int | None:

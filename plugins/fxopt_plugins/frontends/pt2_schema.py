@@ -32,7 +32,6 @@ from fxopt_plugins.frontends.expression import clean_expression
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _QUALIFIED = re.compile(r"[\w.@ -]*", re.ASCII)
-_SYMBOL = re.compile(r"(s|u|zf|zuf)\d{1,6}")
 _PLAIN = re.compile(r"[\w.+]*", re.ASCII)
 _OPERATOR = re.compile(r"torch\.ops\.(\w+)\.(\w+)\.(\w+)", re.ASCII)
 _FRAME = re.compile(r'File "[\w./ <>+-]+", line \d+, in [\w<>.]+', re.ASCII)
@@ -186,6 +185,12 @@ def _dispatcher_names() -> frozenset[str]:
     return _known_operators(hasattr(torch.ops.quantized_decomposed, "quantize_per_tensor"))
 
 
+def _ranged(text: str) -> str:
+    """What a range is stated for: a size, or an expression of sizes, which torch only looks up."""
+    clean_expression(text)
+    return text
+
+
 def _device(text: str) -> str:
     if text != "cpu":
         shown = text[:20] if _PLAIN.fullmatch(text) else "another device"
@@ -249,7 +254,7 @@ def _container(spec: Any) -> dict[str, Any]:
 
 
 _name, _qualified = _variable, _matches(_QUALIFIED, "the name of a parameter or module")
-_symbol, _plain = _matches(_SYMBOL, "the name of a size"), _matches(_PLAIN, "a name or version")
+_plain = _matches(_PLAIN, "a name or version")
 
 _FIELD_RULES: dict[str, Callable[[Any], Any]] = {
     "Node.metadata": _metadata,
@@ -268,7 +273,7 @@ _TEXT_RULES: dict[str, Callable[[str], str]] = {
     "Argument.as_strings": str,
     "ConstantValue.as_string": str,
     "NamedArgument.name": _argument,
-    "ExportedProgram.range_constraints": _symbol,
+    "ExportedProgram.range_constraints": _ranged,
     "ExportedProgram.opset_version": _plain,
     "ExportedProgram.verifiers": _plain,
     "ExportedProgram.torch_version": _plain,

@@ -110,9 +110,15 @@ class Converted(torch.nn.Module):
 
         forward.__signature__ = self._signature  # type: ignore[attr-defined]
         self.forward = forward
+        for part in self.modules():
+            part.training = False
         torch.testing.assert_close(
             tree_leaves(forward(*examples.args, **examples.kwargs)), expected, rtol=1e-3, atol=1e-4
         )
+
+    def train(self, mode: bool = True) -> Converted:
+        """Nothing: what is converted has no other mode, and torch raises where it is asked for one."""
+        return self
 
     def _complete(self, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
         bound = self._signature.bind(*args, **kwargs)
