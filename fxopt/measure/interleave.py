@@ -1,0 +1,298 @@
+"""Interleaved measurement of several artifacts: `measure` on real ones, `interleave` on any source of blocks.
+
+A round measures one block of calls of each variant, in an order drawn anew each round; nothing else runs meanwhile
+(idle workers are stopped). Rounds come in epochs. Each epoch has fresh processes, so that no variant keeps a lucky or
+unlucky place in memory, and ends with a look at the data: a variant whose ratio to the reference is decided leaves.
+Looking several times would inflate false positives; so each of the `epochs` looks may spend only its equal share of
+`1 - confidence` (Bonferroni over the looks: it holds whatever the dependence between them, and makes intervals 15%
+wider than one look would).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fxopt.contracts.cost import Interval
+from fxopt.errors import EngineError
+from fxopt.measure.process import Limits, Worker
+from fxopt.measure.statistics import CONFIDENCE, PLACEMENT, Ratio, block_figure, median_interval, ratio
+
+TWIN = "A/A"  # name under which the reference is measured a second time
+
+_BLOCK_NS = 12e6
+_LEAST_CALLS = 3
+_WARM_UP_NS = 60e6
+_MOST_CALLS = 2000
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An artifact to measure: its name in the results, the spec of its engine, its directory."""
+
+    name: str
+    engine: str
+    artifact: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to measure.
+
+    Attributes:
+        rounds: rounds an epoch.
+        epochs: most epochs; the product is the most pairs (80: resolves 1%).
+        confidence: of all intervals, over all looks.
+        comparisons: how many comparisons the whole run makes. A ratio counts as decided only where it would stand
+            among so many; Holm's correction itself is `holm` over the run's p-values. 0: those of this measurement.
+        resolution: a ratio is decided also where its interval is within 1 ± this.
+        seed: of the order within rounds.
+    """
+
+    rounds: int = 20
+    epochs: int = 4
+    confidence: float = CONFIDENCE
+    comparisons: int = 0
+    resolution: float = 0.01
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was measured of one variant.
+
+    Attributes:
+        latency_ms: a call's median latency, with interval.
+        p99_ms: the 99th percentile of all calls.
+        ratio: to the reference; None for the reference itself.
+    """
+
+    latency_ms: Interval
+    p99_ms: float
+    ratio: Ratio | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of one interleaved measurement.
+
+    Attributes:
+        timings: by variant name, the reference among them.
+        floor: the A/A noise floor: the reference's ratio to itself in other processes.
+        failures: one line for each variant whose engine failed; it has no timing.
+        outputs: the flat outputs of each variant on the inputs given, to be checked against the Program.
+        rounds: rounds measured.
+    """
+
+    timings: Mapping[str, Timing]
+    floor: Ratio
+    failures: Mapping[str, str]
+    rounds: int
+    outputs: Mapping[str, list[np.ndarray[Any, Any]]] = field(default_factory=dict)
+
+    def p_values(self) -> dict[str, float]:
+        """By variant name, for `holm`; pool those of a whole run."""
+        return {name: timing.ratio.p_value for name, timing in self.timings.items() if timing.ratio}
+
+
+class _Log:
+    """The blocks of all variants so far: `figures[name][round]` in ns, absent where the variant had left."""
+
+    def __init__(self) -> None:
+        self.figures: dict[str, dict[int, float]] = {}
+        self.medians: dict[str, list[float]] = {}
+        self.calls: dict[str, list[NDArray[np.int64]]] = {}
+
+    def add(self, name: str, number: int, block: NDArray[np.int64]) -> None:
+        self.figures.setdefault(name, {})[number] = block_figure(block)
+        self.medians.setdefault(name, []).append(float(np.median(block)))
+        self.calls.setdefault(name, []).append(block)
+
+    def ratio(self, name: str, reference: str, plan: Plan, placement: float) -> Ratio:
+        mine, its = self.figures[name], self.figures[reference]
+        rounds = sorted(mine.keys() & its.keys())
+        return ratio(
+            [mine[number] for number in rounds],
+            [its[number] for number in rounds],
+            confidence=plan.confidence,
+            share=1 / plan.epochs,
+            processes=math.ceil(len(rounds) / plan.rounds),
+            placement=placement,
+        )
+
+
+def interleave(
+    names: Sequence[str],
+    block: Callable[[str], NDArray[np.int64]],
+    begin_epoch: Callable[[Sequence[str]], Mapping[str, str]] = lambda names: {},
+    plan: Plan = Plan(),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Comparison:
+    """Measure until every ratio is decided.
+
+    Args:
+        names: the variants, the reference first. The twin of the reference, `TWIN`, is added.
+        block: measures one block of a variant: ns of each call; raises `EngineError`, which loses the variant.
+        begin_epoch: gets fresh processes ready for the variants named; returns a line for each that failed.
+        plan: how long, how sure.
+        progress: told rounds done and the most that there can be.
+
+    Raises:
+        EngineError: the reference fails, or its twin does.
+    """
+    reference = names[0]
+    log, failures, ratios = _Log(), dict[str, str](), dict[str, Ratio]()
+    active = [*names, TWIN]
+    order = random.Random(plan.seed)
+    alpha = (1 - plan.confidence) / (plan.comparisons or max(1, len(names) - 1))
+    done = 0
+
+    def lose(name: str, line: str) -> None:
+        if name in (reference, TWIN):
+            raise EngineError(line)
+        failures[name] = line
+        active.remove(name)
+        ratios.pop(name, None)
+
+    for epoch in range(plan.epochs):
+        for name, line in begin_epoch(tuple(active)).items():
+            lose(name, line)
+        for _ in range(plan.rounds):
+            for name in order.sample(active, len(active)):
+                try:
+                    log.add(name, done, block(name))
+                except EngineError as error:
+                    lose(name, str(error))
+            done += 1
+            progress(done, plan.rounds * plan.epochs)
+        ratios |= _look(log, active, reference, plan, epoch + 1)
+        active = [n for n in active if n in (reference, TWIN) or not _decided(ratios[n], alpha, plan.resolution)]
+        if len(names) > 1 and active == [reference, TWIN]:
+            break
+    timings = {
+        name: Timing(
+            latency_ms=median_interval(np.divide(log.medians[name], _NS_PER_MS), plan.confidence),
+            p99_ms=float(np.quantile(np.concatenate(log.calls[name]), 0.99)) / _NS_PER_MS,
+            ratio=ratios.get(name),
+        )
+        for name in names
+        if name not in failures
+    }
+    return Comparison(timings, ratios[TWIN], failures, done)
+
+
+def _look(log: _Log, active: Iterable[str], reference: str, plan: Plan, epochs: int) -> dict[str, Ratio]:
+    """The ratios of all active variants. Where A and A differ, processes differ by more than usual here: believe it."""
+    floor = log.ratio(TWIN, reference, plan, PLACEMENT)
+    deviation = abs(math.log(floor.interval.estimate)) * math.sqrt(epochs / 2)
+    placement = max(PLACEMENT, deviation) if floor.interval.excludes(1) else PLACEMENT
+    return {TWIN: floor} | {
+        name: log.ratio(name, reference, plan, placement) for name in active if name not in (reference, TWIN)
+    }
+
+
+def _decided(ratio: Ratio, alpha: float, resolution: float) -> bool:
+    within = ratio.interval.low >= 1 - resolution and ratio.interval.high <= 1 + resolution
+    return ratio.p_value <= alpha or within
+
+
+class _Bench:
+    """The worker processes of one epoch."""
+
+    def __init__(
+        self, variants: Sequence[Variant], inputs: Sequence[np.ndarray[Any, Any]], limits: Limits | None
+    ) -> None:
+        self.variants = {variant.name: variant for variant in variants}
+        self.variants[TWIN] = variants[0]
+        self.inputs = inputs
+        self.limits = limits
+        self.outputs: dict[str, list[np.ndarray[Any, Any]]] = {}
+        self._workers: dict[str, Worker] = {}
+        self._calls: dict[str, int] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def begin_epoch(self, names: Sequence[str]) -> dict[str, str]:
+        """Fresh processes, each with its artifact loaded, warm and stopped; a line for each that failed."""
+        self._stack.close()
+        self._workers = {name: self._stack.enter_context(Worker(self.limits)) for name in names}
+        with ThreadPoolExecutor(2) as pool:
+            lines = pool.map(self._load, names)
+            return {name: line for name, line in zip(names, lines, strict=True) if line}
+
+    def block(self, name: str) -> NDArray[np.int64]:
+        worker = self._workers[name]
+        times = worker.time(self._calls[name])
+        worker.pause()
+        return times
+
+    def _load(self, name: str) -> str | None:
+        variant, worker = self.variants[name], self._workers[name]
+        try:
+            worker.load(variant.engine, variant.artifact)
+            outputs = worker.run(self.inputs)
+            if not _same(self.outputs.setdefault(name, outputs), outputs):
+                return f"{variant.engine}: run: gives different outputs for the same inputs"
+            one_call = float(worker.time(_LEAST_CALLS).min())
+            one_call = float(worker.time(_clamp(_WARM_UP_NS / one_call)).min())
+            # All processes of a variant measure equal blocks, or their quartiles would not compare.
+            self._calls.setdefault(name, self._calls.get(variant.name, _clamp(_BLOCK_NS / one_call)))
+            worker.pause()
+        except EngineError as error:
+            return str(error)
+        return None
+
+
+def _clamp(calls: float) -> int:
+    return min(_MOST_CALLS, max(_LEAST_CALLS, math.ceil(calls)))
+
+
+def _same(first: Sequence[np.ndarray[Any, Any]], second: Sequence[np.ndarray[Any, Any]]) -> bool:
+    """Whether two runs on the same inputs agree, but for the order in which threads add up."""
+    return len(first) == len(second) and all(
+        a.shape == b.shape
+        and a.dtype == b.dtype
+        and np.allclose(a, b, rtol=1e-3, atol=1e-3 * float(np.max(np.abs(a), initial=0)), equal_nan=True)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def measure(
+    variants: Sequence[Variant],
+    inputs: Sequence[np.ndarray[Any, Any]],
+    *,
+    plan: Plan = Plan(),
+    limits: Limits | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Comparison:
+    """Compare artifacts on this machine, the first of them being the reference.
+
+    Args:
+        variants: with distinct names; each is hosted by processes of its own.
+        inputs: the flat input arrays of one call, the same for all.
+        plan: how long, how sure.
+        limits: of each worker process.
+        progress: told rounds done and the most that there can be.
+
+    Raises:
+        EngineError: the reference's engine fails. Another's failure is a line in `Comparison.failures`.
+    """
+    with _Bench(variants, inputs, limits) as bench:
+        comparison = interleave([v.name for v in variants], bench.block, bench.begin_epoch, plan, progress)
+    outputs = {name: outputs for name, outputs in bench.outputs.items() if name in comparison.timings}
+    return Comparison(comparison.timings, comparison.floor, comparison.failures, comparison.rounds, outputs)

@@ -1,0 +1,127 @@
+"""Interleaving: on simulated machines for what it concludes, on real workers for what it survives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fxopt.errors import EngineError
+from fxopt.measure import Comparison, Limits, Plan, Variant, measure
+from fxopt.measure.interleave import TWIN, interleave
+from tests.measure.engines import artifact
+from tests.measure.noise import Machine
+
+QUICK = Plan(rounds=3, epochs=2)
+
+
+DEFAULT = Plan()
+
+
+def simulate(
+    latencies: dict[str, float], seed: int = 0, plan: Plan = DEFAULT, **machine: float
+) -> tuple[Comparison, Machine]:
+    simulated = Machine(latencies, seed, **machine)
+    return interleave(list(latencies), simulated.block, simulated.begin_epoch, plan), simulated
+
+
+def test_a_hundred_no_ops_give_at_most_one_gain() -> None:
+    found = [simulate({"reference": 1, "same": 1}, seed)[0].timings["same"].ratio for seed in range(100)]
+    assert sum(r.faster for r in found if r) <= 1
+
+
+def test_a_three_percent_slowdown_is_never_a_gain_and_mostly_seen() -> None:
+    found = [simulate({"reference": 1, "slow": 1.03}, seed)[0].timings["slow"].ratio for seed in range(100)]
+    assert sum(r.faster for r in found if r) == 0
+    assert sum(r.slower for r in found if r) >= 90
+
+
+def test_looking_often_does_not_inflate_false_gains() -> None:
+    plan = Plan(rounds=10, epochs=10, confidence=0.9, resolution=0)
+    runs = [simulate({"reference": 1, "same": 1}, seed, plan, placement=0.003)[0] for seed in range(200)]
+    assert sum(run.p_values()["same"] <= 0.1 for run in runs) <= 28  # 20 expected at most
+
+
+def test_a_plain_difference_is_decided_early() -> None:
+    comparison, _ = simulate({"reference": 1, "fast": 0.7})
+    assert comparison.rounds == Plan().rounds
+    ratio = comparison.timings["fast"].ratio
+    assert ratio is not None
+    assert ratio.interval.low < 0.7 < ratio.interval.high
+
+
+def test_decided_variants_leave_and_the_others_stay() -> None:
+    comparison, machine = simulate({"reference": 1, "fast": 0.7, "same": 1}, noise=0.05)
+    assert "fast" in machine.epochs[0]
+    assert "fast" not in machine.epochs[1]
+    assert "same" in machine.epochs[1]
+    assert set(comparison.timings) == {"reference", "fast", "same"}
+    assert set(comparison.p_values()) == {"fast", "same"}
+
+
+def test_more_comparisons_ask_for_more_evidence() -> None:
+    few, _ = simulate({"reference": 1, "fast": 0.965})
+    many, _ = simulate({"reference": 1, "fast": 0.965}, plan=Plan(comparisons=500))
+    assert few.rounds < many.rounds
+
+
+def test_one_variant_alone_gets_its_latency_and_the_floor() -> None:
+    comparison, _ = simulate({"reference": 5})
+    assert comparison.timings["reference"].ratio is None
+    assert comparison.timings["reference"].p99_ms > comparison.timings["reference"].latency_ms.estimate
+    assert not comparison.floor.interval.excludes(1)
+
+
+def test_order_is_drawn_from_the_seed() -> None:
+    def order(seed: int) -> list[str]:
+        names: list[str] = []
+        machine = Machine({"reference": 1, "same": 1}, 0)
+
+        def block(name: str) -> np.ndarray:
+            names.append(name)
+            return machine.block(name)
+
+        interleave(["reference", "same"], block, machine.begin_epoch, Plan(seed=seed))
+        return names
+
+    assert order(1) == order(1) != order(2)
+    assert sorted(order(1)[:3]) == sorted(["reference", "same", TWIN])
+
+
+def variant(name: str, kind: str, tmp_path: Path) -> Variant:
+    return Variant(name, f"tests.measure.engines:{kind}", artifact(tmp_path / name))
+
+
+def test_measures_real_processes(tmp_path: Path) -> None:
+    variants = [variant("base", "Honest{work=100}", tmp_path), variant("much slower", "Honest{work=1000}", tmp_path)]
+    seen: list[tuple[int, int]] = []
+    plan = Plan(rounds=20, epochs=1)
+    comparison = measure(variants, [np.ones(3)], plan=plan, progress=lambda *done: seen.append(done))
+    ratio = comparison.timings["much slower"].ratio
+    assert ratio is not None
+    assert ratio.slower
+    assert seen[-1] == (20, 20)
+    np.testing.assert_array_equal(comparison.outputs["base"][0], np.full(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("Segfaults", "run: was killed by SIGSEGV"),
+        ("Hangs", "run: gave no answer in 1 s"),
+        ("CrashesLater{work=1}", "time: was killed by SIGABRT"),
+        ("IsFickle", "different outputs for the same inputs"),
+    ],
+)
+def test_a_variant_that_fails_loses_itself_only(tmp_path: Path, kind: str, says: str) -> None:
+    kinds = {"base": "Honest", "bad": kind, "good": "Honest"}
+    variants = [variant(name, kind, tmp_path) for name, kind in kinds.items()]
+    comparison = measure(variants, [np.ones(3)], plan=QUICK, limits=Limits(run_s=1))
+    assert says in comparison.failures["bad"]
+    assert set(comparison.timings) == {"base", "good"} == set(comparison.outputs)
+
+
+def test_a_reference_that_fails_ends_the_measurement(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="SIGSEGV"):
+        measure([variant("base", "Segfaults", tmp_path), variant("good", "Honest", tmp_path)], [np.ones(3)], plan=QUICK)
