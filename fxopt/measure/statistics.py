@@ -6,9 +6,9 @@ the noise, so the sign test behind it is exact under spikes, drift and bursts, w
 (Tried on recorded rounds: Hodges-Lehmann intervals are as wide on two networks and up to 40% wider on a third.)
 
 What order statistics cannot see: two processes that host the same artifact differ for good, by where their memory
-lies. Their standard deviation, `PLACEMENT`, was 0.1% to 0.3% on the machines tried, and without it two processes of the
-same 1 ms kernel "differ" in half of all comparisons. It enters every interval in quadrature, divided by the number of
-process pairs that the ratios come from.
+lies. Their standard deviation, `PLACEMENT`, was 0.1% to 0.3% where tried (with outliers: see `interleave`), and without
+it two processes of the same 1 ms kernel "differ" in half of all comparisons. It enters every interval in quadrature,
+its variance divided by the number of process pairs that the ratios come from.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from fxopt.contracts.cost import Interval
 
@@ -79,6 +78,8 @@ def ratio(
         processes: how many pairs of processes the rounds come from, in equal parts.
         placement: standard deviation of the log latency between processes that host the same artifact.
     """
+    from scipy import special  # here: workers import this package too, and start in half the time without it
+
     logs = np.sort(np.log(np.asarray(variant, float)) - np.log(np.asarray(reference, float)))
     estimate = float(np.median(logs))
     systematic = placement * math.sqrt(2 / processes)
@@ -100,6 +101,8 @@ def ratio(
 
 def _levels(count: int) -> NDArray[np.float64]:
     """For each rank, 1 - the coverage of the interval from the rank-th lowest to the rank-th highest value."""
+    from scipy import special
+
     return np.asarray(2 * special.bdtr(np.arange((count + 1) // 2), count, 0.5), np.float64)
 
 

@@ -66,6 +66,21 @@ def test_more_comparisons_ask_for_more_evidence() -> None:
     assert few.rounds < many.rounds
 
 
+def test_processes_that_differ_twice_as_much_as_usual_make_no_gain() -> None:
+    found = [simulate({"reference": 1, "same": 1}, seed, placement=0.006)[0] for seed in range(100)]
+    assert sum(c.timings["same"].ratio.faster for c in found if c.timings["same"].ratio) <= 3
+
+
+def test_a_slow_process_of_the_reference_makes_no_gain() -> None:
+    machine = Machine({"reference": 1.03, "same": 1}, 0)
+    machine.latencies[TWIN] = 1
+    comparison = interleave(["reference", "same"], machine.block, machine.begin_epoch)
+    ratio = comparison.timings["same"].ratio
+    assert comparison.floor.faster
+    assert ratio is not None
+    assert not ratio.faster
+
+
 def test_one_variant_alone_gets_its_latency_and_the_floor() -> None:
     comparison, _ = simulate({"reference": 5})
     assert comparison.timings["reference"].ratio is None
