@@ -241,7 +241,13 @@ class _Bench:
         self._workers = {name: self._stack.enter_context(Worker(self.limits)) for name in names}
         with ThreadPoolExecutor(2) as pool:
             lines = pool.map(self._load, names)
-            return {name: line for name, line in zip(names, lines, strict=True) if line}
+            try:
+                return {name: line for name, line in zip(names, lines, strict=True) if line}
+            except BaseException:  # Ctrl-C: the pool would wait for engines that load, or hang
+                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in self._workers.values():
+                    worker.kill()
+                raise
 
     def block(self, name: str) -> NDArray[np.int64]:
         worker = self._workers[name]
@@ -250,7 +256,7 @@ class _Bench:
         return times
 
     def _calls(self, name: str) -> int:
-        """As many calls as the reference where that comes near: quartiles of unequal samples are not quite comparable."""
+        """As many as the reference where that is near: quartiles of unequal samples are not quite comparable."""
         common, fitting = self._fitting[self._reference], self._fitting[name]
         return common if common / 2 <= fitting <= common * 2 else fitting
 
@@ -279,7 +285,9 @@ def _same(first: Sequence[np.ndarray[Any, Any]], second: Sequence[np.ndarray[Any
     return len(first) == len(second) and all(
         a.shape == b.shape
         and a.dtype == b.dtype
-        and np.allclose(a, b, rtol=1e-3, atol=1e-3 * float(np.max(np.abs(a), initial=0)), equal_nan=True)
+        and np.allclose(
+            a, b, rtol=1e-3, atol=1e-3 * float(np.max(np.abs(a), initial=0, where=np.isfinite(a))), equal_nan=True
+        )
         for a, b in zip(first, second, strict=True)
     )
 

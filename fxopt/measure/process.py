@@ -53,7 +53,7 @@ class Worker:
 
     The process starts with the first request and again with the next one after a crash, so an idle `Worker` is also
     the warm builder: keep one for all `emit` and `graph` requests (importing torch costs seconds), and one for each
-    artifact that is measured. It never outlives this process. Not to be shared by threads.
+    artifact that is measured. It never outlives this process. Not to be shared by threads, but for `kill`.
 
     Every request raises `EngineError` with one line `ENGINE: STAGE: CAUSE`, or `InputError` where the engine said so.
     """
@@ -112,9 +112,13 @@ class Worker:
         """Stop the process where it is until the next request, so that no thread of an idle engine spins."""
         self._signal(signal.SIGSTOP)
 
-    def close(self) -> None:
-        """End the process and whatever it started."""
+    def kill(self) -> None:
+        """End the process and whatever it started, at once; the one method that another thread may call."""
         self._signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process, and let go of its pipes."""
+        self.kill()
         if self._process is not None:
             self._process.wait()
             for pipe in (self._process.stdin, self._process.stdout, self._stderr):
@@ -123,9 +127,9 @@ class Worker:
             self._process = None
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
+        if (process := self._process) is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+                os.killpg(process.pid, number)
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
@@ -182,7 +186,7 @@ class Worker:
                     verdict.append(f"used over {self.limits.memory_bytes >> 20} MiB")
                 else:
                     continue
-                self._signal(signal.SIGKILL)
+                self.kill()
                 return
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -195,7 +199,7 @@ class Worker:
 
     def _post_mortem(self, process: subprocess.Popen[bytes]) -> str:
         """Why a worker ended of itself, with the last line that it wrote."""
-        self._signal(signal.SIGKILL)  # it may have closed the pipe and live on
+        self.kill()  # it may have closed the pipe and live on
         status = process.wait()
         cause = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
         assert self._stderr is not None

@@ -201,6 +201,27 @@ def test_ctrl_c_leaves_no_orphan(folder: Path) -> None:
     assert eventually(lambda: gone(child))
 
 
+def test_ctrl_c_while_measuring_ends_at_once_and_leaves_no_orphan(folder: Path) -> None:
+    script = """
+import sys, pathlib, threading, time, numpy as np, psutil
+from fxopt.measure import Variant, measure
+def report():
+    while len(children := psutil.Process().children()) < 2:
+        time.sleep(0.01)
+    print(*(child.pid for child in children), flush=True)
+threading.Thread(target=report, daemon=True).start()
+measure([Variant(n, sys.argv[1], pathlib.Path(sys.argv[2])) for n in "abcd"], [np.ones(2)])
+"""
+    command = [sys.executable, "-c", script, engine("Hangs"), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    assert process.stdout is not None
+    children = [int(pid) for pid in process.stdout.readline().split()]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) != 0
+    assert eventually(lambda: all(gone(child) for child in children))
+
+
 def test_worker_started_by_a_thread_outlives_the_thread(folder: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
