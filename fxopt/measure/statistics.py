@@ -3,7 +3,7 @@
 One pair is the figures of two variants measured in the same round, in random order; its ratio is free of drift. The
 interval is on the *median* of the ratios, from order statistics: swapping two equal variants is a fair coin whatever
 the noise, so the sign test behind it is exact under spikes, drift and bursts, where an interval on the mean is not.
-(Tried on recorded rounds: Hodges-Lehmann intervals are as wide on two networks and up to 40% wider on a third.)
+(Tried on recorded rounds: Hodges-Lehmann intervals are as wide on one workload and 30% to 40% wider on two.)
 
 What order statistics cannot see: two processes that host the same artifact differ for good, by where their memory
 lies. Their standard deviation, `PLACEMENT`, was 0.1% to 0.3% where tried (with outliers: see `interleave`), and without
