@@ -1,0 +1,106 @@
+"""Figures with their uncertainty: `Interval`, `Cost`, and the user's `Budget`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from fxopt.errors import InputError
+
+Source = Literal["measured", "predicted"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A point estimate with its confidence interval, in the unit of its owner."""
+
+    estimate: float
+    low: float
+    high: float
+
+    def excludes(self, value: float) -> bool:
+        """Whether `value` lies outside the interval."""
+        return not self.low <= value <= self.high
+
+    def to_json(self) -> dict[str, float]:
+        """Plain data that `from_json` reads back."""
+        return {"estimate": self.estimate, "low": self.low, "high": self.high}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, float]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(data["estimate"], data["low"], data["high"])
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What running a Program costs.
+
+    Attributes:
+        latency_ms: milliseconds a call.
+        size_bytes: bytes of weights or of the artifact.
+        peak_bytes: bytes of live activations at the peak; None where unknown.
+        energy: an estimate in relative units; None where unknown.
+        source: whether the latency was measured or predicted.
+    """
+
+    latency_ms: Interval
+    size_bytes: int
+    peak_bytes: int | None = None
+    energy: float | None = None
+    source: Source = "measured"
+
+
+@dataclass(frozen=True)
+class Drop:
+    """How much worse the metric may become.
+
+    Attributes:
+        value: the allowed worsening, not negative.
+        unit: `"pt"` percentage points of a rate, `"%"` relative to the baseline's value, `""` the metric's own unit.
+    """
+
+    value: float = 0.0
+    unit: Literal["pt", "%", ""] = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `0.5pt`, `1%` or `0.3`.
+
+        Raises:
+            InputError: the text is none of these, or negative.
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(pt|%|)\s*", text)
+        if match is None:
+            raise InputError(f"--max-drop {text!r}: give percentage points (0.5pt), a relative drop (1%) or a bare number (0.3)")
+        return cls(float(match[1]), match[2])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the user asks for: an objective under limits. `None` means no limit.
+
+    Attributes:
+        minimize: the objective.
+        max_drop: allowed worsening of the metric; 0 admits exact rewrites only.
+        max_latency_ms, max_size_bytes, max_memory_bytes, max_p99_ms: limits on what is returned.
+        require_speedup: least speed-up over the best engine on the unmodified model.
+        time_limit_s: seconds after which no new build is begun.
+        confidence: None: the estimate must keep the quality budget; 0.95: the interval's upper bound must.
+    """
+
+    minimize: Literal["latency", "size", "energy", "memory"] = "latency"
+    max_drop: Drop = Drop()
+    max_latency_ms: float | None = None
+    max_size_bytes: int | None = None
+    max_memory_bytes: int | None = None
+    max_p99_ms: float | None = None
+    require_speedup: float | None = None
+    time_limit_s: float | None = None
+    confidence: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for plan.json."""
+        return {**self.__dict__, "max_drop": f"{self.max_drop.value:g}{self.max_drop.unit}"}

@@ -1,0 +1,181 @@
+"""The contract of an engine: an existing runtime that fxopt emits to, loads from, and reads back."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from fxopt.contracts.options import Configurable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fxopt.ir.program import Program
+
+FlatCallable = Callable[[Sequence["np.ndarray[Any, Any]"]], list["np.ndarray[Any, Any]"]]
+
+
+@dataclass(frozen=True)
+class QuantScheme:
+    """How an engine wants its integers: data, read by the quantization passes.
+
+    Attributes:
+        activation: `"u8"` or `"s8"`, and whether its zero-point may be other than 0.
+        weight_granularity: one scale a tensor or one an output channel.
+        bias: `"int32"`, `"float"`.
+        residual: which inputs of a residual add carry Q/DQ.
+        integer_ops: ATen names with integer kernels.
+        weight_bits: bits that weights may use, widest first; what is safe on a machine is decided by a test on it.
+    """
+
+    activation: Literal["u8", "s8"]
+    activation_symmetric: bool
+    weight_granularity: Literal["tensor", "channel"]
+    bias: Literal["int32", "float"]
+    residual: Literal["both", "identity"]
+    integer_ops: frozenset[str] = frozenset()
+    weight_bits: tuple[int, ...] = (8, 7)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One file of an artifact that one engine runs."""
+
+    engine: str
+    file: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A directory with a manifest of stages and a dispatch rule; `fxopt.load` gives one callable for it.
+
+    Attributes:
+        path: the directory.
+        stages: what runs, in order. Values pass between stages by name.
+        dispatch: how stages follow one another; `"sequence"` is the only rule yet.
+        options: what the engine was told (threads, precision, ...), as recorded for the report.
+    """
+
+    path: Path
+    stages: tuple[Stage, ...]
+    dispatch: str = "sequence"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    MANIFEST: ClassVar[str] = "manifest.json"
+
+    def size_bytes(self) -> int:
+        """Bytes of all files that the stages need."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file() and file.name != self.MANIFEST)
+
+    def write_manifest(self, interface: Mapping[str, Any]) -> None:
+        """Write manifest.json; `interface` is `program.interface.to_json()`, so that a call can be bound without torch.fx."""
+        data = {
+            "version": 1,
+            "dispatch": self.dispatch,
+            "options": dict(self.options),
+            "stages": [{**stage.__dict__, "inputs": list(stage.inputs), "outputs": list(stage.outputs)} for stage in self.stages],
+            "interface": interface,
+        }
+        (self.path / self.MANIFEST).write_text(json.dumps(data, indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The artifact in a directory (its manifest must be there)."""
+        data = json.loads((path / cls.MANIFEST).read_text())
+        stages = tuple(Stage(s["engine"], s["file"], tuple(s["inputs"]), tuple(s["outputs"])) for s in data["stages"])
+        return cls(path, stages, data["dispatch"], data["options"])
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One node of the graph that the engine really runs.
+
+    Attributes:
+        name: the engine's name for it.
+        kind: operator or execution type, like `"Conv+Clip"`, `"brgemm_avx512_f32"`.
+        covers: names of the Program's nodes (or the ONNX nodes made from them) that it covers, where the engine tells.
+        milliseconds: time of one call, where profiled.
+    """
+
+    name: str
+    kind: str
+    covers: tuple[str, ...] = ()
+    milliseconds: float | None = None
+
+
+@dataclass(frozen=True)
+class EngineGraph:
+    """What the engine made of an artifact.
+
+    Attributes:
+        kernels: in execution order.
+        signature: digest of structure, attributes, shapes and dtypes, free of names and of weight values. Two builds
+            with the same signature run the same kernels. None where the engine cannot tell.
+    """
+
+    kernels: tuple[Kernel, ...]
+    signature: str | None
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """A node that an engine cannot run, said before emission."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Engine(Configurable, abc.ABC):
+    """An existing runtime. Subclasses are frozen dataclasses; `threads` and precision are options, never defaults of the runtime.
+
+    All methods but `available` and `version` may crash or hang; the compiler calls them in a worker process.
+    """
+
+    name: ClassVar[str]
+    extra: ClassVar[str | None] = None  # pip extra that brings it, for the message when it is missing
+    quant_scheme: ClassVar[QuantScheme | None] = None
+
+    threads: int = field(default=0, metadata={"help": "threads that one call may use; 0: what --threads says"})
+
+    @classmethod
+    @abc.abstractmethod
+    def available(cls) -> str | None:
+        """None if it can run here, else one line that says what is missing and how to get it. Must be quick."""
+
+    @classmethod
+    @abc.abstractmethod
+    def version(cls) -> str:
+        """The runtime's version; only called where available."""
+
+    def unsupported(self, program: Program) -> Iterable[Unsupported]:
+        """Nodes that `emit` would fail on. Called before emission."""
+        return ()
+
+    @abc.abstractmethod
+    def emit(self, program: Program, out: Path) -> Artifact:
+        """Write the program into the empty directory `out`, manifest included."""
+
+    @abc.abstractmethod
+    def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
+        """A callable from the stage's flat input arrays to its flat output arrays."""
+
+    def fused_kernels(self, artifact: Artifact) -> EngineGraph:
+        """What the engine really runs, read back from it. Without such means: no kernels, no signature."""
+        return EngineGraph((), None)
+
+    def profile(self, artifact: Artifact, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
+        """Kernels with their milliseconds over a few calls; empty where the engine has no per-node profile."""
+        return ()
+
+
+def signature_of(parts: Iterable[object]) -> str:
+    """The digest for `EngineGraph.signature` over parts in a canonical order."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]

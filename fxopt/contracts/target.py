@@ -1,0 +1,72 @@
+"""The contract of a target: the hardware-cost plugin for one backend."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from fxopt.contracts.options import Configurable
+
+if TYPE_CHECKING:
+    from fxopt.contracts.cost import Cost
+    from fxopt.contracts.engine import Engine
+    from fxopt.ir.program import Program
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine at hand, as stamped on reports and artifacts.
+
+    Attributes:
+        cpu: model name.
+        isa: instruction sets that matter to engines, like `("avx2", "avx512f", "avx512_vnni")`.
+        cores: cores that this process may use.
+        memory_bytes: bytes of main memory.
+        versions: versions of Python, torch and the engines.
+    """
+
+    cpu: str
+    isa: tuple[str, ...]
+    cores: int
+    memory_bytes: int
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What the hardware can do, as data that passes may read.
+
+    Attributes:
+        dtypes: names of dtypes with native arithmetic, like `"float32"`, `"bfloat16"`, `"int8"`.
+        isa: as in `Machine`.
+        channel_grid: channel counts cost in steps of this many.
+    """
+
+    dtypes: frozenset[str]
+    isa: tuple[str, ...] = ()
+    channel_grid: int = 1
+
+
+@dataclass(frozen=True)
+class Target(Configurable, abc.ABC):
+    """One backend: its capabilities, its prices, and the engines that it emits to."""
+
+    name: ClassVar[str]
+    engines: ClassVar[tuple[str, ...]] = ()  # names, in the order in which they are tried
+
+    @abc.abstractmethod
+    def machine(self) -> Machine:
+        """The machine that figures are for."""
+
+    @abc.abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+
+    @abc.abstractmethod
+    def predict(self, program: Program, engine: Engine) -> Cost:
+        """The program's price without building it. Deterministic, finite, not negative."""
+
+    def present(self) -> bool:
+        """Whether its hardware is here; if not, every figure is marked predicted."""
+        return True

@@ -1,0 +1,57 @@
+"""The hooks. A plugin implements some of them with `fxopt.hookimpl`; registration hooks return classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from fxopt.contracts.candidate import Candidate
+    from fxopt.contracts.engine import Engine
+    from fxopt.contracts.frontend import Frontend
+    from fxopt.contracts.passes import Pass
+    from fxopt.contracts.planner import Planner
+    from fxopt.contracts.target import Target
+    from fxopt.ir.program import Program
+
+hookspec = pluggy.HookspecMarker("fxopt")
+hookimpl = pluggy.HookimplMarker("fxopt")
+
+
+@hookspec
+def fxopt_passes() -> list[type[Pass]]:  # type: ignore[empty-body]
+    """Rewrites that this plugin brings."""
+
+
+@hookspec
+def fxopt_targets() -> list[type[Target]]:  # type: ignore[empty-body]
+    """Backends, as hardware-cost plugins."""
+
+
+@hookspec
+def fxopt_engines() -> list[type[Engine]]:  # type: ignore[empty-body]
+    """Runtimes that programs are emitted to. Their modules must not import torch or the runtime at import."""
+
+
+@hookspec
+def fxopt_planners() -> list[type[Planner]]:  # type: ignore[empty-body]
+    """Strategies that choose which steps make the plan."""
+
+
+@hookspec
+def fxopt_frontends() -> list[type[Frontend]]:  # type: ignore[empty-body]
+    """Readers of model files and other forms of a model."""
+
+
+@hookspec
+def fxopt_event(kind: str, data: dict[str, Any]) -> None:
+    """Something happened in a run: `kind` is `"phase"`, `"candidate"`, `"build"`, `"measured"`, `"verdict"` or `"finished"`.
+
+    `data` holds plain values; what is in it is documented with the ledger.
+    """
+
+
+@hookspec
+def fxopt_veto(program: Program, candidate: Candidate) -> str | None:
+    """A reason why this candidate must not be applied, or None. The reason stands in the ledger as `refused`."""

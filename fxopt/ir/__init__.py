@@ -1,0 +1,1 @@
+"""The intermediate representation: Programs, transactions, text form, capture."""

@@ -1,0 +1,156 @@
+"""The registry: which plugins are there, what each brings, and objects from their textual specs.
+
+An object, not a global. Importing it costs no torch; plugin modules are imported when a registry is loaded.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, cast
+
+import pluggy
+
+from fxopt import hookspecs
+from fxopt.contracts.options import Configurable, split_pipeline, split_spec, suggest
+from fxopt.errors import InputError, PluginError
+
+if TYPE_CHECKING:
+    from fxopt.contracts.engine import Engine
+    from fxopt.contracts.frontend import Frontend
+    from fxopt.contracts.passes import Pass
+    from fxopt.contracts.planner import Planner
+    from fxopt.contracts.target import Target
+
+GROUP = "fxopt"
+KINDS = ("passes", "targets", "engines", "planners", "frontends")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A registered plugin: entry-point name, distribution and version, and why it is out, if it is."""
+
+    name: str
+    distribution: str
+    version: str
+    fault: str | None = None
+
+
+@dataclass
+class Registry:
+    """What is registered. Mappings are from name to class, in order of registration.
+
+    Attributes:
+        plugins: all plugins found, those at fault included.
+        owners: distribution by (kind, name).
+    """
+
+    passes: dict[str, type[Pass]] = field(default_factory=dict)
+    targets: dict[str, type[Target]] = field(default_factory=dict)
+    engines: dict[str, type[Engine]] = field(default_factory=dict)
+    planners: dict[str, type[Planner]] = field(default_factory=dict)
+    frontends: dict[str, type[Frontend]] = field(default_factory=dict)
+    plugins: list[Plugin] = field(default_factory=list)
+    owners: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._manager = pluggy.PluginManager("fxopt")
+        self._manager.add_hookspecs(hookspecs)
+
+    @classmethod
+    def load(cls, without: Iterable[str] = ()) -> Registry:
+        """A registry of all installed plugins but those named in `without`.
+
+        A plugin that fails to import, misspells a hook or takes a name that is taken is left out; `plugins` says why.
+
+        Raises:
+            InputError: a name in `without` is no plugin.
+        """
+        registry = cls()
+        entries = sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.dist is None or entry.dist.name != "fxopt", entry.name))
+        without = set(without)
+        unknown = without - {entry.name for entry in entries}
+        if unknown:
+            name = sorted(unknown)[0]
+            raise InputError(f"-p no:{name}: there is no such plugin{suggest(name, [entry.name for entry in entries])}")
+        for entry in entries:
+            if entry.name in without:
+                continue
+            distribution = entry.dist.name if entry.dist else "unknown"
+            version = entry.dist.version if entry.dist else ""
+            fault = None
+            try:
+                registry.register(entry.load(), entry.name, distribution)
+            except PluginError as error:
+                fault = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever a plugin raises at import is its fault, and the run goes on
+                fault = f"plugin {distribution}: {entry.value} failed to import: {type(error).__name__}: {error}"
+            registry.plugins.append(Plugin(entry.name, distribution, version, fault))
+        return registry
+
+    def register(self, plugin: object, name: str, distribution: str) -> None:
+        """Register a module or object with hook implementations.
+
+        Raises:
+            PluginError: a hook is unknown, or a name is taken; the plugin is left out whole.
+        """
+        self._manager.register(plugin, name)
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            self._manager.unregister(plugin)
+            raise PluginError(distribution, str(error)) from error
+        brought: list[tuple[str, type[Configurable]]] = []
+        for kind in KINDS:
+            hook = getattr(plugin, f"fxopt_{kind}", None)
+            brought += [(kind, item) for item in (hook() if hook else ())]
+        for kind, item in brought:
+            if item.name in getattr(self, kind):
+                self._manager.unregister(plugin)
+                raise PluginError(
+                    distribution, f"{kind} {item.name!r} is already registered by {self.owners[kind, item.name]}"
+                )
+        for kind, item in brought:
+            getattr(self, kind)[item.name] = item
+            self.owners[kind, item.name] = distribution
+
+    def make_pass(self, spec: str) -> Pass:
+        """A pass from `name{option=value}`."""
+        return cast("Pass", self._make("passes", "pass", spec))
+
+    def make_passes(self, specs: str | None) -> list[Pass]:
+        """Passes from a comma-separated pipeline; all with their defaults for None. Sorted by stage, else in order."""
+        names = list(self.passes) if specs is None else split_pipeline(specs)
+        return sorted((self.make_pass(name) for name in names), key=lambda item: item.stage)
+
+    def make_target(self, spec: str) -> Target:
+        """A target from its spec."""
+        return cast("Target", self._make("targets", "target", spec))
+
+    def make_engine(self, spec: str) -> Engine:
+        """An engine from its spec; whether it can run here is another question."""
+        return cast("Engine", self._make("engines", "engine", spec))
+
+    def make_planner(self, spec: str) -> Planner:
+        """A planner from its spec."""
+        return cast("Planner", self._make("planners", "planner", spec))
+
+    def event(self, kind: str, **data: Any) -> None:
+        """Tell all listeners."""
+        self._manager.hook.fxopt_event(kind=kind, data=data)
+
+    def veto(self, program: Any, candidate: Any) -> str | None:
+        """The first reason why a candidate must not be applied, or None."""
+        reasons = self._manager.hook.fxopt_veto(program=program, candidate=candidate)
+        return next((reason for reason in reasons if reason), None)
+
+    def _make(self, kind: str, singular: str, spec: str) -> Configurable:
+        name, options = split_spec(spec)
+        known: dict[str, type[Configurable]] = getattr(self, kind)
+        if name not in known:
+            raise InputError(f"unknown {singular} {name!r}{suggest(name, known)}")
+        if inspect.isabstract(known[name]):
+            raise PluginError(self.owners[kind, name], f"{singular} {name!r} leaves abstract methods undone")
+        return known[name].from_options(options)
