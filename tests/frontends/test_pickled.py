@@ -8,18 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from tests.frontends.archives import Payload
 from tests.frontends.loading import export, load, refusal
 from tests.frontends.models import Net
-
-
-class Payload:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> Any:
-        return (open, (str(self.trace), "w"))
 
 
 def saved(path: Path, value: Any, **options: Any) -> Path:

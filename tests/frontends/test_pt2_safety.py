@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import json
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,56 +17,7 @@ import torch
 from fxopt.contracts.frontend import LoadRequest
 from fxopt.errors import InputError
 from fxopt_plugins.frontends.exported import Exported
-from tests.frontends.models import save_net
-
-Members = dict[str, bytes]
-
-
-class Payload:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self) -> Any:
-        return (open, (str(self.trace), "w"))
-
-
-@pytest.fixture
-def trace(tmp_path: Path) -> Path:
-    """The file that a planted payload would create."""
-    return tmp_path / "trace"
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Members:
-    path = save_net(tmp_path_factory.mktemp("sound"), dynamic=True)
-    with zipfile.ZipFile(path) as file:
-        return {name: file.read(name) for name in file.namelist()}
-
-
-def write(path: Path, members: Members, compression: int = zipfile.ZIP_STORED) -> Path:
-    with zipfile.ZipFile(path, "w", compression) as file:
-        for name, data in members.items():
-            file.writestr(name, data)
-    return path
-
-
-def planted(tmp_path: Path, sound: Members, change: Callable[[Members], None]) -> Path:
-    members = dict(sound)
-    change(members)
-    return write(tmp_path / "net.pt2", members)
-
-
-def edit_json(members: Members, member: str, change: Callable[[Any], None]) -> None:
-    name = find(members, member)
-    data = json.loads(members[name])
-    change(data)
-    members[name] = json.dumps(data).encode()
-
-
-def find(members: Members, end: str) -> str:
-    return next(name for name in members if name.endswith(end))
+from tests.frontends.archives import Members, Payload, edit_json, evaluated, find, planted, write
 
 
 def refusal(path: Path, trace: Path) -> str:
@@ -90,10 +39,6 @@ def pickled(trace: Path) -> bytes:
     buffer = io.BytesIO()
     torch.save(Payload(trace), buffer)
     return buffer.getvalue()
-
-
-def evaluated(trace: Path) -> str:
-    return f"open({str(trace)!r}, 'w')"
 
 
 def test_a_sound_file_rewritten_by_another_zip_tool_loads(tmp_path: Path, sound: Members) -> None:
@@ -392,35 +337,6 @@ def test_refuses_a_symbol_number_that_torch_would_count_up_to(tmp_path: Path, so
 
     path = planted(tmp_path, sound, lambda members: edit_json(members, "model.json", change))
     assert "where a shape expression belongs" in refusal(path, trace)
-
-
-def mutations(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all texts in a JSON value."""
-    if isinstance(value, dict):
-        return [found for key, item in value.items() for found in mutations(item, (*path, key))]
-    if isinstance(value, list):
-        return [found for index, item in enumerate(value) for found in mutations(item, (*path, index))]
-    return [path] if isinstance(value, str) else []
-
-
-def test_no_text_of_the_program_is_evaluated(tmp_path: Path, sound: Members, trace: Path) -> None:
-    """Every text in turn is replaced by code; the file is refused, or loads and runs without running it."""
-    program = json.loads(sound[find(sound, "model.json")])
-    payload = evaluated(trace)
-    for path in mutations(program):
-        changed = copy.deepcopy(program)
-        holder = changed
-        for key in path[:-1]:
-            holder = holder[key]
-        holder[path[-1]] = payload
-        file = write(tmp_path / "net.pt2", {**sound, find(sound, "model.json"): json.dumps(changed).encode()})
-        try:
-            loaded = Exported().load(LoadRequest(str(file)))
-            assert loaded.exported is not None
-            loaded.exported.module()
-        except InputError:
-            pass
-        assert not trace.exists(), path
 
 
 def test_trust_pickle_loads_what_was_refused_and_says_so(tmp_path: Path, sound: Members, trace: Path) -> None:

@@ -123,7 +123,8 @@ class _Symbols:
     def __init__(self, program: ExportedProgram, request: LoadRequest) -> None:
         self._user_dims = {dim.name: dim for dim in request.dims}
         self._ranges = {
-            str(symbol): (int(low.lower), _finite(low.upper)) for symbol, low in program.range_constraints.items()
+            str(symbol): (_finite(bounds.lower) or 0, _finite(bounds.upper))
+            for symbol, bounds in program.range_constraints.items()
         }
         self._dims: dict[str, DimSpec] = {}
         self._used: dict[str, None] = {}

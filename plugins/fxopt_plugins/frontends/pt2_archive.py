@@ -95,7 +95,7 @@ def _payloads(archive: Archive, kind: str) -> dict[str, torch.Tensor]:
             storages[member] = _flat(archive, member, meta)
         try:
             tensors[name] = _view(storages[member], payload, meta)
-        except (RuntimeError, AssertionError, AttributeError) as error:
+        except (RuntimeError, AssertionError, AttributeError, KeyError, ValueError, TypeError) as error:
             raise InputError(
                 f"{archive.file.filename}: tensor {name} does not fit its bytes ({reason(error)})"
             ) from error
@@ -112,7 +112,7 @@ def _flat(archive: Archive, member: str, meta: schema.TensorMeta) -> torch.Tenso
 
 
 def _view(flat: torch.Tensor, payload: schema.PayloadMeta, meta: schema.TensorMeta) -> torch.Tensor:
-    """Out of bounds raises RuntimeError, a symbolic size AssertionError or AttributeError."""
+    """A view of the bytes; torch raises one error or another where the table does not fit them."""
     size, stride = deserialize_size(meta.sizes), deserialize_size(meta.strides)
     if min(size, default=0) < 0:
         raise RuntimeError("a size is negative")

@@ -85,7 +85,10 @@ def clean_payloads(data: Any) -> dict[str, schema.PayloadMeta]:
 
 
 def _build(kind: type, data: Any) -> Any:
-    return _convert(kind, data, kind.__name__)
+    try:
+        return _convert(kind, data, kind.__name__)
+    except RecursionError:
+        raise Refused(f"its {kind.__name__} is nested too deeply") from None
 
 
 def _convert(hint: Any, data: Any, where: str) -> Any:
