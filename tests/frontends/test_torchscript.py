@@ -122,6 +122,17 @@ def test_a_file_cut_off_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "not a whole archive" in refusal(path, "x=2x3x8x8")
 
 
+def test_a_damaged_member_is_named_with_its_file(tmp_path: Path) -> None:
+    path = scripted(tmp_path / "m.pt")
+    with zipfile.ZipFile(path) as file:
+        (code,) = (info for info in file.infolist() if info.filename.endswith("test_torchscript.py"))
+    data = bytearray(path.read_bytes())
+    data[code.header_offset + 4 : code.header_offset + 8] = b"\xff" * 4
+    data[code.header_offset + 100 : code.header_offset + 400] = b"\xff" * 300
+    path.write_bytes(data)
+    assert f"{path}: the archive is damaged at code/" in refusal(path, "x=2x3x8x8")
+
+
 def test_damaged_code_is_refused_in_one_line(tmp_path: Path) -> None:
     path = scripted(tmp_path / "m.pt")
     with zipfile.ZipFile(path) as file:

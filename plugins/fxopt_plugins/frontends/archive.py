@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from fxopt.errors import InputError
 from fxopt.ir.export_error import reason
@@ -27,6 +28,7 @@ class Archive:
     A member's bytes must be read once and used as read: then what was checked is what is used.
     """
 
+    path: Path
     file: zipfile.ZipFile
     members: dict[str, zipfile.ZipInfo]
 
@@ -37,11 +39,11 @@ class Archive:
             InputError: it is missing, or its checksum is wrong.
         """
         if member not in self.members:
-            raise InputError(f"{self.file.filename}: the archive is incomplete, {member} is missing")
+            raise InputError(f"{self.path}: the archive is incomplete, {member} is missing")
         try:
             return self.file.read(self.members[member])
         except _DAMAGE as error:
-            raise InputError(f"{self.file.filename}: the archive is damaged at {member} ({reason(error)})") from error
+            raise InputError(f"{self.path}: the archive is damaged at {member} ({reason(error)})") from error
 
 
 def is_zip(path: Path) -> bool:
@@ -62,26 +64,26 @@ def member_names(path: Path) -> frozenset[str]:
         return frozenset()
 
 
-def open_archive(path: Path) -> Archive:
-    """Open an archive for reading; close its `file` afterwards.
+def open_archive(path: Path, data: IO[bytes] | None = None) -> Archive:
+    """Open an archive, or its bytes where they are at hand, for reading; close its `file` afterwards.
 
     Raises:
         InputError: it is no zip archive, or is truncated.
         Refused: it uses something of the zip format that torch never writes, and that serves to deceive a reader.
     """
-    file = _open(path)
+    file = _open(path, data)
     try:
         _check_entries(file, path)
         names = _strip_root([info.filename for info in file.infolist()])
-        return Archive(file, dict(zip(names, file.infolist(), strict=True)))
+        return Archive(path, file, dict(zip(names, file.infolist(), strict=True)))
     except BaseException:
         file.close()
         raise
 
 
-def _open(path: Path) -> zipfile.ZipFile:
+def _open(path: Path, data: IO[bytes] | None = None) -> zipfile.ZipFile:
     try:
-        file = zipfile.ZipFile(path)
+        file = zipfile.ZipFile(data or path)
     except _DAMAGE as error:
         raise InputError(f"{path}: not a whole archive, damaged or cut off ({reason(error)})") from error
     if min((info.header_offset for info in file.infolist()), default=0) != 0:

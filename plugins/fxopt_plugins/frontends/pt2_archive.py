@@ -79,7 +79,7 @@ def _json(archive: Archive, member: str) -> Any:
     try:
         return json.loads(archive.read(member))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{archive.file.filename}: {member} is damaged ({error})") from error
+        raise InputError(f"{archive.path}: {member} is damaged ({error})") from error
 
 
 def _payloads(archive: Archive, kind: str) -> dict[str, torch.Tensor]:
@@ -96,9 +96,7 @@ def _payloads(archive: Archive, kind: str) -> dict[str, torch.Tensor]:
         try:
             tensors[name] = _view(storages[member], payload, meta)
         except (RuntimeError, AssertionError, AttributeError, KeyError, ValueError, TypeError) as error:
-            raise InputError(
-                f"{archive.file.filename}: tensor {name} does not fit its bytes ({reason(error)})"
-            ) from error
+            raise InputError(f"{archive.path}: tensor {name} does not fit its bytes ({reason(error)})") from error
     return tensors
 
 
@@ -108,7 +106,7 @@ def _flat(archive: Archive, member: str, meta: schema.TensorMeta) -> torch.Tenso
         dtype = deserialize_scalar_type(meta.dtype)
         return torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
     except (ValueError, KeyError) as error:
-        raise InputError(f"{archive.file.filename}: {member} is not a whole number of elements of its dtype") from error
+        raise InputError(f"{archive.path}: {member} is not a whole number of elements of its dtype") from error
 
 
 def _view(flat: torch.Tensor, payload: schema.PayloadMeta, meta: schema.TensorMeta) -> torch.Tensor:

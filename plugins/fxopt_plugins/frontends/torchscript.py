@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,10 @@ class TorchScript(Frontend):
         path = Path(request.model)
         if request.weights:
             raise InputError(f"--weights: {path} holds its own weights")
-        notes = _check(path, request.trust_pickle)
+        data = io.BytesIO(path.read_bytes())  # what is checked is what is loaded
+        notes = _check(path, data, request.trust_pickle)
         try:
-            script = torch.jit.load(path, map_location="cpu")
+            script = torch.jit.load(data, map_location="cpu")
         except (RuntimeError, ValueError, OSError) as error:
             raise InputError(f"{path}: torch.jit.load failed ({reason(error)})") from error
         if getattr(script, "training", False):
@@ -54,9 +56,9 @@ class TorchScript(Frontend):
         return Loaded(f"TorchScript file {path}", module=module, notes=notes, **vars(examples))
 
 
-def _check(path: Path, trust: bool) -> tuple[str, ...]:
+def _check(path: Path, data: io.BytesIO, trust: bool) -> tuple[str, ...]:
     try:
-        archive = open_archive(path)
+        archive = open_archive(path, data)
         with archive.file:
             _refuse_reaching_out(archive)
     except Refused as refused:
@@ -66,6 +68,8 @@ def _check(path: Path, trust: bool) -> tuple[str, ...]:
                 " Save the PyTorch model with torch.export.save, or pass --trust-pickle if you trust who made it"
             ) from None
         return (f"{path} was loaded with --trust-pickle: {refused}",)
+    finally:
+        data.seek(0)
     return ()
 
 
