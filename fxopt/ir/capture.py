@@ -21,7 +21,6 @@ from fxopt.ir.program import Attribute, Program
 aten = torch.ops.aten
 _BATCH_NORM = aten._native_batch_norm_legit_no_training.default
 _RESERVED = {"torch", "inf", "nan", "device", "aten", "operator"}
-_KEYWORD_SAFE = re.compile(r"\W")
 
 
 def export(
@@ -106,8 +105,7 @@ class _Lift:
         """Placeholders for tensor inputs; literals are part of the call's form."""
         for node, spec in self.specs(InputKind.USER_INPUT):
             if isinstance(spec.arg, TensorArgument):
-                name = self.name(node.name)
-                self.new[node] = self.graph.create_node("placeholder", name, name=name)
+                self.new[node] = self.leaf("placeholder", node.name)
                 self.flat_inputs.append(node)
             elif isinstance(spec.arg, ConstantArgument):
                 self.literal[node] = spec.arg.value
@@ -117,6 +115,8 @@ class _Lift:
     def copy_tensors(self) -> None:
         by_identity: dict[tuple[Any, ...], Node] = {}
         for node, spec in self.specs(InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
+            if not node.users:
+                continue
             value = self.value(spec)
             identity = (value.data_ptr(), tuple(value.shape), value.stride(), value.dtype)
             if value.numel() and identity in by_identity:  # a tied weight is one attribute
@@ -147,11 +147,11 @@ class _Lift:
                 raise InputError(f"{node.name!r} uses the statistics of a batch norm, which evaluation mode does not return")
             return
         args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), self.find)
-        target = node.target
+        target, name = node.target, node.name
         if target == _BATCH_NORM:
             # One value instead of a tuple: (x, weight, bias, mean, var, training, momentum, eps, cudnn)
-            args, target = (*args[:5], False, *args[5:7], False), aten.batch_norm.default
-        self.new[node] = self.graph.create_node("call_function", target, args, kwargs, self.name(node.name))
+            args, target, name = (*args[:5], False, *args[5:7], False), aten.batch_norm.default, "batch_norm"
+        self.new[node] = self.graph.create_node("call_function", target, args, kwargs, self.name(name))
         if "stack_trace" in node.meta:
             self.new[node].meta["source"] = _last_user_line(node.meta["stack_trace"])
 
@@ -198,18 +198,24 @@ class _Lift:
         return module
 
     def attribute(self, name: str, value: Attribute) -> Node:
-        name = self.name(name)
-        self.attributes[name] = value
-        node = self.graph.create_node("get_attr", name, name=name)
+        node = self.leaf("get_attr", name)
+        self.attributes[node.name] = value
         calls = [n for n in self.graph.nodes if n.op == "call_function"][:1] if isinstance(value, GraphModule) else []
         if calls:  # leaves stand at the top
             calls[0].prepend(node)
         return node
 
+    def leaf(self, kind: str, name: str) -> Node:
+        """A placeholder or get_attr node whose target is its own (unique) name."""
+        node = self.graph.create_node(kind, name, name=self.name(name))
+        node.target = node.name
+        return node
+
     def name(self, name: str) -> str:
-        name = _KEYWORD_SAFE.sub("_", name)
-        name = f"{name}_" if name in _RESERVED else name
-        return f"n{name}" if name[0].isdigit() else self.graph._graph_namespace.create_name(name, None)
+        """`name` as an identifier that no word of the text form takes."""
+        name = re.sub(r"\W", "_", name)
+        name = f"n{name}" if name[:1].isdigit() else name
+        return f"{name}_" if name in _RESERVED else name
 
     def interface(self) -> Interface:
         dims, inputs = _Dims(self.exported, self.measured), []

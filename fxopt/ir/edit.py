@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
-from torch.fx import Graph, GraphModule, Node
+from torch.fx import Graph, Node
 
 from fxopt.contracts.candidate import Candidate
 from fxopt.errors import FootprintError, StaleCandidate
+from fxopt.ir.graphs import copy_graph, new_node
 from fxopt.ir.program import Attribute, Program
 from fxopt.ir.shapes import same_type
 
@@ -46,11 +47,7 @@ class Edit:
 
     def __init__(self, program: Program) -> None:
         self._before = program
-        self._graph = Graph()
-        copied: dict[Node, Node] = {}
-        self._graph.graph_copy(program.graph, copied)  # type: ignore[arg-type]
-        output = self._graph.output([copied[node] for node in program.outputs])
-        output.meta = dict(program.output_node.meta)
+        self._graph = copy_graph(program.graph)
         self._attributes: dict[str, Attribute] = dict(program.attributes)
         self._by_name = {node.name: node for node in self._graph.nodes}
         self._leaf = _last_leaf(self._graph)  # constants go after it
@@ -117,7 +114,7 @@ class Edit:
         """A get_attr node for a new tensor. The tensor must not be changed afterwards."""
         name = self._fresh(label)
         self._attributes[name] = value.detach()
-        node = self._graph.create_node("get_attr", name, name=name)
+        node = new_node(self._graph, "get_attr", name, name)
         self._leaf.append(node)
         self._leaf = node
         node.meta["val"] = self._before.shapes.constant(value)
@@ -135,7 +132,7 @@ class Edit:
             Exception: whatever the operator raises on arguments that do not fit.
         """
         name = self._fresh(label or getattr(target, "__name__", str(target)).split(".")[0])
-        node = self._graph.create_node("call_function", target, tuple(args), dict(kwargs or {}), name)
+        node = new_node(self._graph, "call_function", target, name, tuple(args), dict(kwargs or {}))
         inputs = node.all_input_nodes
         anchor = max(inputs) if inputs else self._leaf
         anchor.append(node)
@@ -239,8 +236,3 @@ def _sort(graph: Graph) -> None:
             tail.prepend(node)
             placed.add(node)
         waiting = [node for node in waiting if node not in placed]
-
-
-def nested_graphs(program: Program) -> dict[str, GraphModule]:
-    """The nested graphs of a Program by attribute name."""
-    return {name: value for name, value in program.attributes.items() if isinstance(value, GraphModule)}

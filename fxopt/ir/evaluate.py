@@ -10,6 +10,8 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.node import map_arg
 
+from fxopt.ir.graphs import copy_graph
+
 
 class Native:
     """Values and arguments as they are."""
@@ -52,8 +54,10 @@ class Double(Native):
             return canonical(value)
         if isinstance(value, torch.dtype):
             return torch.float64 if value.is_floating_point else torch.complex128 if value.is_complex else value
-        if isinstance(value, (list, tuple)) and not isinstance(value, torch.Size):
+        if isinstance(value, (list, tuple)):
             return type(value)(self.argument(item) for item in value)
+        if isinstance(value, dict):
+            return {key: self.argument(item) for key, item in value.items()}
         return value
 
 
@@ -110,21 +114,11 @@ def run_node(node: Node, values: Mapping[Node, Any], attributes: Mapping[str, An
     """The value of one get_attr or call_function node."""
     if node.op == "get_attr":
         return arithmetic.attribute(attributes[str(node.target)])
-    if arithmetic is NATIVE:
-        args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
-    else:
-        args, kwargs = _map((node.args, node.kwargs), values, arithmetic)
+    args, kwargs = node.args, node.kwargs
+    if arithmetic is not NATIVE:
+        args, kwargs = arithmetic.argument(args), arithmetic.argument(kwargs)
+    args, kwargs = map_arg((args, kwargs), values.__getitem__)
     return node.target(*args, **kwargs)  # type: ignore[operator]
-
-
-def _map(value: Any, values: Mapping[Node, Any], arithmetic: Native) -> Any:
-    if isinstance(value, Node):
-        return values[value]
-    if isinstance(value, (list, tuple)):
-        return type(value)(_map(item, values, arithmetic) for item in value)
-    if isinstance(value, dict):
-        return {key: _map(item, values, arithmetic) for key, item in value.items()}
-    return arithmetic.argument(value)
 
 
 def _last_uses(graph: Graph) -> dict[Node, list[Node]]:
@@ -141,21 +135,9 @@ def _last_uses(graph: Graph) -> dict[Node, list[Node]]:
 
 def _double_module(module: GraphModule) -> GraphModule:
     """A nested graph in float64: its literals and the modules inside it."""
-    graph = Graph()
-    copied: dict[Node, Node] = {}
-    result = graph.graph_copy(module.graph, copied)  # type: ignore[arg-type]
-    graph.output(result)
-    for node in graph.nodes:
-        if node.op == "call_function":
-            node.args = _map(node.args, _Identity(), DOUBLE)
-            node.kwargs = _map(node.kwargs, _Identity(), DOUBLE)
+    graph = copy_graph(module.graph, DOUBLE.argument)
     inner = {str(n.target): DOUBLE.attribute(getattr(module, str(n.target))) for n in graph.nodes if n.op == "get_attr"}
     return GraphModule(inner, graph)
-
-
-class _Identity(dict[Node, Any]):
-    def __missing__(self, key: Node) -> Node:
-        return key
 
 
 def _canonical_values() -> dict[float, float]:

@@ -15,6 +15,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from fxopt.errors import InputError
 from fxopt.ir.evaluate import run_graph
+from fxopt.ir.graphs import copy_graph
 from fxopt.ir.interface import Interface
 from fxopt.ir.shapes import ShapeEnvironment
 
@@ -168,10 +169,9 @@ class Program:
 
     def module(self) -> GraphModule:
         """A module from flat inputs to the tuple of flat outputs, for exporters; it shares the tensors."""
-        graph = Graph()
-        copied: dict[Node, Node] = {}
-        graph.graph_copy(self._graph, copied)  # type: ignore[arg-type]
-        graph.output(tuple(copied[node] for node in self.outputs))
+        graph = copy_graph(self._graph)
+        output = next(reversed(graph.nodes))
+        output.args = (tuple(output.args[0]),)  # type: ignore[arg-type]
         return GraphModule(dict(self._attributes), graph)
 
     def exported(self) -> torch.export.ExportedProgram:

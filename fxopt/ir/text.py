@@ -24,6 +24,7 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 
 from fxopt.errors import InputError
+from fxopt.ir.graphs import new_node
 from fxopt.ir.interface import Dim, Input, Interface
 from fxopt.ir.program import Program, tensor_digest
 from fxopt.ir.shapes import ShapeEnvironment
@@ -56,26 +57,26 @@ def to_text(program: Program, digests: bool = True) -> str:
     lines.append("interface " + json.dumps(rest))
     for name, value in sorted(program.attributes.items()):
         if isinstance(value, GraphModule):
-            lines += _nested_lines(name, value, program.shapes, _INDENT)
+            lines += _nested_lines(name, value, _INDENT)
     lines += _call_lines(program.graph, program.shapes, "")
     return "\n".join(lines) + "\n"
 
 
-def _nested_lines(name: str, module: GraphModule, shapes: ShapeEnvironment, indent: str) -> list[str]:
+def _nested_lines(name: str, module: GraphModule, indent: str) -> list[str]:
     lines = [f"{indent[len(_INDENT):]}graph {name}"]
     for node in module.graph.nodes:
         if node.op == "get_attr":
-            lines += _nested_lines(str(node.target), getattr(module, str(node.target)), shapes, indent + _INDENT)
+            lines += _nested_lines(str(node.target), getattr(module, str(node.target)), indent + _INDENT)
     lines += [f"{indent}input {node.name}" for node in module.graph.nodes if node.op == "placeholder"]
-    return lines + _call_lines(module.graph, shapes, indent)
+    return lines + _call_lines(module.graph, None, indent)
 
 
-def _call_lines(graph: Graph, shapes: ShapeEnvironment, indent: str) -> list[str]:
+def _call_lines(graph: Graph, shapes: ShapeEnvironment | None, indent: str) -> list[str]:
     lines = []
     for node in graph.nodes:
         if node.op == "call_function":
             args = [format_argument(a) for a in node.args] + [f"{k}={format_argument(v)}" for k, v in node.kwargs.items()]
-            kind = f" : {shapes.type_text(node.meta['val'])}" if "val" in node.meta else ""
+            kind = f" : {shapes.type_text(node.meta['val'])}" if shapes else ""
             lines.append(f"{indent}{node.name}{kind} = {target_name(node.target)}({', '.join(args)})")
         elif node.op == "output":
             lines.append(f"{indent}return {format_argument(list(node.args[0]))}")
@@ -184,9 +185,9 @@ class _Reader:
         while match := self.take(r"graph (\w+)"):
             attributes[match[1]] = self.nested()
         graph = Graph()
-        nodes = {name: graph.create_node("placeholder", name, name=name) for name in inputs}
+        nodes = {name: new_node(graph, "placeholder", name, name) for name in inputs}
         for name in attributes:
-            nodes[name] = graph.create_node("get_attr", name, name=name)
+            nodes[name] = new_node(graph, "get_attr", name, name)
         kinds: dict[str, str] = {}
         read = _Arguments(nodes)
         while self.at < len(self.lines):
@@ -200,7 +201,7 @@ class _Reader:
                 args, kwargs = read.arguments(match[4])
                 if match[1] in nodes:
                     raise ValueError(f"the name {match[1]!r} is taken")
-                node = graph.create_node("call_function", resolve(match[3]), args, kwargs, match[1])
+                node = new_node(graph, "call_function", resolve(match[3]), match[1], args, kwargs)
             except (ValueError, SyntaxError) as error:
                 self.at -= 1
                 raise self.fail(str(error)) from error
