@@ -1,0 +1,257 @@
+"""Find all rewrites that are legal and true to their claim, and replay any part of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fxopt.contracts.candidate import Candidate, Fidelity, Step
+from fxopt.contracts.passes import Decline, Pass, View
+from fxopt.errors import StaleCandidate
+from fxopt.ir.edit import Edit, Record
+from fxopt.ir.program import Program, tensor_digest
+from fxopt.verify.fidelity import Evidence, Oracle
+
+if TYPE_CHECKING:
+    from fxopt.contracts.target import Capabilities
+    from fxopt.registry import Registry
+
+MAX_SWEEPS = 6  # over all passes; a sweep that finds nothing ends the search
+MAX_ROUNDS = 50  # of one pass in one sweep
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A candidate that was tried and found wanting before anything was built."""
+
+    candidate: Candidate
+    reason: str
+    evidence: Evidence | None = None
+
+
+@dataclass
+class Search:
+    """All that the passes had to say about a Program.
+
+    Attributes:
+        source: what was searched.
+        program: the source with every step applied.
+        steps: the steps, in order of rounds.
+        evidence: of each step by id; none for steps that do not claim to be exact.
+        size_change: bytes of tensors that each step's round added, shared equally.
+        refusals: candidates found wanting.
+        declines: the near misses.
+        faults: what plugins did wrong, by pass.
+    """
+
+    source: Program
+    program: Program
+    steps: list[Step] = field(default_factory=list)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    size_change: dict[str, int] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    declines: list[Decline] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+
+
+def search(
+    program: Program,
+    passes: Sequence[Pass],
+    registry: Registry,
+    capabilities: Capabilities | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Search:
+    """Run all passes, stage by stage, to their common fixpoint; every exact rewrite is checked on its region."""
+    return _Searcher(program, passes, registry, capabilities, note).run()
+
+
+class _Searcher:
+    def __init__(
+        self,
+        program: Program,
+        passes: Sequence[Pass],
+        registry: Registry,
+        capabilities: Capabilities | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self.passes, self.registry, self.capabilities, self.note = passes, registry, capabilities, note
+        self.found = Search(program, program)
+        self.oracle = Oracle(program)
+        self.maker: dict[str, str] = {}  # node name -> id of the step that made it
+        self.barred: set[str] = set()
+        self.round = 0
+        self.declines: dict[str, list[Decline]] = {}
+
+    def run(self) -> Search:
+        for _ in range(MAX_SWEEPS):
+            before = len(self.found.steps)
+            for rule in self.passes:
+                if rule.name not in self.found.faults:
+                    self.note(rule.name)
+                    self.exhaust(rule)
+            if len(self.found.steps) == before:
+                break
+        self.found.declines = [decline for declines in self.declines.values() for decline in declines]
+        return self.found
+
+    def exhaust(self, rule: Pass) -> None:
+        for _ in range(MAX_ROUNDS):
+            candidates = self.propose(rule)
+            if not candidates:
+                return
+            self.apply_round(rule, choose(candidates))
+
+    def propose(self, rule: Pass) -> list[Candidate]:
+        view = View(rule.name, self.capabilities)
+        try:
+            candidates = list(rule.propose(self.found.program, view))
+        except Exception as error:  # noqa: BLE001 - a pass that raises loses its own rewrites, not the run
+            self.blame(rule, f"propose raised {type(error).__name__}: {error}")
+            return []
+        self.declines[rule.name] = view.declines
+        open_candidates = []
+        for candidate in candidates:
+            if candidate.id in self.barred:
+                continue
+            reason = self.registry.veto(self.found.program, candidate)
+            if reason:
+                self.refuse(candidate, f"vetoed: {reason}")
+            else:
+                open_candidates.append(candidate)
+        return open_candidates
+
+    def apply_round(self, rule: Pass, chosen: list[Candidate]) -> None:
+        """Apply the candidates in one transaction; those that fail are refused and the round is done again without them."""
+        before = self.found.program
+        while chosen:
+            failed, edit = self.attempt(rule, before, chosen)
+            if edit is not None and not failed:
+                evidence = self.examine(rule, before, edit)
+                failed = {key: fault for key, item in evidence.items() if (fault := item.fault)}
+                if not failed:
+                    self.accept(rule, before, edit, evidence)
+                    return
+                for candidate in chosen:
+                    if candidate.id in failed:
+                        self.refuse(candidate, failed[candidate.id], evidence[candidate.id])
+            else:
+                for candidate in chosen:
+                    if candidate.id in failed:
+                        self.refuse(candidate, failed[candidate.id])
+            chosen = [candidate for candidate in chosen if candidate.id not in failed]
+
+    def attempt(self, rule: Pass, before: Program, chosen: list[Candidate]) -> tuple[dict[str, str], Edit | None]:
+        edit = before.edit()
+        for candidate in chosen:
+            try:
+                with edit.step(candidate):
+                    rule.apply(edit, candidate)
+            except StaleCandidate as error:
+                return {candidate.id: f"its site is gone: {error}"}, None
+            except Exception as error:  # noqa: BLE001 - as in propose
+                fault = f"apply raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                self.found.faults[rule.name] = f"{self.owner(rule)}: {rule.name} {fault}"
+                return {candidate.id: fault}, None
+        try:
+            with edit:
+                pass
+        except Exception as error:  # noqa: BLE001 - a rewrite that leaves no sound graph
+            if len(chosen) == 1:
+                return {chosen[0].id: f"leaves no sound graph: {str(error).splitlines()[0]}"}, None
+            for candidate in chosen:  # find out which one it is, each alone
+                failed, _ = self.attempt(rule, before, [candidate])
+                if failed:
+                    return failed, None
+            return {candidate.id: "leaves no sound graph together with others" for candidate in chosen[1:]}, None
+        return {}, edit
+
+    def examine(self, rule: Pass, before: Program, edit: Edit) -> dict[str, Evidence]:
+        exact = [record for record in edit.records if record.candidate.fidelity is Fidelity.EXACT]
+        return self.oracle.check(before, edit.program, exact)
+
+    def accept(self, rule: Pass, before: Program, edit: Edit, evidence: dict[str, Evidence]) -> None:
+        after = edit.program
+        change = (after.weight_bytes - before.weight_bytes) // len(edit.records)
+        for record in edit.records:
+            self.found.steps.append(self.step(rule, record, after))
+            self.found.size_change[record.candidate.id] = change
+            self.barred.add(record.candidate.id)
+            self.registry.event("candidate", id=record.candidate.id, rule=rule.name)
+        for record in edit.records:
+            self.maker.update(dict.fromkeys((*record.created, *record.constants), record.candidate.id))
+        self.found.evidence.update(evidence)
+        self.found.program = after
+        self.oracle.learn(after)
+        self.round += 1
+
+    def step(self, rule: Pass, record: Record, after: Program) -> Step:
+        needs = {self.maker[name] for name in record.candidate.footprint if name in self.maker}
+        tensors = {
+            name: tensor_digest(value)
+            for name in record.constants
+            if (value := after.attributes.get(name)) is not None and not hasattr(value, "graph")
+        }
+        return Step(record.candidate, rule.spec(), self.round, tuple(sorted(needs)), tensors)  # type: ignore[arg-type]
+
+    def refuse(self, candidate: Candidate, reason: str, evidence: Evidence | None = None) -> None:
+        self.barred.add(candidate.id)
+        self.found.refusals.append(Refusal(candidate, reason, evidence))
+
+    def blame(self, rule: Pass, fault: str) -> None:
+        self.found.faults[rule.name] = f"{self.owner(rule)}: {rule.name} {fault}"
+
+    def owner(self, rule: Pass) -> str:
+        return self.registry.owners.get(("passes", rule.name), "unregistered")
+
+
+def choose(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The first candidates that go together in one round: footprints disjoint from writes, one of each choice."""
+    chosen: list[Candidate] = []
+    written: set[str] = set()
+    touched: set[str] = set()
+    choices: set[str] = set()
+    for candidate in candidates:
+        if candidate.writes & touched or candidate.footprint & written or candidate.choice in choices:
+            continue
+        chosen.append(candidate)
+        written |= candidate.writes
+        touched |= candidate.footprint
+        if candidate.choice is not None:
+            choices.add(candidate.choice)
+    return chosen
+
+
+def closure(steps: Sequence[Step], wanted: Collection[str]) -> list[Step]:
+    """The wanted steps and all that they need, in order."""
+    by_id = {step.id: step for step in steps}
+    kept: set[str] = set()
+    front = list(wanted)
+    while front:
+        identity = front.pop()
+        if identity not in kept:
+            kept.add(identity)
+            front.extend(by_id[identity].needs)
+    return [step for step in steps if step.id in kept]
+
+
+def replay(program: Program, steps: Sequence[Step], registry: Registry) -> tuple[Program, list[str]]:
+    """Apply steps round by round. A step is applied only where its pass offers it again.
+
+    Returns:
+        The rewritten Program, and the ids of steps that were not offered (what they rely on was left out).
+    """
+    skipped: list[str] = []
+    rounds = sorted({step.round for step in steps})
+    for number in rounds:
+        group = [step for step in steps if step.round == number]
+        rule = registry.make_pass(group[0].spec)
+        offered = {candidate.id for candidate in rule.propose(program, View(rule.name))}
+        skipped += [step.id for step in group if step.id not in offered]
+        with program.edit() as edit:
+            for step in group:
+                if step.id in offered:
+                    with edit.step(step.candidate):
+                        rule.apply(edit, step.candidate)
+        program = edit.program
+    return program, skipped

@@ -1,0 +1,96 @@
+"""The contract of a planner: which steps make the plan for one engine."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from fxopt.contracts.candidate import Step
+from fxopt.contracts.cost import Budget, Interval
+from fxopt.contracts.options import Configurable
+
+if TYPE_CHECKING:
+    from fxopt.ir.program import Program
+
+
+@dataclass(frozen=True)
+class Build:
+    """Some steps, applied and emitted.
+
+    Attributes:
+        key: equal for equal artifacts.
+        steps: ids of the steps that are in it.
+        signature: what the engine made of it, free of names and weights; None where the engine cannot tell.
+        size_bytes: size of the artifact.
+    """
+
+    key: str
+    steps: frozenset[str]
+    signature: str | None
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Latency of a build over the unmodified program's, on one engine.
+
+    Attributes:
+        interval: the ratio at the run's confidence; below 1 is faster.
+        p_value: of the hypothesis that there is no difference.
+        equal: the engine runs the same kernels for both, so that nothing was timed.
+    """
+
+    interval: Interval
+    p_value: float
+    equal: bool = False
+
+
+class Lab(Protocol):
+    """Where a planner gets its evidence. Every call may cost seconds; results are remembered."""
+
+    baseline: Build
+
+    def build(self, steps: Collection[str]) -> Build | None:
+        """The program with these steps and all that they need; None if the engine refuses it."""
+
+    def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
+        """Each build against the baseline, interleaved in one session; by key. A build that fails is absent."""
+
+    def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:
+        """Write down why these steps are left out of the plan."""
+
+    def credit(self, steps: Collection[str], group: str, ratio: Ratio) -> None:
+        """Write down what these steps bring."""
+
+    def out_of_time(self) -> bool:
+        """Whether no new build should be begun."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a planner decides about.
+
+    Attributes:
+        program: the unmodified program.
+        steps: all steps that passed their checks, in order.
+        budget: what the user asks for.
+        confidence: of intervals; a gain counts only where its interval excludes 1.
+        lab: the source of evidence.
+    """
+
+    program: Program
+    steps: Sequence[Step]
+    budget: Budget
+    confidence: float
+    lab: Lab
+
+
+@dataclass(frozen=True)
+class Planner(Configurable, abc.ABC):
+    """A strategy. What it returns is confirmed once more by the compiler before it ships."""
+
+    @abc.abstractmethod
+    def plan(self, problem: Problem) -> list[Build]:
+        """Builds that promise to be better than the baseline, best first; empty if nothing pays."""

@@ -1,0 +1,1 @@
+"""Verification: each rewrite on its region, the whole Program once, and the artifact that ships."""
