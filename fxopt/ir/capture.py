@@ -17,6 +17,7 @@ from fxopt.errors import InputError
 from fxopt.ir import tree as trees
 from fxopt.ir.interface import Dim, Input, Interface
 from fxopt.ir.program import Attribute, Program
+from fxopt.ir.quiet import quiet
 
 aten = torch.ops.aten
 _BATCH_NORM = aten._native_batch_norm_legit_no_training.default
@@ -37,7 +38,7 @@ def export(
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), quiet("torch.export._trace", "torch._subclasses.fake_tensor"):
             return torch.export.export(model, tuple(args), dict(kwargs or {}), dynamic_shapes=dynamic_shapes, strict=False)
     except Exception as error:
         from fxopt.ir.export_error import explain_export_error
@@ -60,7 +61,8 @@ def capture(exported: ExportedProgram, measured: Mapping[str, int] | None = None
         InputError: the model mutates a buffer or an input, draws random numbers, or holds what no Program can.
     """
     _refuse_mutation(exported)
-    functional = exported.run_decompositions({})
+    with quiet():
+        functional = exported.run_decompositions({})
     _refuse_mutation(functional)
     lifted = _Lift(functional, measured or {}, names)
     return Program.build(lifted.graph, lifted.attributes, lifted.interface())
@@ -136,7 +138,7 @@ class _Lift:
 
     def copy_call(self, node: Node) -> None:
         schema = getattr(node.target, "_schema", None)
-        if schema is not None and torch.Tag.nondeterministic_seeded in node.target.tags:  # type: ignore[union-attr]
+        if schema is not None and _draws_random_numbers(node):
             raise InputError(f"the model draws random numbers ({node.target} at {node.name!r}); fxopt compares outputs: fix the randomness first")
         if not node.users and schema is not None and not schema.returns:
             return  # an assertion about sizes or metadata; the interface checks them at the border
@@ -228,6 +230,16 @@ class _Lift:
         arguments = trees.describe(torch.utils._pytree.tree_unflatten(literals, spec.in_spec), _is_leaf, [])
         results = trees.describe(torch.utils._pytree.tree_unflatten(self.results, spec.out_spec), _is_leaf, [])
         return Interface(tuple(inputs), self.output_names, tuple(dims.found.values()), self.parameters, arguments, results)
+
+
+def _draws_random_numbers(node: Node) -> bool:
+    if torch.Tag.nondeterministic_seeded not in node.target.tags:  # type: ignore[union-attr]
+        return False
+    if node.target == aten.scaled_dot_product_attention.default:
+        return bool(node.kwargs.get("dropout_p", node.args[4] if len(node.args) > 4 else 0.0))
+    if node.target == aten.dropout.default:
+        return bool(node.args[2])
+    return True
 
 
 class _Leaf:

@@ -35,7 +35,7 @@ def make_engine(spec: str) -> Engine:
     if ":" not in name:
         from fxopt.registry import Registry
 
-        return Registry.load().make_engine(spec)
+        return Registry.find_engine(spec)
     module, _, attribute = name.partition(":")
     engine_class: type[Engine] = getattr(importlib.import_module(module), attribute)
     return engine_class.from_options(split_spec("engine" + brace + options)[1])

@@ -1,0 +1,126 @@
+"""`fxopt check`: does the artifact still keep, on this machine, what its ledger says?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fxopt.compiler import output
+from fxopt.compiler.lab import ARTIFACT_BOUND
+from fxopt.compiler.load import engine_spec, load
+from fxopt.compiler.progress import NULL, Progress
+from fxopt.contracts.engine import Artifact
+from fxopt.errors import InputError
+from fxopt.ir.interface import Interface
+from fxopt.measure import Plan, Variant, measure
+from fxopt.registry import Registry
+from fxopt.verify.error import worst
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What `fxopt check` found.
+
+    Attributes:
+        ok: whether everything is within the ledger's intervals.
+        lines: one line a check, for people.
+        data: the same for programs.
+    """
+
+    ok: bool
+    lines: list[str] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def check(out: Path, progress: Progress = NULL) -> CheckResult:
+    """Measure the artifact against the stored baseline again, interleaved, and compare size and outputs.
+
+    Absolute times never fail a check: only the ratio does, where its new interval lies outside the ledger's.
+
+    Raises:
+        InputError: OUT holds no finished model, or no baseline to measure against.
+    """
+    output.roll_forward(out)
+    ledger = read_ledger(out)
+    registry = Registry.load()
+    load(out, registry)  # says in one line what is missing here
+    if not (out / "baseline" / Artifact.MANIFEST).exists():
+        raise InputError(f"{out}: there is no baseline to measure against; optimize without --no-source")
+    artifacts = {name: Artifact.read(out / name) for name in ("baseline", "model")}
+    variants = [Variant(n, engine_spec(a.stages[0].engine, a), a.path) for n, a in artifacts.items()]
+    inputs = example_arrays(artifacts["model"])
+    with progress.phase("measure the model against its baseline", 80):
+        done = 0
+
+        def tell(now: int, total: int) -> None:
+            nonlocal done
+            for _ in range(done, now):
+                progress.advance()
+            done = now
+
+        comparison = measure(variants, inputs, Plan(), progress=tell)
+    if "model" in comparison.failures:
+        return CheckResult(False, [f"model: {comparison.failures['model']}"], {"failures": dict(comparison.failures)})
+    ratio = comparison.timings["model"].ratio
+    assert ratio is not None
+    recorded = ledger["result"]["ratio"] or {"estimate": 1.0, "low": 1.0, "high": 1.0}
+    floor = comparison.floor.interval
+    noise = max(abs(floor.low - 1), abs(floor.high - 1))
+    checks = []
+    checks.append(
+        (
+            "latency",
+            ratio.interval.low <= recorded["high"] * (1 + noise),
+            f"{ratio.interval.estimate:.3f} of the baseline's ({ratio.interval.low:.3f} to {ratio.interval.high:.3f}); "
+            f"the ledger says {recorded['estimate']:.3f} ({recorded['low']:.3f} to {recorded['high']:.3f})",
+        )
+    )
+    size = artifacts["model"].size_bytes()
+    checks.append(("size", size <= ledger["result"]["size_bytes"], f"{size} bytes; the ledger says {ledger['result']['size_bytes']}"))
+    found, expected = (_tensors(comparison.outputs[name]) for name in ("model", "baseline"))
+    error = worst(found, expected)
+    checks.append(("outputs", error <= ARTIFACT_BOUND, f"differ from the baseline's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})"))
+    lines = [f"{name}: {'ok' if ok else 'FAILED'}: {text}" for name, ok, text in checks]
+    isa = registry.make_target(ledger["target"]).machine().isa
+    if tuple(ledger["machine"]["isa"]) != tuple(isa):
+        lines.append("note: the ledger was written on a machine with another instruction set")
+    data = {"ratio": ratio.interval.to_json(), "recorded_ratio": recorded, "size_bytes": size, "error": error}
+    return CheckResult(all(ok for _, ok, _ in checks), lines, data)
+
+
+def read_ledger(out: Path) -> dict[str, Any]:
+    """The ledger of an output folder.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    file = out / "ledger.json"
+    if not file.exists():
+        raise InputError(f"{out}: there is no ledger.json; give the output folder of fxopt optimize")
+    try:
+        data: dict[str, Any] = json.loads(file.read_text())
+    except ValueError as error:
+        raise InputError(f"{file}: damaged ({error}); optimize the model again") from error
+    return data
+
+
+def example_arrays(artifact: Artifact) -> list[np.ndarray[Any, Any]]:
+    """Seeded inputs of the measured sizes, from the manifest alone; integers are 0 and 1, valid in any table."""
+    interface = Interface.from_json(json.loads((artifact.path / Artifact.MANIFEST).read_text())["interface"])
+    random = np.random.default_rng(0)
+    arrays = []
+    for item, shape in zip(interface.inputs, interface.measured_shapes(), strict=True):
+        if item.dtype.startswith(("float", "bfloat")):
+            arrays.append(random.standard_normal(shape).astype(item.dtype))
+        else:
+            arrays.append(random.integers(0, 2, shape).astype(item.dtype))
+    return arrays
+
+
+def _tensors(arrays: list[np.ndarray[Any, Any]]) -> list[torch.Tensor]:
+    return [torch.from_numpy(np.asarray(array)) for array in arrays]

@@ -1,0 +1,79 @@
+"""The journal of a run: what was built and measured, so that a run killed at any point goes on from there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fxopt.errors import InputError
+
+
+class Journal:
+    """A folder `journal/` inside OUT. Each entry is a file or folder that is there whole or not at all."""
+
+    def __init__(self, out: Path, request: dict[str, Any], resume: bool) -> None:
+        """Open the journal of an unfinished run, or begin a new one.
+
+        Args:
+            out: the output folder; made if missing.
+            request: what identifies the run (model digest, target, passes, versions, ...).
+            resume: whether an unfinished run may be gone on with.
+
+        Raises:
+            InputError: OUT is not writable, holds something else, or an unfinished run of another request is to be resumed.
+        """
+        self.path = out / "journal"
+        text = json.dumps(request, sort_keys=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            if any(out.iterdir()) and not (out / "ledger.json").exists() and not self.path.exists():
+                raise InputError(f"-o {out}: the folder holds something that fxopt did not write; give another one")
+            recorded = self.path / "request.json"
+            if resume and recorded.exists() and recorded.read_text() != text:
+                raise InputError(f"-o {out}: the unfinished run there was another one (model, options or versions differ); leave out --resume")
+            if not resume or not recorded.exists():
+                shutil.rmtree(self.path, ignore_errors=True)
+            (self.path / "builds").mkdir(parents=True, exist_ok=True)
+            write_whole(recorded, text)
+        except OSError as error:
+            raise InputError(f"-o {out}: cannot write there: {error.strerror or error}") from error
+
+    def remember(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
+        """The JSON value recorded under kind and key, computed and recorded if there is none."""
+        file = self.path / f"{kind}-{digest(key)}.json"
+        if file.exists():
+            return json.loads(file.read_text())
+        value = compute()
+        write_whole(file, json.dumps(value))
+        return value
+
+    def folder(self, key: str, fill: Callable[[Path], None]) -> Path:
+        """The folder of a build, filled by `fill(path)` if it is not there; `path` does not exist when `fill` is called."""
+        final = self.path / "builds" / digest(key)
+        if not final.exists():
+            draft = final.with_suffix(".draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            fill(draft)
+            draft.rename(final)
+        return final
+
+    def close(self) -> None:
+        """Remove the journal: the run is finished."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def digest(text: str) -> str:
+    """A short name for a key."""
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def write_whole(file: Path, data: str | bytes) -> None:
+    """Write a file so that it is there whole or as it was before."""
+    draft = file.with_name(f".{file.name}.draft")
+    draft.write_bytes(data.encode() if isinstance(data, str) else data)
+    os.replace(draft, file)

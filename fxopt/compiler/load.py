@@ -1,0 +1,87 @@
+"""`fxopt.load`: one callable for an output folder or an artifact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fxopt.contracts.engine import Artifact, FlatCallable
+from fxopt.errors import InputError
+from fxopt.ir.interface import Interface
+from fxopt.registry import Registry
+
+
+class Loaded:
+    """A model as its engine runs it.
+
+    Call it as the model was called, or with inputs by name; torch tensors give tensors, numpy arrays give arrays.
+    """
+
+    def __init__(self, artifact: Artifact, interface: Interface, stages: Sequence[FlatCallable]) -> None:
+        self.artifact, self.interface, self._stages = artifact, interface, stages
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the model returns.
+
+        Raises:
+            InputError: the arguments do not fit the interface; the message names the input.
+        """
+        flat = self.interface.flatten(args, kwargs)
+        tensors = any(hasattr(value, "detach") for value in flat)
+        arrays = [value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value) for value in flat]
+        self.interface.check([a.shape for a in arrays], [str(a.dtype) for a in arrays])
+        outputs: list[Any] = self.run(arrays)
+        if tensors:
+            import torch
+
+            outputs = [torch.from_numpy(output) for output in outputs]
+        return self.interface.unflatten(outputs)
+
+    def run(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        """Flat outputs for flat inputs."""
+        values = dict(zip((item.name for item in self.interface.inputs), arrays, strict=True))
+        for stage, call in zip(self.artifact.stages, self._stages, strict=True):
+            results = call([values[name] for name in stage.inputs])
+            values.update({f"output:{name}": value for name, value in zip(stage.outputs, results, strict=True)})
+        return [values[f"output:{name}"] for name in self.interface.outputs]
+
+
+def load(out: str | Path, registry: Registry | None = None) -> Loaded:
+    """The optimized model in OUT, ready to call.
+
+    Args:
+        out: the output folder of `fxopt optimize`, or an artifact folder inside it.
+        registry: where engines come from; all installed plugins by default.
+
+    Raises:
+        InputError: the folder holds no finished model, or its engine is not installed here.
+    """
+    out = Path(out)
+    folder = out if (out / Artifact.MANIFEST).exists() else out / "model"
+    if not (folder / Artifact.MANIFEST).exists():
+        unfinished = " (an unfinished run is there: go on with --resume)" if (out / "journal").exists() else ""
+        raise InputError(f"{out}: there is no finished fxopt model{unfinished}")
+    try:
+        artifact = Artifact.read(folder)
+        interface = Interface.from_json(json.loads((folder / Artifact.MANIFEST).read_text())["interface"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / Artifact.MANIFEST}: damaged ({error}); optimize the model again") from error
+    registry = registry or Registry.load()
+    calls = []
+    for stage in artifact.stages:
+        engine = registry.make_engine(engine_spec(stage.engine, artifact))
+        missing = engine.available()
+        if missing:
+            raise InputError(f"{out}: {missing}")
+        calls.append(engine.load(artifact, stage))
+    return Loaded(artifact, interface, calls)
+
+
+def engine_spec(name: str, artifact: Artifact) -> str:
+    """The engine with the options that the artifact was emitted with."""
+    spec = artifact.options.get("spec")
+    return str(spec) if spec else name

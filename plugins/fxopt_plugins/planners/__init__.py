@@ -1,0 +1,17 @@
+"""The built-in planners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fxopt import hookimpl
+from fxopt_plugins.planners.by_pass import ByPass
+
+if TYPE_CHECKING:
+    from fxopt import Planner
+
+
+@hookimpl
+def fxopt_planners() -> list[type[Planner]]:
+    """Planners that come with fxopt."""
+    return [ByPass]

@@ -1,0 +1,114 @@
+"""Measure pass by pass, keep what pays, split what does not agree with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from fxopt import Planner
+from fxopt.contracts.candidate import Step
+from fxopt.contracts.planner import Build, Problem, Ratio
+from fxopt.measure import holm
+
+SAME = "the engine fuses this itself: it runs the same kernels with and without it"
+
+
+@dataclass(frozen=True)
+class ByPass(Planner):
+    """Steps are grouped by pass, and each group is built with all that it needs.
+
+    A group whose build gives the engine's own kernels again brings nothing and is left out untimed. The others are
+    timed against the unmodified program in one interleaved session, and stand or fall by Holm's procedure over all of
+    them. A group that slows the model down is split in halves, so that one bad site does not cost the good ones.
+    """
+
+    name: ClassVar[str] = "by_pass"
+
+    splits: int = field(default=4, metadata={"help": "builds that may be spent on splitting groups that slow the model down"})
+
+    def plan(self, problem: Problem) -> list[Build]:
+        """As `Planner.plan`: the union of what pays, and everything but what harms."""
+        lab, steps = problem.lab, problem.steps
+        everything = lab.build([step.id for step in steps])
+        if everything is not None and _same(everything, lab.baseline):
+            lab.refuse([step.id for step in steps], SAME)
+            return []
+        builds: dict[str, Build] = {}
+        for name, group in _groups(steps).items():
+            if lab.out_of_time():
+                lab.refuse(group, "not measured: the time limit was reached", name)
+                continue
+            build = lab.build(group)
+            if build is None:
+                lab.refuse(group, "the engine cannot build the program with it", name)
+            elif _same(build, lab.baseline):
+                lab.refuse(group, SAME, name)
+            else:
+                builds[name] = build
+        timed = list(builds.values()) + ([everything] if everything is not None else [])
+        ratios = lab.compare(timed)
+        named = {name: ratios[build.key] for name, build in builds.items() if build.key in ratios}
+        standing = holm({name: ratio.p_value for name, ratio in named.items()}, 1 - problem.confidence)
+        gains, harms = _split(named, standing)
+        for name in builds:
+            self._judge(problem, name, _groups(steps)[name], named.get(name), name in gains, name in harms)
+        rescued = self._rescue(problem, {name: _groups(steps)[name] for name in harms})
+        wanted = [*(s for name in gains for s in _groups(steps)[name]), *rescued]
+        harmful = {s for name in harms for s in _groups(steps)[name]} - set(rescued)
+        plans = [lab.build(wanted)] if wanted else []
+        if everything is not None and everything.key in ratios and ratios[everything.key].interval.high < 1:
+            plans.append(lab.build([step.id for step in steps if step.id not in harmful]) if harmful else everything)
+        unique = {plan.key: plan for plan in plans if plan is not None and not _same(plan, lab.baseline)}
+        return list(unique.values())
+
+    def _judge(self, problem: Problem, name: str, group: list[str], ratio: Ratio | None, gain: bool, harm: bool) -> None:
+        lab = problem.lab
+        if ratio is None:
+            lab.refuse(group, "it could not be measured: the engine failed on it", name)
+        elif gain:
+            lab.credit(group, name, ratio)
+        elif harm:
+            lab.refuse(group, "it slows this engine down", name, ratio)
+        else:
+            lab.refuse(group, "no measurable gain: the interval includes 1", name, ratio)
+
+    def _rescue(self, problem: Problem, harmful: dict[str, list[str]]) -> list[str]:
+        """Halves of harmful groups that pay by themselves, within the builds allowed."""
+        lab, left, rescued = problem.lab, self.splits, []
+        front = [(name, group) for name, group in harmful.items() if len(group) > 1]
+        while front and left >= 2 and not lab.out_of_time():
+            name, group = front.pop(0)
+            halves = [group[: len(group) // 2], group[len(group) // 2 :]]
+            builds = [lab.build(half) for half in halves]
+            left -= 2
+            ratios = lab.compare([build for build in builds if build is not None])
+            for half, build in zip(halves, builds, strict=True):
+                ratio = ratios.get(build.key) if build is not None else None
+                if ratio is None:
+                    continue
+                if ratio.interval.high < 1:
+                    lab.credit(half, name, ratio)
+                    rescued += half
+                elif ratio.interval.low > 1 and len(half) > 1:
+                    front.append((name, half))
+                else:
+                    lab.refuse(half, "no measurable gain: the interval includes 1", name, ratio)
+        return rescued
+
+
+def _groups(steps: Sequence[Step]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for step in steps:
+        groups.setdefault(step.candidate.rule, []).append(step.id)
+    return groups
+
+
+def _split(ratios: dict[str, Ratio], standing: frozenset[str]) -> tuple[list[str], list[str]]:
+    gains = [name for name in standing if ratios[name].interval.high < 1]
+    harms = [name for name in standing if ratios[name].interval.low > 1]
+    return sorted(gains), sorted(harms)
+
+
+def _same(build: Build, baseline: Build) -> bool:
+    return build.key == baseline.key or (build.signature is not None and build.signature == baseline.signature)
