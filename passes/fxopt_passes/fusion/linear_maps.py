@@ -1,4 +1,4 @@
-"""One view of everything that is linear in its input with constant weights: linear, convolution, transposed convolution."""
+"""One view of all calls that are linear with constant weights: linear, convolution, transposed convolution."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ _CONVOLUTIONS = (
     aten.conv3d.default, aten.conv3d.padding,
 )  # fmt: skip
 _TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
+_IN_NUMBERS = {
+    aten.conv1d.padding: aten.conv1d.default,
+    aten.conv2d.padding: aten.conv2d.default,
+    aten.conv3d.padding: aten.conv3d.default,
+}
 TARGETS = (aten.linear.default, *_CONVOLUTIONS, *_TRANSPOSED, aten.convolution.default)
 
 
@@ -133,7 +138,7 @@ class LinearMap:
             source: the new input.
             blocks: float64, shaped like `blocks`; None keeps the weight.
             bias: float64, shape (channels out,); None for no bias.
-            **changes: other arguments by the operator's names for them.
+            **changes: other arguments by the operator's names for them; padding in numbers.
         """
         call = arguments(self.node) | {"input": source} | changes
         if blocks is not None:
@@ -142,7 +147,8 @@ class LinearMap:
             call["bias"] = None
         elif self.bias is None or not torch.equal(bias, self.bias64):
             call["bias"] = edit.constant(bias.to(self.weight.dtype).contiguous(), "bias")
-        return edit.call(self.node.target, without_defaults(self.node, call))
+        target = _IN_NUMBERS.get(self.node.target, self.node.target) if "padding" in changes else self.node.target
+        return edit.call(target, without_defaults(self.node, call))
 
     def _layout(self, blocks: torch.Tensor) -> torch.Tensor:
         if self.transposed:
