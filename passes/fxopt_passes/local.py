@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch._dispatch.python import enable_python_dispatcher
 from torch.fx import Node
 from torch.fx.node import map_arg
 
@@ -104,7 +105,7 @@ def fake(program: Program, value: Any) -> Any:
     if isinstance(value, Call):
         args = [fake(program, item) for item in value.args]
         kwargs = {key: fake(program, item) for key, item in value.kwargs.items()}
-        with program.shapes.mode:
+        with program.shapes.mode, enable_python_dispatcher():
             return value.target(*args, **kwargs)
     if isinstance(value, torch.Tensor):
         return program.shapes.constant(value)
@@ -146,7 +147,7 @@ def broken_by_layout(program: Program, node: Node, value: Any) -> Node | None:
             continue
         args, kwargs = map_arg((user.args, user.kwargs), lambda item: changed.get(item, item.meta["val"]))
         try:
-            with program.shapes.mode:
+            with program.shapes.mode, enable_python_dispatcher():
                 changed[user] = user.target(*args, **kwargs)  # type: ignore[operator]
         except (RuntimeError, ValueError):
             return user
