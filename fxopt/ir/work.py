@@ -1,0 +1,150 @@
+"""How much a Program computes, moves and holds, at the measured sizes of its dynamic dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch._ops import HigherOrderOperator
+from torch.fx import GraphModule, Node
+
+from fxopt.ir.program import Program
+
+aten = torch.ops.aten
+
+_CONVOLUTIONS = {aten.conv1d, aten.conv2d, aten.conv3d}
+_TRANSPOSED = {aten.conv_transpose1d, aten.conv_transpose2d, aten.conv_transpose3d}
+_VIEWS = {
+    *(aten.view, aten.reshape, aten.permute, aten.transpose, aten.t, aten.unsqueeze, aten.squeeze, aten.expand),
+    *(aten.slice, aten.select, aten.detach, aten.alias, aten.flatten, aten.unflatten, aten.split, aten.chunk),
+    *(aten.split_with_sizes, aten.unbind, aten.narrow, aten.movedim, aten.expand_as, aten.view_as, aten.dropout),
+    aten.contiguous,
+}
+_LOOKUPS = {aten.embedding, aten.index_select, aten.gather, aten.index}  # read the rows that they yield, not the table
+
+Shape = tuple[int, ...]
+
+
+def flops(program: Program) -> int:
+    """Floating-point operations of a call; a multiplication with an addition counts as two."""
+    return sum(node_flops(program, node) for node in program.calls)
+
+
+def bytes_moved(program: Program) -> int:
+    """Bytes that all calls together read and write when none is fused with another."""
+    return sum(node_bytes(program, node) for node in program.calls)
+
+
+def peak_bytes(program: Program) -> int:
+    """Most bytes of inputs and activations that are alive at once, in the order of the graph; views own nothing."""
+    owners: dict[Node, set[Node]] = {}
+    last: dict[Node, int] = {}
+    born: dict[int, list[Node]] = {}
+    order = [node for node in program.nodes if node.op != "get_attr"]
+    for step, node in enumerate(order):
+        inherited = {owner for used in node.all_input_nodes for owner in owners.get(used, ())}
+        for owner in inherited:
+            last[owner] = step
+        owners[node] = inherited if _is_view(node) else {node}
+        if not _is_view(node) and node.op != "output":
+            last[node] = step
+            born.setdefault(0 if node.op == "placeholder" else step, []).append(node)
+    live = peak = 0
+    ends: dict[int, list[Node]] = {}
+    for node, step in last.items():
+        ends.setdefault(step, []).append(node)
+    for step in range(len(order)):
+        live += sum(value_bytes(program, node.meta.get("val")) for node in born.get(step, ()))
+        peak = max(peak, live)
+        live -= sum(value_bytes(program, node.meta.get("val")) for node in ends.get(step, ()))
+    return peak
+
+
+def node_flops(program: Program, node: Node) -> int:
+    """Floating-point operations of one call; of `torch.cond`, the dearer branch."""
+    if _is_view(node):
+        return 0
+    packet = getattr(node.target, "overloadpacket", None)
+    output = _first_elements(program, node.meta.get("val"))
+    shapes = [_shape(program, argument) for argument in node.args if isinstance(argument, Node)]
+    if packet in _CONVOLUTIONS:
+        return 2 * output * _product(shapes[1][1:])
+    if packet in _TRANSPOSED:
+        return 2 * _product(shapes[0]) * _product(shapes[1][1:])
+    if packet is aten.convolution:
+        transposed = bool(node.args[6])
+        return 2 * (_product(shapes[0]) if transposed else output) * _product(shapes[1][1:])
+    if packet in (aten.linear, aten.mm, aten.bmm, aten.matmul):
+        return 2 * output * shapes[0][-1]
+    if packet in (aten.addmm, aten.baddbmm):
+        return 2 * output * shapes[1][-1]
+    if packet is aten.scaled_dot_product_attention:
+        query, key = shapes[0], shapes[1]
+        return 2 * _product(query[:-1]) * key[-2] * query[-1] + 2 * output * key[-2]
+    if isinstance(node.target, HigherOrderOperator):
+        values = [argument.meta.get("val") for argument in node.args if isinstance(argument, Node)]
+        branches = [value.graph.nodes for value in values if isinstance(value, GraphModule)]
+        return max((sum(node_flops(program, n) for n in b if n.op == "call_function") for b in branches), default=0)
+    reads = max((_product(shape) for shape in shapes), default=0)
+    return max(output, reads if packet not in _LOOKUPS else 0)
+
+
+def node_bytes(program: Program, node: Node) -> int:
+    """Bytes that one call reads and writes."""
+    if _is_view(node):
+        return 0
+    written = value_bytes(program, node.meta.get("val"))
+    inputs = node.all_input_nodes
+    if getattr(node.target, "overloadpacket", None) in _LOOKUPS:
+        return 2 * written + sum(value_bytes(program, used.meta.get("val")) for used in inputs[1:])
+    return written + sum(value_bytes(program, used.meta.get("val")) for used in inputs)
+
+
+def value_bytes(program: Program, value: Any) -> int:
+    """Bytes of a node's value, of all tensors in it where it is a tuple."""
+    return sum(_product(_sizes(program, t.shape)) * t.element_size() for t in _tensors(value))
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _first_elements(program: Program, value: Any) -> int:
+    tensor = next(_tensors(value), None)
+    return 0 if tensor is None else _product(_sizes(program, tensor.shape))
+
+
+def _shape(program: Program, node: Node) -> Shape:
+    value = node.meta.get("val")
+    return _sizes(program, value.shape) if isinstance(value, torch.Tensor) else ()
+
+
+def _sizes(program: Program, shape: Any) -> Shape:
+    measured = {dim.name: dim.measured for dim in program.interface.dims}
+    return tuple(_size(program, size, measured) for size in shape)
+
+
+def _size(program: Program, size: Any, measured: dict[str, int]) -> int:
+    if not isinstance(size, torch.SymInt):
+        return int(size)
+    names = program.shapes.names
+    expression = size.node.expr.subs({symbol: measured[names[symbol]] for symbol in names})
+    # A size that depends on data has no measured value; one is the least that runs.
+    return max(int(expression), 0) if expression.is_number else 1
+
+
+def _is_view(node: Node) -> bool:
+    target = node.target
+    return getattr(target, "overloadpacket", None) in _VIEWS or getattr(target, "__name__", "") == "getitem"
+
+
+def _product(shape: Shape) -> int:
+    result = 1
+    for size in shape:
+        result *= size
+    return result

@@ -1,0 +1,1 @@
+"""The built-in targets, engines, frontends and planners of fxopt."""

@@ -1,0 +1,81 @@
+"""TorchInductor, compiled ahead of time: C++ that the compiler of this machine makes for this machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fxopt.contracts.engine import Artifact, Engine, FlatCallable, Stage, Unsupported
+from fxopt.errors import EngineError
+from fxopt.ir.quiet import quiet
+from fxopt_plugins.engines.common import thread_count, versions, without_numpy
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fxopt.ir.program import Program
+
+_PACKAGE = "model.pt2"
+
+
+@dataclass(frozen=True)
+class Inductor(Engine):
+    """AOTInductor with frozen weights. The number of threads is compiled in."""
+
+    name: ClassVar[str] = "inductor"
+
+    @classmethod
+    def available(cls) -> str | None:
+        if shutil.which("g++") or shutil.which("clang++"):
+            return None
+        return "inductor needs a C++ compiler: install g++ or clang++ (Debian: apt-get install g++)"
+
+    @classmethod
+    def version(cls) -> str:
+        return importlib.metadata.version("torch")
+
+    def unsupported(self, program: Program) -> Iterable[Unsupported]:
+        return without_numpy(program)
+
+    def emit(self, program: Program, out: Path) -> Artifact:
+        import torch
+        from torch._inductor import aoti_compile_and_package
+
+        threads = thread_count(self.threads)
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)  # the code that Inductor writes fixes what it finds here
+        try:
+            with quiet("torch._inductor", "torch._dynamo", "torch.export"), torch.no_grad():
+                package = str((out / _PACKAGE).absolute())
+                aoti_compile_and_package(program.exported(), package_path=package, inductor_configs={"freezing": True})
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [""]
+            raise EngineError(f"inductor: {type(error).__name__}: {lines[0]}") from error
+        finally:
+            torch.set_num_threads(before)
+        interface = program.interface
+        stage = Stage(self.name, _PACKAGE, tuple(item.name for item in interface.inputs), interface.outputs)
+        options = {"threads": threads, "precision": "as written", "freezing": True, "versions": versions("torch")}
+        artifact = Artifact(out, (stage,), options=options)
+        artifact.write_manifest(interface.to_json())
+        return artifact
+
+    def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
+        import numpy as np
+        import torch
+        from torch._inductor import aoti_load_package
+
+        torch.set_num_threads(int(artifact.options["threads"]))
+        with quiet("torch._inductor"):
+            model = aoti_load_package(str((artifact.path / stage.file).absolute()))
+
+        def call(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+            with torch.no_grad():
+                tensors = [torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in inputs]
+                return [value.detach().contiguous().numpy() for value in model(*tensors)]
+
+        return call

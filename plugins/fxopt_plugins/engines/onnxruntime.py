@@ -1,0 +1,145 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fxopt.contracts.engine import Artifact, Engine, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage, Unsupported
+from fxopt.errors import EngineError
+from fxopt_plugins.engines.common import missing, thread_count, versions, without_numpy
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnxruntime
+
+    from fxopt.ir.program import Program
+
+_PROFILED_CALLS = 5
+_INTEGER_OPS = ("conv1d", "conv2d", "linear", "matmul", "add", "mul", "sigmoid", "cat", "avg_pool2d", "mean")
+_COMPLEX = frozenset({"complex64", "complex128"})
+
+
+@dataclass(frozen=True)
+class OnnxRuntime(Engine):
+    """ONNX Runtime with all its graph optimizations, from an ONNX model that runs on any machine."""
+
+    name: ClassVar[str] = "onnxruntime"
+    extra: ClassVar[str | None] = "onnxruntime"
+    quant_scheme: ClassVar[QuantScheme | None] = QuantScheme(
+        activation="u8",
+        activation_symmetric=False,
+        weight_granularity="channel",
+        bias="int32",
+        residual="both",
+        integer_ops=frozenset(f"aten.{name}" for name in _INTEGER_OPS),
+    )
+
+    spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
+
+    @classmethod
+    def available(cls) -> str | None:
+        return missing("onnxruntime", "onnxruntime")
+
+    @classmethod
+    def version(cls) -> str:
+        return importlib.metadata.version("onnxruntime")
+
+    def unsupported(self, program: Program) -> Iterable[Unsupported]:
+        from fxopt_plugins.engines.onnx_export import untranslatable
+
+        return [*without_numpy(program, _COMPLEX), *untranslatable(program)]
+
+    def emit(self, program: Program, out: Path) -> Artifact:
+        from fxopt_plugins.engines.onnx_export import export_onnx
+
+        file = export_onnx(program, out)
+        interface = program.interface
+        stage = Stage(self.name, file.name, tuple(item.name for item in interface.inputs), interface.outputs)
+        options = {
+            "threads": thread_count(self.threads),
+            "spinning": self.spinning,
+            "precision": "as written",
+            "versions": versions("onnxruntime", "torch", "onnxscript"),
+        }
+        artifact = Artifact(out, (stage,), options=options)
+        artifact.write_manifest(interface.to_json())
+        return artifact
+
+    def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
+        import numpy as np
+
+        session = _session(artifact, stage, _options(artifact))
+        outputs = list(stage.outputs)
+
+        def call(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+            return [np.asarray(value) for value in session.run(outputs, dict(zip(stage.inputs, inputs, strict=True)))]
+
+        return call
+
+    def fused_kernels(self, artifact: Artifact) -> EngineGraph:
+        import onnx
+
+        from fxopt_plugins.engines.onnx_graph import covers, kind, signature
+
+        stage = artifact.stages[0]
+        with tempfile.TemporaryDirectory() as folder:
+            options = _options(artifact)
+            options.optimized_model_filepath = f"{folder}/optimized.onnx"
+            options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
+            options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
+            _session(artifact, stage, options)
+            optimized = onnx.load(options.optimized_model_filepath, load_external_data=False)
+        source = onnx.load(artifact.path / stage.file, load_external_data=False)
+        covered = covers(source.graph, optimized.graph)
+        kernels = tuple(
+            Kernel(node.name, kind(node), covered[index]) for index, node in enumerate(optimized.graph.node)
+        )
+        return EngineGraph(kernels, signature(optimized.graph))
+
+    def profile(self, artifact: Artifact, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
+        stage = artifact.stages[0]
+        with tempfile.TemporaryDirectory() as folder:
+            options = _options(artifact)
+            options.enable_profiling = True
+            options.profile_file_prefix = f"{folder}/profile"
+            session = _session(artifact, stage, options)
+            for _ in range(_PROFILED_CALLS + 1):
+                session.run(None, dict(zip(stage.inputs, inputs, strict=True)))
+            events = json.loads(Path(session.end_profiling()).read_text())
+        times: dict[str, list[float]] = defaultdict(list)
+        for event in events:
+            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+                times[event["name"].removesuffix("_kernel_time")].append(event["dur"] / 1000)
+        # The first call sets up memory. A node inside a loop or a branch may run more or less often than once a call.
+        mean = {name: sum(found[1:]) / _PROFILED_CALLS for name, found in times.items()}
+        return tuple(replace(k, milliseconds=mean.get(k.name, 0.0)) for k in self.fused_kernels(artifact).kernels)
+
+
+def _options(artifact: Artifact) -> onnxruntime.SessionOptions:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = int(artifact.options["threads"])
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(artifact.options["spinning"])))
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # else idle threads spin between calls
+    return options
+
+
+def _session(artifact: Artifact, stage: Stage, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    import onnxruntime as ort
+
+    try:
+        return ort.InferenceSession(artifact.path / stage.file, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise EngineError(f"onnxruntime: {(str(error).strip().splitlines() or ['no message'])[0]}") from error

@@ -1,0 +1,201 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fxopt.contracts.engine import (
+    Artifact,
+    Engine,
+    EngineGraph,
+    FlatCallable,
+    Kernel,
+    QuantScheme,
+    Stage,
+    Unsupported,
+    signature_of,
+)
+from fxopt.errors import EngineError
+from fxopt_plugins.engines.common import missing, thread_count, versions, without_numpy
+from fxopt_plugins.engines.onnx_graph import covered_nodes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import openvino
+
+    from fxopt.ir.program import Program
+
+_IR = "model.xml"
+_PROFILED_CALLS = 5
+_INTEGER_OPS = ("conv1d", "conv2d", "linear", "matmul", "add", "cat", "avg_pool2d")
+_COMPLEX = frozenset({"complex64", "complex128"})
+
+
+@dataclass(frozen=True)
+class OpenVino(Engine):
+    """OpenVINO from its own IR. In f32 unless told otherwise: its own choice, bf16 where the CPU has it, is lossy."""
+
+    name: ClassVar[str] = "openvino"
+    extra: ClassVar[str | None] = "openvino"
+    quant_scheme: ClassVar[QuantScheme | None] = QuantScheme(
+        activation="u8",
+        activation_symmetric=False,
+        weight_granularity="channel",
+        bias="int32",
+        residual="both",
+        integer_ops=frozenset(f"aten.{name}" for name in _INTEGER_OPS),
+    )
+
+    precision: str = field(default="f32", metadata={"help": "f32, bf16 or f16: what float arithmetic may be done in"})
+    pinning: bool = field(default=False, metadata={"help": "bind threads to cores; disturbs other processes"})
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("f32", "bf16", "f16"):
+            raise ValueError(f"precision is f32, bf16 or f16, not {self.precision!r}")
+
+    @classmethod
+    def available(cls) -> str | None:
+        return missing("openvino", "openvino")
+
+    @classmethod
+    def version(cls) -> str:
+        return importlib.metadata.version("openvino")
+
+    def unsupported(self, program: Program) -> Iterable[Unsupported]:
+        from fxopt_plugins.engines.onnx_export import untranslatable
+
+        return [*without_numpy(program, _COMPLEX), *untranslatable(program)]
+
+    def emit(self, program: Program, out: Path) -> Artifact:
+        import openvino as ov
+
+        from fxopt_plugins.engines.onnx_export import export_onnx
+
+        with tempfile.TemporaryDirectory() as folder:
+            file = export_onnx(program, Path(folder))
+            try:
+                ov.save_model(ov.Core().read_model(file), out / _IR, compress_to_fp16=False)
+            except RuntimeError as error:
+                raise EngineError(f"openvino: {_cause(error)}") from error
+        interface = program.interface
+        stage = Stage(self.name, _IR, tuple(item.name for item in interface.inputs), interface.outputs)
+        options = {
+            "threads": thread_count(self.threads),
+            "precision": self.precision,
+            "pinning": self.pinning,
+            "versions": versions("openvino", "torch", "onnxscript"),
+        }
+        artifact = Artifact(out, (stage,), options=options)
+        artifact.write_manifest(interface.to_json())
+        return artifact
+
+    def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
+        import numpy as np
+
+        compiled = _compile(artifact, stage)
+        request = compiled.create_infer_request()
+        ports = {name: index for index, port in enumerate(compiled.outputs) for name in port.names}
+        takes = {name for port in compiled.inputs for name in port.names}
+        order = [ports[name] for name in stage.outputs]
+
+        def call(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+            fed = zip(stage.inputs, inputs, strict=True)
+            request.infer(
+                {name: np.require(v, requirements="C") for name, v in fed if name in takes}, share_inputs=True
+            )
+            # The request's memory is used again by the next call.
+            return [request.get_output_tensor(index).data.copy() for index in order]
+
+        return call
+
+    def fused_kernels(self, artifact: Artifact) -> EngineGraph:
+        compiled = _compile(artifact, artifact.stages[0])
+        return _graph(artifact, compiled, {})
+
+    def profile(self, artifact: Artifact, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
+        stage = artifact.stages[0]
+        compiled = _compile(artifact, stage, PERF_COUNT=True)
+        takes = {name for port in compiled.inputs for name in port.names}
+        request = compiled.create_infer_request()
+        totals: dict[str, float] = {}
+        for call in range(_PROFILED_CALLS + 1):
+            request.infer({name: v for name, v in zip(stage.inputs, inputs, strict=True) if name in takes})
+            for entry in request.profiling_info if call else ():  # the first call sets up memory
+                milliseconds = entry.real_time.total_seconds() * 1000 / _PROFILED_CALLS
+                totals[entry.node_name] = totals.get(entry.node_name, 0.0) + milliseconds
+        return _graph(artifact, compiled, totals).kernels
+
+
+def _compile(artifact: Artifact, stage: Stage, **more: Any) -> openvino.CompiledModel:
+    import openvino as ov
+
+    options = artifact.options
+    config = {
+        "INFERENCE_PRECISION_HINT": options["precision"],
+        "INFERENCE_NUM_THREADS": int(options["threads"]),
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": bool(options["pinning"]),
+        **more,
+    }
+    try:
+        return ov.Core().compile_model(artifact.path / stage.file, "CPU", config)
+    except RuntimeError as error:
+        raise EngineError(f"openvino: {_cause(error)}") from error
+
+
+def _graph(artifact: Artifact, compiled: openvino.CompiledModel, milliseconds: dict[str, float]) -> EngineGraph:
+    """Kernels and signature of the graph that OpenVINO runs."""
+    import openvino as ov
+
+    model = ov.Core().read_model(artifact.path / artifact.stages[0].file)
+    source = {operation.get_friendly_name(): operation for operation in model.get_ops()}
+    known: dict[tuple[str, int], str] = {}
+    constant: set[str] = set()
+    kernels, digests, outputs = [], [], []
+    for operation in compiled.get_runtime_model().get_ordered_ops():
+        info = {key: str(entry.value) for key, entry in operation.get_rt_info().items()}
+        layer, primitive, name = info["layerType"], info.get("primitiveType", ""), operation.get_name()
+        before = operation.input_values()
+        types = [(str(o.get_element_type()), str(o.get_partial_shape())) for o in operation.outputs()]
+        if layer == "Const" or (before and all(value.get_node().get_name() in constant for value in before)):
+            constant.add(name)  # computed once, when the model is compiled
+            known |= {(name, index): f"constant {types[index]}" for index in range(len(types))}
+            continue
+        merged = [part for part in info.get("originalLayersNames", "").split(",") if part]
+        inputs = [known[value.get_node().get_name(), value.get_index()] for value in before]
+        fused = sorted(_kind(source[part]) for part in merged if part in source and _tells(source[part], layer))
+        runs = (layer, primitive, info.get("runtimePrecision"), info.get("outputLayouts"))
+        digest = signature_of([*runs, types, inputs, fused])
+        known |= {(name, index): f"{digest} {index}" for index in range(len(types))}
+        digests.append(digest)
+        if layer == "Output":
+            outputs.append(digest)
+        elif layer != "Input":
+            covered = tuple(dict.fromkeys(node for part in merged for node in covered_nodes(part)))
+            friendly = operation.get_friendly_name()
+            kernels.append(Kernel(friendly, f"{layer} {primitive}".strip(), covered, milliseconds.get(friendly)))
+    return EngineGraph(tuple(kernels), signature_of([*sorted(digests), "->", *outputs]))
+
+
+def _kind(operation: openvino.Node) -> str:
+    attributes = {key: value for key, value in operation.get_attributes().items() if key != "shape"}
+    return f"{operation.get_type_name()} {sorted(attributes.items())}"
+
+
+def _tells(operation: openvino.Node, layer: str) -> bool:
+    """Whether an operator in a kernel says how the kernel runs: not if it is one that dissolves in weights and bias."""
+    dissolves = operation.get_type_name() in ("Add", "Subtract", "Multiply", "Divide", "Constant", "Reshape")
+    return not (dissolves and layer in ("Convolution", "Deconvolution", "FullyConnected", "MatMul"))
+
+
+def _cause(error: BaseException) -> str:
+    """The line of OpenVINO's message that tells: the last one that is not a source location."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(("Exception from", "Check '")) or len(lines) == 1]
+    return lines[-1] if lines else type(error).__name__
