@@ -21,13 +21,15 @@ from fxopt.compiler.lab import EngineLab, Session, Verdict, Workshop
 from fxopt.compiler.load import Loaded, load
 from fxopt.compiler.progress import NULL, Progress
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import Search, closure, search
+from fxopt.compiler.rewrite import Search, closure, replay, search
+from fxopt.contracts.candidate import Step
 from fxopt.contracts.cost import Budget
 from fxopt.contracts.planner import Build, Problem
 from fxopt.errors import BudgetError, EngineError, InputError
 from fxopt.ir.capture import capture, export, positional_names
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
+from fxopt.ir.twin import double
 from fxopt.measure import CONFIDENCE, Limits, Plan, Worker
 from fxopt.registry import Registry
 from fxopt.verify.fidelity import Evidence, check_whole
@@ -239,7 +241,7 @@ class _Run:
             found = search(
                 self.program, self.passes, self.registry, self.target.capabilities(), lambda name: self.progress.note(name)
             )
-            self.whole = check_whole(self.program, found.program) if found.steps else Evidence(0.0, 0.0, 0.0, 0.0)
+            self.whole = check_whole(self.program, found.program, found.twin) if found.steps else Evidence(0.0, 0.0, 0.0, 0.0)
             if self.whole.fault:
                 raise EngineError(f"the rewritten program as a whole {self.whole.fault}")
         return found
@@ -328,6 +330,10 @@ class _Run:
             base = ship
         return self.ledger(found, session, names, candidates, chosen, ship, base), ship, base
 
+    def twin(self, steps: Sequence[Step]) -> Program:
+        """The float64 twin of the plan that ships."""
+        return replay(double(self.program), steps, self.registry)[0]
+
     def _label(self, spec: str) -> str:
         name = self.engines[spec].name
         return "PyTorch eager" if name == "eager" else name
@@ -367,7 +373,7 @@ class _Run:
             sentence = f"no rewrite pays: the unmodified model on {engine_name}, its best engine"
         else:
             sentence = f"{speedup['estimate']:.2f}x faster than the best engine ({base_name}) on the unmodified model"
-        whole = check_whole(self.program, final) if steps else Evidence(0.0, 0.0, 0.0, 0.0)
+        whole = check_whole(self.program, final, self.twin(steps)) if steps else Evidence(0.0, 0.0, 0.0, 0.0)
         artifact = ship.lab.artifacts[ship.build.key]
         with load_in_worker(ship.engine, artifact) as worker:
             artifact_error = self.workshop.error(final, worker.run(self.workshop.inputs))

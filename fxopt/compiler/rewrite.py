@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fxopt.contracts.candidate import Candidate, Fidelity, Step
+from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.passes import Decline, Pass, View
 from fxopt.errors import StaleCandidate
 from fxopt.ir.edit import Edit, Record
@@ -37,6 +37,7 @@ class Search:
     Attributes:
         source: what was searched.
         program: the source with every step applied.
+        twin: the float64 twin of `program`: every step applied to the source's twin.
         steps: the steps, in order of rounds.
         evidence: of each step by id; none for steps that do not claim to be exact.
         size_change: bytes of tensors that each step's round added, shared equally.
@@ -47,6 +48,7 @@ class Search:
 
     source: Program
     program: Program
+    twin: Program
     steps: list[Step] = field(default_factory=list)
     evidence: dict[str, Evidence] = field(default_factory=dict)
     size_change: dict[str, int] = field(default_factory=dict)
@@ -76,8 +78,8 @@ class _Searcher:
         note: Callable[[str], None],
     ) -> None:
         self.passes, self.registry, self.capabilities, self.note = passes, registry, capabilities, note
-        self.found = Search(program, program)
         self.oracle = Oracle(program)
+        self.found = Search(program, program, self.oracle.twin)
         self.maker: dict[str, str] = {}  # node name -> id of the step that made it
         self.barred: set[str] = set()
         self.round = 0
@@ -92,6 +94,7 @@ class _Searcher:
                     self.exhaust(rule)
             if len(self.found.steps) == before:
                 break
+        self.found.twin = self.oracle.twin
         self.found.declines = [decline for declines in self.declines.values() for decline in declines]
         return self.found
 
@@ -126,11 +129,14 @@ class _Searcher:
         before = self.found.program
         while chosen:
             failed, edit = self.attempt(rule, before, chosen)
-            if edit is not None and not failed:
-                evidence = self.examine(rule, before, edit)
+            twin = None
+            if edit is not None:
+                failed, twin = self.attempt(rule, self.oracle.twin, chosen)
+            if edit is not None and twin is not None:
+                evidence = self.oracle.check(before, edit.program, edit, twin)
                 failed = {key: fault for key, item in evidence.items() if (fault := item.fault)}
                 if not failed:
-                    self.accept(rule, before, edit, evidence)
+                    self.accept(rule, before, edit, twin, evidence)
                     return
                 for candidate in chosen:
                     if candidate.id in failed:
@@ -166,11 +172,7 @@ class _Searcher:
             return {candidate.id: "leaves no sound graph together with others" for candidate in chosen[1:]}, None
         return {}, edit
 
-    def examine(self, rule: Pass, before: Program, edit: Edit) -> dict[str, Evidence]:
-        exact = [record for record in edit.records if record.candidate.fidelity is Fidelity.EXACT]
-        return self.oracle.check(before, edit.program, exact)
-
-    def accept(self, rule: Pass, before: Program, edit: Edit, evidence: dict[str, Evidence]) -> None:
+    def accept(self, rule: Pass, before: Program, edit: Edit, twin: Edit, evidence: dict[str, Evidence]) -> None:
         after = edit.program
         change = (after.weight_bytes - before.weight_bytes) // len(edit.records)
         for record in edit.records:
@@ -182,7 +184,7 @@ class _Searcher:
             self.maker.update(dict.fromkeys((*record.created, *record.constants), record.candidate.id))
         self.found.evidence.update(evidence)
         self.found.program = after
-        self.oracle.learn(after)
+        self.oracle.learn(twin.program)
         self.round += 1
 
     def step(self, rule: Pass, record: Record, after: Program) -> Step:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.fx import Node
 
-from fxopt.ir.edit import Record
-from fxopt.ir.evaluate import DOUBLE, NATIVE, Native, run_graph, run_node, run_nodes
+from fxopt.contracts.candidate import Fidelity
+from fxopt.ir.edit import Edit, Record
+from fxopt.ir.evaluate import NATIVE, run_graph, run_node, run_nodes
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
+from fxopt.ir.twin import as_inputs, double
 from fxopt.verify.error import worst
 
 FLOAT64_BOUND = 1e-9  # a correct fold differs by some 6e-16, one that forgets eps by 4e-6
@@ -49,102 +51,121 @@ class Evidence:
 
 
 class Oracle:
-    """The float64 values of every node of a Program and of all that was made from it by checked rewrites."""
+    """The float64 twin of a Program, kept in step with it, and the values of all its nodes from one cached run."""
 
-    def __init__(self, program: Program, inputs: Sequence[torch.Tensor] | None = None) -> None:
-        flat = sample_inputs(program) if inputs is None else inputs
-        self.values: dict[str, Any] = {}
+    def __init__(self, program: Program, inputs: list[torch.Tensor] | None = None) -> None:
+        self.twin = double(program)
+        flat = as_inputs(self.twin, sample_inputs(program) if inputs is None else inputs)
+        names = frozenset(node.name for node in self.twin.calls)
+        placeholders = [node.name for node in self.twin.nodes if node.op == "placeholder"]
         with torch.no_grad():
-            names = frozenset(node.name for node in program.calls)
-            placeholders = [node for node in program.nodes if node.op == "placeholder"]
-            for node, value in zip(placeholders, flat, strict=True):
-                self.values[node.name] = DOUBLE.tensor(value)
-            self.values.update(run_graph(program.graph, program.attributes, flat, DOUBLE, names)[1])
+            _, kept = run_graph(self.twin.graph, self.twin.attributes, flat, NATIVE, names)
+        self.values: dict[str, Any] = dict(zip(placeholders, flat, strict=True)) | kept
 
-    def check(self, before: Program, after: Program, records: Sequence[Record]) -> dict[str, Evidence]:
-        """Check each record's rewrite on its own region; evidence by candidate id.
+    def check(self, before: Program, after: Program, edit: Edit, twin: Edit) -> dict[str, Evidence]:
+        """Check each exact rewrite of a round on its own region; evidence by candidate id.
 
-        The region's inputs are the float64 values of its border, rounded to the dtypes they have in the Program.
+        Args:
+            before, after: the Program around the round.
+            edit: the finished round.
+            twin: the same round on `self.twin`.
         """
-        origin = {new: old for record in records for old, new in record.replaced}
+        origin = {new: old for record in edit.records for old, new in record.replaced}
         evidence = {}
         with torch.no_grad():
-            for record in records:
-                evidence[record.candidate.id] = self._check_region(before, after, record, origin)
+            for record in edit.records:
+                if record.candidate.fidelity is Fidelity.EXACT:
+                    region = _Region(record, before, after, self.twin, twin.program, self.values, origin)
+                    evidence[record.candidate.id] = region.evidence()
         return evidence
 
-    def learn(self, after: Program) -> None:
-        """Take in the values of nodes that checked rewrites have made, and forget those that are gone."""
+    def learn(self, twin: Program) -> None:
+        """Go on to the twin after a checked round: values of new nodes are computed, those of dead ones forgotten."""
+        values: dict[Node, Any] = {}
         with torch.no_grad():
-            values: dict[Node, Any] = {}
-            for node in after.nodes:
-                if node.op == "output":
-                    continue
-                if node.op == "get_attr":
-                    continue
+            for node in twin.calls:
                 if node.name not in self.values:
                     for used in node.all_input_nodes:
-                        values[used] = self._value(used, after)
-                    self.values[node.name] = run_node(node, values, after.attributes, DOUBLE)
-        self.values = {name: value for name, value in self.values.items() if name in after}
+                        constant = used.op == "get_attr"
+                        values[used] = twin.attributes[str(used.target)] if constant else self.values[used.name]
+                    self.values[node.name] = run_node(node, values, twin.attributes, NATIVE)
+        self.values = {name: value for name, value in self.values.items() if name in twin}
+        self.twin = twin
 
-    def _value(self, node: Node, program: Program) -> Any:
-        return DOUBLE.attribute(program.attributes[str(node.target)]) if node.op == "get_attr" else self.values[node.name]
 
-    def _check_region(self, before: Program, after: Program, record: Record, origin: dict[str, str]) -> Evidence:
-        pairs = [(before.node(old), after.node(new)) for old, new in record.replaced if new in after]
-        created = set(record.created)
-        new_nodes, new_border = _region([new for _, new in pairs], lambda node: node.name in created)
-        inside = record.candidate.footprint
-        border_names = {origin.get(node.name, node.name) for node in new_border}
-        old_nodes, old_border = _region(
-            [old for old, _ in pairs], lambda node: node.name in inside and node.name not in border_names
-        )
-        rounded = {node.name: self._rounded(node, before) for node in old_border if node.op != "get_attr"}
-        for node in new_border:
-            name = origin.get(node.name, node.name)
-            if node.op != "get_attr" and name not in rounded:
-                rounded[name] = self._rounded(before.node(name), before)
+class _Region:
+    """What one candidate replaced, and what it put there; both run from the same border values.
 
-        def run(nodes: list[Node], border: set[Node], program: Program, wanted: list[Node], arithmetic: Native) -> list[Any]:
-            values = {}
-            for node in border:
-                if node.op == "get_attr":
-                    values[node] = arithmetic.attribute(program.attributes[str(node.target)])
-                else:
-                    value = rounded[origin.get(node.name, node.name)]
-                    values[node] = arithmetic.tensor(value) if isinstance(value, torch.Tensor) else value
-            run_nodes(nodes, values, program.attributes, arithmetic)
-            return [values[node] for node in wanted]
+    The border values are those of the float64 run, rounded to the dtypes that they have in the Program.
+    """
 
-        olds, news = [old for old, _ in pairs], [new for _, new in pairs]
-        oracle = run(old_nodes, old_border, before, olds, DOUBLE)
+    def __init__(
+        self,
+        record: Record,
+        before: Program,
+        after: Program,
+        twin_before: Program,
+        twin_after: Program,
+        values: dict[str, Any],
+        origin: dict[str, str],
+    ) -> None:
+        self.before, self.after, self.twin_before, self.twin_after = before, after, twin_before, twin_after
+        self.origin = origin
+        pairs = [(old, new) for old, new in record.replaced if new in after]
+        self.olds, self.news = [old for old, _ in pairs], [new for _, new in pairs]
+        created, footprint = set(record.created), record.candidate.footprint
+        self.new_inside = lambda node: node.name in created
+        _, border = _region([after.node(name) for name in self.news], self.new_inside)
+        stop = {origin.get(node.name, node.name) for node in border if node.op != "get_attr"}
+        self.old_inside = lambda node: node.name in footprint and node.name not in stop
+        _, old_border = _region([before.node(name) for name in self.olds], self.old_inside)
+        stop |= {node.name for node in old_border if node.op != "get_attr"}
+        self.border = {name: _rounded(values[name], before.node(name)) for name in stop}
+
+    def evidence(self) -> Evidence:
+        oracle = self.run(self.twin_before, self.olds, self.old_inside)
         return Evidence(
-            float64_error=worst(run(new_nodes, new_border, after, news, DOUBLE), oracle),
-            native_error=worst(run(new_nodes, new_border, after, news, NATIVE), oracle),
-            original_error=worst(run(old_nodes, old_border, before, olds, NATIVE), oracle),
-            floor=max((_epsilon(old) for old in olds), default=0.0),
+            float64_error=worst(self.run(self.twin_after, self.news, self.new_inside), oracle),
+            native_error=worst(self.run(self.after, self.news, self.new_inside), oracle),
+            original_error=worst(self.run(self.before, self.olds, self.old_inside), oracle),
+            floor=max((_epsilon(self.before.node(name)) for name in self.olds), default=0.0),
         )
 
-    def _rounded(self, node: Node, program: Program) -> Any:
-        value, kind = self.values[node.name], node.meta["val"]
-        return value.to(kind.dtype) if isinstance(value, torch.Tensor) and isinstance(kind, torch.Tensor) else value
+    def run(self, program: Program, wanted: list[str], inside: Callable[[Node], bool]) -> list[Any]:
+        targets = [program.node(name) for name in wanted]
+        nodes, border = _region(targets, inside)
+        values: dict[Node, Any] = {}
+        for node in border:
+            if node.op == "get_attr":
+                values[node] = program.attributes[str(node.target)]
+            else:
+                value, kind = self.border[self.origin.get(node.name, node.name)], node.meta["val"]
+                values[node] = value.to(kind.dtype) if isinstance(value, torch.Tensor) else value
+        run_nodes(nodes, values, program.attributes, NATIVE)
+        return [values[node] for node in targets]
 
 
-def check_whole(before: Program, after: Program, seeds: Sequence[int] = (0, 1)) -> Evidence:
-    """Evidence over the whole Program: the worst over sample inputs, in float64 and in its own arithmetic."""
+def check_whole(before: Program, after: Program, twin: Program, seeds: Sequence[int] = (0, 1)) -> Evidence:
+    """Evidence over the whole Program: the worst over sample inputs, in float64 and in its own arithmetic.
+
+    Args:
+        before: the unmodified Program.
+        after: the rewritten Program.
+        twin: the float64 twin of `before`, rewritten by the same steps.
+        seeds: of the sample inputs.
+    """
+    original = double(before)
     found = []
-    with torch.no_grad():
-        for seed in seeds:
-            inputs = sample_inputs(before, seed=seed)
-            oracle, _ = run_graph(before.graph, before.attributes, inputs, DOUBLE)
-            twin, _ = run_graph(after.graph, after.attributes, inputs, DOUBLE)
-            found.append((worst(twin, oracle), worst(after.run(inputs), oracle), worst(before.run(inputs), oracle)))
+    for seed in seeds:
+        inputs = sample_inputs(before, seed=seed)
+        doubles = as_inputs(original, inputs)
+        oracle = original.run(doubles)
+        found.append((worst(twin.run(doubles), oracle), worst(after.run(inputs), oracle), worst(before.run(inputs), oracle)))
     floor = max((_epsilon(node) for node in before.outputs), default=0.0)
     return Evidence(*(max(column) for column in zip(*found, strict=True)), floor=floor)
 
 
-def _region(targets: Sequence[Node], inside: Any) -> tuple[list[Node], set[Node]]:
+def _region(targets: Sequence[Node], inside: Callable[[Node], bool]) -> tuple[list[Node], set[Node]]:
     """Nodes that lead to the targets as far as `inside` holds, in order, and the nodes at their border."""
     region: set[Node] = set()
     border: set[Node] = set()
@@ -159,6 +180,11 @@ def _region(targets: Sequence[Node], inside: Any) -> tuple[list[Node], set[Node]
         else:
             border.add(node)
     return sorted(region), border
+
+
+def _rounded(value: Any, node: Node) -> Any:
+    kind = node.meta["val"]
+    return value.to(kind.dtype) if isinstance(value, torch.Tensor) and isinstance(kind, torch.Tensor) else value
 
 
 def _epsilon(node: Node) -> float:
