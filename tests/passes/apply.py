@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +31,22 @@ def captured(module: torch.nn.Module, *args: Any, dynamic: Any = None) -> Progra
     if dynamic is True:
         batch = torch.export.Dim("N", min=1, max=64)
         dynamic = tuple({0: batch} for _ in args)
+        if any(item.kind is item.VAR_POSITIONAL for item in inspect.signature(module.forward).parameters.values()):
+            dynamic = (dynamic,)
     return capture(export(module, args, dynamic_shapes=dynamic))
+
+
+class Function(torch.nn.Module):
+    """A module that calls `function(self, *args)`; keyword arguments become parameters."""
+
+    def __init__(self, function: Callable[..., Any], **tensors: torch.Tensor) -> None:
+        super().__init__()
+        self.function = function
+        for name, value in tensors.items():
+            self.register_parameter(name, torch.nn.Parameter(value, requires_grad=False))
+
+    def forward(self, *args: torch.Tensor) -> Any:
+        return self.function(self, *args)
 
 
 def proposals(rule: Pass, program: Program) -> list[Candidate]:
