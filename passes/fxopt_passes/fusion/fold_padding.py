@@ -61,7 +61,7 @@ class FoldPadding(Pass):
             edit.replace(node, source)
             return
         for user in list(node.users):
-            edit.replace(user, _padded(edit, user, source, _amounts(node)))
+            edit.replace(user, _padded(edit, user, source, node))
 
 
 def _obstacle(source: Source, node: Node) -> str | None:
@@ -92,7 +92,7 @@ def _refusal(source: Source, user: Node, pad: Node, value: float) -> str | None:
     linear = linear_map(source, user)
     if linear is None or linear.input is not pad or linear.transposed or not linear.spatial:
         return f"its user {user.name} pads nothing"
-    if any(_amounts(pad)[linear.spatial :]):
+    if _pads_beyond(pad, linear.spatial):
         return f"it pads more axes than {user.name} can"
     if linear.padding is None:
         return f"the padding of {user.name} is asymmetric"
@@ -101,14 +101,13 @@ def _refusal(source: Source, user: Node, pad: Node, value: float) -> str | None:
 
 def _pooling_refusal(source: Source, user: Node, pad: Node, value: float) -> str | None:
     call = arguments(user)
-    amounts = _amounts(pad)
     kernel = _spread(call["kernel_size"], _spatial(user))
     own = _spread(call["padding"], len(kernel))
-    if any(amounts[len(kernel) :]):
+    if _pads_beyond(pad, len(kernel)):
         return f"it pads more axes than {user.name} can"
     if call["ceil_mode"]:
         return f"{user.name} rounds its size up, which depends on where the input ends"
-    if any(2 * (p + q) > k for p, q, k in zip(_spread(amounts, len(kernel)), own, kernel, strict=True)):
+    if any(2 * (p + q) > k for p, q, k in zip(_amounts(pad, len(kernel)), own, kernel, strict=True)):
         return f"{user.name} pads by half its window at most"
     if is_call(user, *_AVERAGES):
         if any(own) and not call["count_include_pad"]:
@@ -121,16 +120,16 @@ def _pooling_refusal(source: Source, user: Node, pad: Node, value: float) -> str
     return f"windows of {user.name} may see only padding" if set(_spread(call["dilation"], 1)) != {1} else None
 
 
-def _padded(edit: Edit, user: Node, source: Node, amounts: list[int]) -> Node:
+def _padded(edit: Edit, user: Node, source: Node, pad: Node) -> Node:
     linear = linear_map(edit, user)
     if linear is not None:
         assert linear.padding is not None
-        total = [p + q for p, q in zip(_spread(amounts, linear.spatial), linear.padding, strict=True)]
+        total = [p + q for p, q in zip(_amounts(pad, linear.spatial), linear.padding, strict=True)]
         bias = None if linear.bias is None else linear.bias64
         return linear.rebuild(edit, source, None, bias, padding=total)
     call = arguments(user)
     own = _spread(call["padding"], _spatial(user))
-    call |= {"self": source, "padding": [p + q for p, q in zip(_spread(amounts, len(own)), own, strict=True)]}
+    call |= {"self": source, "padding": [p + q for p, q in zip(_amounts(pad, len(own)), own, strict=True)]}
     if "count_include_pad" in call:
         call["count_include_pad"] = True
     return edit.call(user.target, without_defaults(user, call))
@@ -153,9 +152,14 @@ def _is_nothing(node: Node) -> bool:
     return all(isinstance(size, int) and size == 0 for size in arguments(node)["pad"])
 
 
-def _amounts(pad: Node) -> list[int]:
-    """Padding on either side of each axis, the last axis first as the operator has it; then the other axes."""
-    return list(arguments(pad)["pad"][0::2])
+def _amounts(pad: Node, spatial: int) -> list[int]:
+    """Padding on either side of the last `spatial` axes, in the order of the axes; the operator has the last first."""
+    listed = [*arguments(pad)["pad"][0::2], *[0] * spatial][:spatial]
+    return listed[::-1]
+
+
+def _pads_beyond(pad: Node, spatial: int) -> bool:
+    return any(arguments(pad)["pad"][2 * spatial :])
 
 
 def _spatial(pooling: Node) -> int:
