@@ -78,12 +78,14 @@ def _refuse_mutation(exported: ExportedProgram) -> None:
             )
         if spec.kind not in (OutputKind.USER_OUTPUT,):
             raise InputError(f"the model has an output of kind {spec.kind.name}, which fxopt does not know")
+    specs = exported.graph_signature.input_specs
+    targets = {spec.arg.name: spec.target or spec.arg.name for spec in specs}
     for node in exported.graph.nodes:
         if node.op == "call_function" and getattr(node.target, "_schema", None) is not None:
             for argument, value in zip(node.target._schema.arguments, node.args, strict=False):
                 if argument.is_write and isinstance(value, Node) and value.op == "placeholder":
                     raise InputError(
-                        f"the model mutates {value.name!r} in place ({node.target}); return the new value instead"
+                        f"the model mutates {targets[value.name]!r} in place ({node.target}); return the new value instead"
                     )
 
 
