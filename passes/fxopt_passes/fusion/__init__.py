@@ -7,9 +7,20 @@ from fxopt_passes.fusion.compose_linear import ComposeLinear
 from fxopt_passes.fusion.fold_affine import FoldAffine
 from fxopt_passes.fusion.fold_batch_norm import FoldBatchNorm
 from fxopt_passes.fusion.fold_padding import FoldPadding
+from fxopt_passes.fusion.recognise_activation import RecogniseActivation
+from fxopt_passes.fusion.recognise_attention import RecogniseAttention
+from fxopt_passes.fusion.recognise_normalization import RecogniseNormalization
 
 
 @hookimpl
 def fxopt_passes() -> list[type[Pass]]:
     """The passes of this folder."""
-    return [FoldBatchNorm, FoldAffine, FoldPadding, ComposeLinear]
+    return [
+        RecogniseActivation,
+        RecogniseNormalization,
+        RecogniseAttention,
+        FoldBatchNorm,
+        FoldAffine,
+        FoldPadding,
+        ComposeLinear,
+    ]
