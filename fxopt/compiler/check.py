@@ -63,7 +63,7 @@ def check(out: Path, progress: Progress = NULL) -> CheckResult:
                 progress.advance()
             done = now
 
-        comparison = measure(variants, inputs, Plan(), progress=tell)
+        comparison = measure(variants, inputs, plan=Plan(), progress=tell)
     if "model" in comparison.failures:
         return CheckResult(False, [f"model: {comparison.failures['model']}"], {"failures": dict(comparison.failures)})
     ratio = comparison.timings["model"].ratio

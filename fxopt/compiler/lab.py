@@ -164,7 +164,7 @@ class Workshop:
         """
 
         def run() -> dict[str, Any]:
-            comparison = measure([Variant(n, e, a) for n, e, a, _ in variants], self.inputs, plan, progress=progress)
+            comparison = measure([Variant(n, e, a) for n, e, a, _ in variants], self.inputs, plan=plan, progress=progress)
             failures = dict(comparison.failures)
             for name, engine, _, program in variants:
                 if name in comparison.outputs and (error := self.error(program, comparison.outputs[name])) > ARTIFACT_BOUND:

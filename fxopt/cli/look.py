@@ -1,0 +1,105 @@
+"""The commands that look at what is there: `fxopt explain`, `fxopt check`, `fxopt list`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fxopt.cli.console import say
+from fxopt.errors import InputError
+
+if TYPE_CHECKING:
+    from fxopt.contracts.options import Configurable
+    from fxopt.registry import Registry
+
+PATH = click.Path(path_type=Path)
+KINDS = ("passes", "targets", "engines", "planners", "frontends", "plugins")
+CHECK_FAILED = 3
+
+
+@click.command(short_help="Say why each rewrite was applied, refused, declined or reverted.")
+@click.argument("out", type=PATH)
+@click.argument("node", required=False)
+def explain(out: Path, node: str | None) -> None:
+    """Say why each rewrite in OUT was applied, refused, declined or reverted: at NODE, or everywhere."""
+    from fxopt.report import explain as lines
+    from fxopt.report import read
+
+    for line in lines(read(out), node):
+        say(line)
+
+
+@click.command(short_help="Measure an output again, against its ledger.")
+@click.argument("out", type=PATH)
+@click.option("--eval", "eval_", metavar="DATA", help="Measure quality on this data again.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output and nothing else.")
+def check(out: Path, eval_: str | None, as_json: bool) -> int:
+    """Load the artifact in OUT here and compare latency ratio, size and outputs with the ledger."""
+    from fxopt.cli.progress import make_progress
+    from fxopt.report import read
+
+    if read(out)["result"]["quality"] is None and eval_ is not None:
+        raise InputError(f"--eval {eval_}: the ledger of {out} holds no quality to compare with; leave --eval out")
+    if eval_ is not None:
+        raise InputError("--eval: quality cannot be measured again yet; leave it out")
+    from fxopt.compiler.check import check as measure_again
+
+    result = measure_again(out, make_progress(quiet=as_json))
+    if as_json:
+        say(json.dumps({"ok": result.ok, **result.data}))
+    else:
+        for line in result.lines:
+            say(line)
+    return 0 if result.ok else CHECK_FAILED
+
+
+@click.command("list", short_help="Say what is installed.")
+@click.argument("kind", required=False, metavar="[" + "|".join(KINDS) + "]")
+def list_(kind: str | None) -> None:
+    """List what is installed with options and, for engines, whether they can run here; all kinds by default."""
+    from fxopt.contracts.options import suggest
+    from fxopt.registry import Registry
+
+    if kind is not None and kind not in KINDS:
+        raise InputError(f"list {kind}: there is no such kind{suggest(kind, KINDS)}")
+    registry = Registry.load()
+    for name in (kind,) if kind else KINDS:
+        if kind is None:
+            say(f"{name}:")
+        for line in _plugins(registry) if name == "plugins" else _entries(registry, name):
+            say(line if kind else f"  {line}")
+    if kind is None:
+        return
+    for plugin in registry.plugins:
+        if plugin.fault and kind != "plugins":
+            say(f"left out: {plugin.fault}")
+
+
+def _entries(registry: Registry, kind: str) -> list[str]:
+    found: dict[str, type[Configurable]] = getattr(registry, kind)
+    width = max(map(len, found), default=0)
+    lines = []
+    for name, item in sorted(found.items()):
+        about = (inspect.getdoc(item) or "").split("\n\n")[0].replace("\n", " ")
+        lines.append(f"{name:{width}}  {about}".rstrip())
+        if kind == "engines":
+            engine: Any = item
+            reason = engine.available()
+            lines.append(f"{'':{width}}  {'available, version ' + engine.version() if reason is None else 'not available: ' + reason}")
+        for option in dataclasses.fields(item):
+            help_ = option.metadata.get("help", "")
+            lines.append(f"{'':{width}}    {option.name}={option.default}  {help_}".rstrip())
+    return lines or ["none"]
+
+
+def _plugins(registry: Registry) -> list[str]:
+    width = max((len(plugin.name) for plugin in registry.plugins), default=0)
+    return [
+        f"{plugin.name:{width}}  {plugin.distribution} {plugin.version}" + (f"  left out: {plugin.fault}" if plugin.fault else "")
+        for plugin in registry.plugins
+    ] or ["none"]

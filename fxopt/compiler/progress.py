@@ -1,0 +1,42 @@
+"""How long work tells what it is doing; the command line shows it, the Python interface keeps quiet."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """A listener to one job."""
+
+    def phase(self, name: str, total: int | None = None) -> AbstractContextManager[None]:
+        """A part of the work, of `total` steps where that is known. Phases do not nest."""
+
+    def advance(self) -> None:
+        """One step of the current phase is done."""
+
+    def detail(self, text: str) -> None:
+        """What the current phase is at; replaced by the next."""
+
+    def note(self, text: str) -> None:
+        """A line that the user should see."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def phase(self, name: str, total: int | None = None) -> AbstractContextManager[None]:
+        """Nothing is shown."""
+        return nullcontext()
+
+    def advance(self) -> None:
+        """Nothing is shown."""
+
+    def detail(self, text: str) -> None:
+        """Nothing is shown."""
+
+    def note(self, text: str) -> None:
+        """Nothing is shown."""
+
+
+NULL: Progress = Silent()
