@@ -56,9 +56,7 @@ class RecogniseAttention(LocalRewrite):
 def _attention(source: Source, scores: Node, value: Node, scale: float, mask: Any, inner: set[Node]) -> Found | str | None:
     query, first = _scaled(source, scores.args[0], inner)
     key, second = _scaled(source, scores.args[1], inner)
-    key = _transposed(key, inner)
-    if isinstance(key, Node) and key in inner:
-        inner.discard(key)
+    transposed, key = key, _transposed(key)
     key, third = _scaled(source, key, inner) if isinstance(key, Node) else (key, 1.0)
     shapes = [shape_of(item.args[0] if isinstance(item, Call) else item) or () for item in (query, key, value)]
     rank = len(shapes[0])
@@ -74,7 +72,7 @@ def _attention(source: Source, scores: Node, value: Node, scale: float, mask: An
         arguments_.append(Call(aten.unsqueeze.default, (mask, 1)) if mask is not None and len(_shape(mask)) == 3 else mask)
     kwargs = {"scale": scale * first * second * third}
     call = Call(aten.scaled_dot_product_attention.default, tuple(arguments_), kwargs, label="attention")
-    return Found(Call(aten.squeeze.dim, (call, 1)) if rank == 3 else call, inner=inner)
+    return Found(Call(aten.squeeze.dim, (call, 1)) if rank == 3 else call, inner=inner, reads=[transposed])
 
 
 def _shape(mask: Any) -> tuple[Any, ...]:
@@ -97,11 +95,13 @@ def _scaled(source: Source, node: Any, inner: set[Node]) -> tuple[Any, float]:
     return node, scale
 
 
-def _transposed(node: Any, inner: set[Node]) -> Node | Call:
-    """The value whose last two axes are exchanged."""
+def _transposed(node: Any) -> Node | Call:
+    """The value with its last two axes exchanged."""
     rank = len(shape_of(node) or ())
-    if is_call(node, aten.transpose.int) and {axis % rank for axis in node.args[1:3]} == {rank - 2, rank - 1}:
-        inner.add(node)
+    swapped = [*range(rank - 2), rank - 1, rank - 2]
+    if (is_call(node, aten.transpose.int) and {axis % rank for axis in node.args[1:3]} == set(swapped[-2:])) or (
+        is_call(node, aten.permute.default) and [axis % rank for axis in node.args[1]] == swapped
+    ):
         return node.args[0]  # type: ignore[no-any-return]
     return Call(aten.transpose.int, (node, -2, -1))
 

@@ -102,6 +102,8 @@ def _parameter(source: Source, node: object, core: object) -> Node | torch.Tenso
 
 def _core(source: Source, node: Node) -> _Core | str | None:
     """`d * rsqrt(v + eps)`, `d / sqrt(v + eps)` where v is the mean of d squared, and d is x or x minus its mean."""
+    if not is_call(node, aten.mul.Tensor, aten.div.Tensor):
+        return None
     orders = [node.args[:2], node.args[1::-1]] if is_call(node, aten.mul.Tensor) else [node.args[:2]]
     for value, scale in orders:
         between: frozenset[Node] = frozenset()
@@ -127,7 +129,9 @@ def _of_scale(source: Source, value: Node, scale: Node) -> _Core | str | None:
     if is_call(scale, aten.pow.Tensor_Scalar) and scale.args[1] == 0.5:
         root_of = scale.args[0]
     if root_of is None:
-        if is_call(scale, aten.add.Tensor) and any(_is_deviation(item) for item in scale.args[:2]) and _centre(value):
+        if is_call(scale, aten.add.Tensor) and any(map(_is_deviation, scale.args[:2])) and any(
+            isinstance(item, Node) and _centre(item) for item in (value, *value.args)
+        ):
             return "eps is added to the standard deviation, not to the variance"
         return None
     if not is_call(root_of, aten.add.Tensor, aten.add.Scalar):
