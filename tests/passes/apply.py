@@ -76,7 +76,9 @@ def twin(program: Program) -> Program:
     """The same Program in float64: inputs, tensors and literals, so that a rewrite's own constants are float64 too."""
 
     def literal(value: Any) -> Any:
-        return {key: DOUBLE.argument(item) for key, item in value.items()} if isinstance(value, dict) else DOUBLE.argument(value)
+        if isinstance(value, dict):
+            return {key: DOUBLE.argument(item) for key, item in value.items()}
+        return DOUBLE.argument(value)
 
     def widened(name: str) -> str:
         return "float64" if getattr(torch, name).is_floating_point else name
@@ -98,7 +100,9 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def assert_equal(before: Program, after: Program, sizes: Mapping[str, int] | None = None, tolerance: float = TOLERANCE) -> None:
+def assert_equal(
+    before: Program, after: Program, sizes: Mapping[str, int] | None = None, tolerance: float = TOLERANCE
+) -> None:
     """Both give equal outputs, shapes and dtypes, to `tolerance` of the largest value."""
     inputs = sample_inputs(before, sizes=sizes)
     for old, new in zip(before.run(inputs), after.run(inputs), strict=True):
@@ -109,7 +113,7 @@ def assert_equal(before: Program, after: Program, sizes: Mapping[str, int] | Non
 
 
 def one_round(program: Program, rule: Pass, double: Program) -> tuple[Program, Program]:
-    """All that the pass proposes and that does not conflict, in one transaction; the same is done to the twin `double`."""
+    """All that the pass proposes and that does not conflict, in one transaction; the same on the twin `double`."""
     chosen: list[Candidate] = []
     for candidate in proposals(rule, program):
         if not any(candidate.conflicts_with(other) for other in chosen):
@@ -131,8 +135,10 @@ def apply(program: Program, rule: Pass, candidates: Sequence[Candidate]) -> Prog
 
 
 def rewrite(program: Program, *rules: Pass, rounds: int = 30) -> Program:
-    """The fixpoint of the passes. Each round is checked against the original: in float64 to 1e-12 on a twin to which the
-    same rewrites are applied, and in the Program's own arithmetic to 1e-4; also at another size of dynamic dimensions.
+    """The fixpoint of the passes, each round checked against the original.
+
+    In float64 outputs agree to 1e-12, on a twin that goes through the same rewrites; in the Program's own arithmetic to
+    1e-4; both also at another size of each dynamic dimension.
 
     Raises:
         AssertionError: the outputs changed, or there is no fixpoint within `rounds`.

@@ -16,13 +16,13 @@ from fxopt_passes.matching import Source, arguments, dtype_of, is_call, same_sha
 aten = torch.ops.aten
 
 _PERMUTES = (aten.permute.default, aten.transpose.int, aten.t.default)
-_VIEWS = (aten.view.default, aten.reshape.default, aten._unsafe_view.default)
+_VIEWS = (aten.view.default, aten.reshape.default, aten._unsafe_view.default)  # noqa: SLF001
 _RESHAPES = (
     *_VIEWS, aten.flatten.using_ints, aten.unflatten.int, aten.unsqueeze.default,
     aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims,
 )  # fmt: skip
 _PADS = (aten.pad.default, aten.constant_pad_nd.default)
-_CASTS = (aten._to_copy.default, aten.to.dtype)
+_CASTS = (aten._to_copy.default, aten.to.dtype)  # noqa: SLF001
 _CLAMPS = (
     aten.relu.default, aten.relu6.default, aten.hardtanh.default,
     aten.clamp.default, aten.clamp_min.default, aten.clamp_max.default,
@@ -94,7 +94,7 @@ def _casts(outer: Node, inner: Node) -> Node | Call | str | None:
         return None
     if not _lossless(start, middle):
         return f"the cast from {_word(start)} to {_word(middle)} loses digits"
-    return x if start == end else Call(aten._to_copy.default, (x,), {"dtype": end}, label="cast")  # type: ignore[return-value]
+    return x if start == end else Call(aten._to_copy.default, (x,), {"dtype": end}, label="cast")  # type: ignore[return-value]  # noqa: SLF001
 
 
 def _word(dtype: torch.dtype) -> str:
@@ -140,11 +140,10 @@ def _clamps(outer: Node, inner: Node) -> Node | Call | str | None:
 def _bounds(node: Node) -> tuple[float, float] | None:
     """The least and greatest value of a clamp; None where they are tensors."""
     if node.target in (aten.relu.default, aten.relu6.default):
-        return 0, 6 if node.target == aten.relu6.default else math.inf
+        return (0, 6) if node.target == aten.relu6.default else (0, math.inf)
     given: dict[str, Any] = arguments(node)
-    low, high = (given.get(f"min{suffix}") for suffix in ("", "_val")), (given.get(f"max{suffix}") for suffix in ("", "_val"))
-    least = next((bound for bound in low if bound is not None), -math.inf)
-    most = next((bound for bound in high if bound is not None), math.inf)
+    least, most = given.get("min", given.get("min_val")), given.get("max", given.get("max_val"))
+    least, most = -math.inf if least is None else least, math.inf if most is None else most
     return (least, most) if isinstance(least, (int, float)) and isinstance(most, (int, float)) else None
 
 

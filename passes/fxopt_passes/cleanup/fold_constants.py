@@ -23,7 +23,9 @@ class FoldConstants(Pass):
 
     name: ClassVar[str] = "fold_constants"
     stage: ClassVar[Stage] = Stage.CLEAN
-    max_growth_bytes: int = field(default=65536, metadata={"help": "how much larger the value may be than what it is computed from"})
+    max_growth_bytes: int = field(
+        default=65536, metadata={"help": "how much larger the value may be than what it is computed from"}
+    )
 
     def propose(self, program: Program, view: View) -> Iterator[Candidate]:
         leaves: dict[Node, frozenset[Node]] = {}  # foldable nodes, and the tensors that they are computed from
@@ -82,7 +84,7 @@ def _known_size(node: Node) -> int | None:
 
 def _computable(node: Node) -> bool:
     """Whether the call is a pure function to one dense tensor."""
-    overload = isinstance(node.target, torch._ops.OpOverload)
+    overload = isinstance(node.target, torch._ops.OpOverload)  # noqa: SLF001
     if node.op != "call_function" or not overload or any(flag in node.target.tags for flag in _FLAGS):  # type: ignore[union-attr]
         return False
     value = node.meta.get("val")

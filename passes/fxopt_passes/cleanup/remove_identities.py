@@ -17,10 +17,10 @@ aten = torch.ops.aten
 
 _COPIES = {aten.clone.default, aten.alias.default, aten.detach.default, aten.contiguous.default, aten.positive.default}
 _DROPOUTS = {aten.dropout.default, aten.feature_dropout.default, aten.alpha_dropout.default}
-_CASTS = {aten._to_copy.default, aten.to.dtype, aten.to.dtype_layout, aten.type_as.default}
+_CASTS = {aten._to_copy.default, aten.to.dtype, aten.to.dtype_layout, aten.type_as.default}  # noqa: SLF001
 # Operators that only select or arrange elements in order: where the shape stays, all stays.
 _ORDERED = {
-    aten.view.default, aten.reshape.default, aten._unsafe_view.default, aten.flatten.using_ints, aten.expand.default,
+    aten.view.default, aten.reshape.default, aten._unsafe_view.default, aten.flatten.using_ints, aten.expand.default,  # noqa: SLF001
     aten.squeeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.repeat.default, aten.slice.Tensor,
 }  # fmt: skip
 _NEUTRAL = {aten.add.Tensor: 0, aten.sub.Tensor: 0, aten.mul.Tensor: 1, aten.div.Tensor: 1, aten.pow.Tensor_Scalar: 1}

@@ -35,8 +35,10 @@ class Polynomial:
 
     def equals(self, expected: Mapping[Powers, float]) -> bool:
         """Whether it is that polynomial, up to the float32 rounding of its coefficients."""
-        return self.terms is not None and self.terms.keys() == expected.keys() and all(
-            abs(self.terms[power] - value) <= 3e-7 * abs(value) for power, value in expected.items()
+        return (
+            self.terms is not None
+            and self.terms.keys() == expected.keys()
+            and all(abs(self.terms[power] - value) <= 3e-7 * abs(value) for power, value in expected.items())
         )
 
     def _read(self, node: object, depth: int) -> dict[Powers, float] | None:

@@ -16,7 +16,7 @@ from fxopt_passes.matching import Source, arguments, dtype_of, is_call, is_float
 aten = torch.ops.aten
 
 _PRODUCTS = (aten.matmul.default, aten.bmm.default)
-_SOFTMAXES = (aten.softmax.int, aten._softmax.default)
+_SOFTMAXES = (aten.softmax.int, aten._softmax.default)  # noqa: SLF001
 _MUL, _DIV = (aten.mul.Tensor, aten.mul.Scalar), (aten.div.Tensor, aten.div.Scalar)
 
 
@@ -53,7 +53,9 @@ class RecogniseAttention(LocalRewrite):
         return _attention(source, scores, value, scale, mask, inner)  # type: ignore[arg-type]
 
 
-def _attention(source: Source, scores: Node, value: Node, scale: float, mask: Any, inner: set[Node]) -> Found | str | None:
+def _attention(
+    source: Source, scores: Node, value: Node, scale: float, mask: Any, inner: set[Node]
+) -> Found | str | None:
     query, first = _scaled(source, scores.args[0], inner)
     key, second = _scaled(source, scores.args[1], inner)
     transposed, key = key, _transposed(key)
@@ -66,16 +68,19 @@ def _attention(source: Source, scores: Node, value: Node, scale: float, mask: An
         return "a batch axis is broadcast"
     if mask is not None and len(_shape(mask)) > rank:
         return "the mask has more axes than the scores"
-    arguments_ = [query, key, value, mask]
+    operands = [query, key, value, mask]
     if rank == 3:  # engines take heads as axis 1
-        arguments_ = [Call(aten.unsqueeze.default, (item, 1)) for item in (query, key, value)]
-        arguments_.append(Call(aten.unsqueeze.default, (mask, 1)) if mask is not None and len(_shape(mask)) == 3 else mask)
+        operands = [
+            Call(aten.unsqueeze.default, (item, 1)) if item is not mask or len(_shape(mask)) == 3 else mask
+            for item in operands
+        ]
     kwargs = {"scale": scale * first * second * third}
-    call = Call(aten.scaled_dot_product_attention.default, tuple(arguments_), kwargs, label="attention")
+    call = Call(aten.scaled_dot_product_attention.default, tuple(operands), kwargs, label="attention")
     return Found(Call(aten.squeeze.dim, (call, 1)) if rank == 3 else call, inner=inner, reads=[transposed])
 
 
 def _shape(mask: Any) -> tuple[Any, ...]:
+    """The shape of a mask that is a node, or a call on one; () for none."""
     return shape_of(mask.args[0] if isinstance(mask, Call) else mask) or ()
 
 

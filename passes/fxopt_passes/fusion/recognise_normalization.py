@@ -129,8 +129,10 @@ def _of_scale(source: Source, value: Node, scale: Node) -> _Core | str | None:
     if is_call(scale, aten.pow.Tensor_Scalar) and scale.args[1] == 0.5:
         root_of = scale.args[0]
     if root_of is None:
-        if is_call(scale, aten.add.Tensor) and any(map(_is_deviation, scale.args[:2])) and any(
-            isinstance(item, Node) and _centre(item) for item in (value, *value.args)
+        if (
+            is_call(scale, aten.add.Tensor)
+            and any(map(_is_deviation, scale.args[:2]))
+            and any(isinstance(item, Node) and _centre(item) for item in (value, *value.args))
         ):
             return "eps is added to the standard deviation, not to the variance"
         return None
@@ -150,8 +152,7 @@ def _of_spread(value: Node, spread: Node, eps: float, inner: frozenset[Node]) ->
         if centre is None or spread.args[0] not in (centre[0], value):
             return None
         given = arguments(spread)
-        unbiased = given["unbiased"] if "unbiased" in given else (1 if given["correction"] is None else given["correction"])
-        if unbiased:
+        if given.get("unbiased", given.get("correction")) in (True, None) or given.get("correction"):
             return "the variance divides by n - 1"
         squared: frozenset[Node] = frozenset()
     elif is_call(spread, aten.mean.dim):
