@@ -1,0 +1,8 @@
+"""What people read of a run: report.html, report.md, the table on the terminal, and explanations. See docs/ledger.md."""
+
+from fxopt.report.explain import explain
+from fxopt.report.read import read
+from fxopt.report.table import summary_table
+from fxopt.report.write import write
+
+__all__ = ["explain", "read", "summary_table", "write"]

@@ -1,0 +1,57 @@
+"""Why each rewrite was applied, refused, declined or reverted, as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fxopt.contracts.options import suggest
+from fxopt.errors import InputError
+from fxopt.report import figures
+from fxopt.report.digest import ORDER
+
+
+def explain(ledger: Mapping[str, Any], node: str | None = None) -> list[str]:
+    """The story of the rewrites at a node, or everywhere.
+
+    Args:
+        ledger: as `read` returns it.
+        node: a node's name, a rewrite's id, or the name of a pass; None for all rewrites.
+
+    Raises:
+        InputError: no rewrite was considered there.
+    """
+    entries = list(ledger["rewrites"])
+    if node is not None:
+        entries = [entry for entry in entries if node in (entry["site"], entry["id"], entry["pass"])]
+        if not entries:
+            known = {text for entry in ledger["rewrites"] for text in (entry["site"], entry["pass"])}
+            raise InputError(f"{node}: no rewrite was considered there{_near(node, known)}")
+    lines = [] if node is not None else [ledger["result"]["verdict"], ""]
+    for verdict in ORDER:
+        chosen = [entry for entry in entries if entry["verdict"] == verdict]
+        if chosen:
+            lines.append(f"{verdict} ({len(chosen)}):")
+            lines += [f"  {_line(entry)}" for entry in chosen]
+    return lines if entries else [*lines, "no rewrite was considered"]
+
+
+def _near(node: str, known: set[str]) -> str:
+    import difflib
+
+    return suggest(node, known) if difflib.get_close_matches(node, known) else "; fxopt explain OUT lists them all"
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    parts = [f"{entry['pass']} at {entry['site']}"]
+    if entry["reason"]:
+        parts.append(entry["reason"])
+    if (ratio := entry.get("latency_ratio")) is not None:
+        parts.append(f"latency ratio {figures.ratio(ratio)}" + (f" as part of {entry['group']}" if entry.get("group") else ""))
+    if (error := entry.get("error")) is not None:
+        parts.append(f"float64 error {figures.scientific(error)}")
+    if entry.get("size_bytes"):
+        parts.append(f"size {figures.change(entry['size_bytes'])}")
+    if entry.get("needs"):
+        parts.append(f"needs {', '.join(entry['needs'])}")
+    return "; ".join(parts)

@@ -1,0 +1,73 @@
+"""Figures as text: intervals, sizes, times, ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Bounds = Mapping[str, float]
+NONE = "–"
+
+
+def milliseconds(value: float | None) -> str:
+    """Three significant digits, like `4.31 ms`."""
+    return NONE if value is None else f"{_three(value)} ms"
+
+
+def latency(value: Bounds | None) -> str:
+    """`4.31 ms (4.22 to 4.40)`."""
+    if value is None:
+        return NONE
+    return f"{_three(value['estimate'])} ms ({_three(value['low'])} to {_three(value['high'])})"
+
+
+def ratio(value: Bounds | None) -> str:
+    """`0.886 (0.871 to 0.902)`."""
+    return NONE if value is None else f"{value['estimate']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
+
+
+def speedup(value: Bounds | None) -> str:
+    """`1.13x (1.11 to 1.15)`."""
+    return NONE if value is None else f"{value['estimate']:.2f}x ({value['low']:.2f} to {value['high']:.2f})"
+
+
+def inverse(value: Bounds | None) -> dict[str, float] | None:
+    """The speed-up of a latency ratio, and the other way round."""
+    if value is None:
+        return None
+    return {"estimate": 1 / value["estimate"], "low": 1 / value["high"], "high": 1 / value["low"]}
+
+
+def size(value: int | None) -> str:
+    """Bytes in decimal units, like `14.2 MB`."""
+    if value is None:
+        return NONE
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(value) >= step:
+            return f"{value / step:.3g} {unit}"
+    return f"{value} B"
+
+
+def change(value: int | None) -> str:
+    """A signed size."""
+    if value is None:
+        return NONE
+    return "0" if value == 0 else f"{'+' if value > 0 else '−'}{size(abs(value))}"
+
+
+def scientific(value: float | None) -> str:
+    """`3.1e-16`."""
+    if value is None:
+        return NONE
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def _three(value: float) -> str:
+    if value == 0:
+        return "0"
+    digits = max(0, 2 - len(str(int(abs(value)))) + 1) if abs(value) >= 1 else 3
+    return f"{value:.{digits}f}"
+
+
+def plain(value: float) -> str:
+    """A label of an axis: no more digits than it needs."""
+    return f"{value:.4g}"

@@ -1,0 +1,44 @@
+"""report.html and report.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from fxopt.report import charts, digest, figures
+
+
+def write(ledger: Mapping[str, Any], out: Path) -> None:
+    """Write report.html (self-contained) and report.md into the folder `out`."""
+    facts = {
+        "ledger": ledger,
+        "f": figures,
+        "counts": digest.counts(ledger),
+        "contributions": digest.contributions(ledger),
+        "reasons": {verdict: digest.reasons(ledger, verdict) for verdict in digest.ORDER},
+        "kinds": digest.by_kind(ledger["layers"]),
+        "percent": f"{ledger['noise']['confidence'] * 100:g}%",
+    }
+    drawings = {
+        "latency": charts.latency(ledger),
+        "waterfall": charts.waterfall(ledger, facts["contributions"]),
+        "layers": charts.layers(facts["kinds"]),
+    }
+    for name, extra in (("report.html", {"charts": drawings}), ("report.md", {})):
+        text = _environment().get_template(f"{name}.jinja").render(**facts, **extra)
+        (out / name).write_text(text, encoding="utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("fxopt.report", "templates"),
+        autoescape=lambda name: name is not None and ".html" in name,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    return environment
