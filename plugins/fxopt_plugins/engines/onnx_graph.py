@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fxopt.contracts.engine import signature_of
@@ -115,14 +114,17 @@ def covers(source: onnx.GraphProto, optimized: onnx.GraphProto) -> list[tuple[st
 
 
 def covered_nodes(name: str) -> list[str]:
-    """The Program's nodes in the name of an ONNX node, like `conv+batch_norm/1`."""
-    return name.partition("/")[0].split("+")
+    """The Program's nodes in the name of an ONNX node, like `conv+batch_norm/1`; none in a name like `Gemm/1`.
+
+    OpenVINO adds numbers of its own: `relu.0`.
+    """
+    found = re.split(r"[/.]", name)[0].split("+")
+    return [node for node in found if not node[:1].isupper()]
 
 
-def _anchors(node: onnx.NodeProto, by_name: dict[str, Any], by_output: dict[str, str]) -> Iterator[str]:
-    for name in (node.name, *node.output):
-        for text in (name, _DECORATION.sub("", name)):
-            if text in by_name:
-                yield text
-            if text in by_output:
-                yield by_output[text]
+def _anchors(node: onnx.NodeProto, by_name: dict[str, Any], by_output: dict[str, str]) -> set[str]:
+    """Source nodes that an optimized node is named after, or whose output it makes."""
+    found = {node.name} & by_name.keys() | {by_output[name] for name in node.output if name in by_output}
+    # The layout transformer names nodes after what they make: `relu_nchwc` makes `relu` in blocks.
+    bare = [_DECORATION.sub("", name) for name in (node.name, *node.output)]
+    return found or {by_output[name] for name in bare if name in by_output} or set(bare) & by_name.keys()

@@ -52,7 +52,7 @@ class OnnxRuntime(Engine):
         return importlib.metadata.version("onnxruntime")
 
     def unsupported(self, program: Program) -> Iterable[Unsupported]:
-        from fxopt_plugins.engines.onnx_export import untranslatable
+        from fxopt_plugins.engines.onnx_translation import untranslatable
 
         return [*without_numpy(program, _COMPLEX), *untranslatable(program)]
 

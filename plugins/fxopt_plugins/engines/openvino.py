@@ -67,7 +67,7 @@ class OpenVino(Engine):
         return importlib.metadata.version("openvino")
 
     def unsupported(self, program: Program) -> Iterable[Unsupported]:
-        from fxopt_plugins.engines.onnx_export import untranslatable
+        from fxopt_plugins.engines.onnx_translation import untranslatable
 
         return [*without_numpy(program, _COMPLEX), *untranslatable(program)]
 
@@ -79,7 +79,9 @@ class OpenVino(Engine):
         with tempfile.TemporaryDirectory() as folder:
             file = export_onnx(program, Path(folder))
             try:
-                ov.save_model(ov.Core().read_model(file), out / _IR, compress_to_fp16=False)
+                model = ov.Core().read_model(file)
+                _name_results(model, program)
+                ov.save_model(model, out / _IR, compress_to_fp16=False)
             except RuntimeError as error:
                 raise EngineError(f"openvino: {_cause(error)}") from error
         interface = program.interface
@@ -105,9 +107,8 @@ class OpenVino(Engine):
 
         def call(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
             fed = zip(stage.inputs, inputs, strict=True)
-            request.infer(
-                {name: np.require(v, requirements="C") for name, v in fed if name in takes}, share_inputs=True
-            )
+            arrays = {name: np.require(array, requirements="C") for name, array in fed if name in takes}
+            request.infer(arrays, share_inputs=True)
             # The request's memory is used again by the next call.
             return [request.get_output_tensor(index).data.copy() for index in order]
 
@@ -129,6 +130,14 @@ class OpenVino(Engine):
                 milliseconds = entry.real_time.total_seconds() * 1000 / _PROFILED_CALLS
                 totals[entry.node_name] = totals.get(entry.node_name, 0.0) + milliseconds
         return _graph(artifact, compiled, totals).kernels
+
+
+def _name_results(model: openvino.Model, program: Program) -> None:
+    """Name what makes an output after the Program's node again: OpenVINO names it after the output."""
+    for index, (result, node) in enumerate(zip(model.get_results(), program.outputs, strict=True)):
+        maker = result.input_value(0).get_node()
+        if maker.get_friendly_name() != node.name:
+            maker.set_friendly_name(f"{node.name}/out{index}")
 
 
 def _compile(artifact: Artifact, stage: Stage, **more: Any) -> openvino.CompiledModel:

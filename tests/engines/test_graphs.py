@@ -1,0 +1,101 @@
+"""What is read back from the engines: signatures, kernels, times."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from fxopt.contracts.engine import EngineGraph
+from fxopt.ir.program import Program
+from tests.engines.nets import ConvNet, Merged, case, program
+from tests.engines.test_outputs import make
+
+READABLE = ["onnxruntime", "openvino"]
+
+
+def graph(engine: str, program: Program, folder: Path) -> EngineGraph:
+    """What the engine makes of a Program, by way of a new folder."""
+    runtime = make(engine)
+    folder.mkdir()
+    return runtime.fused_kernels(runtime.emit(program, folder))
+
+
+def folded(net: ConvNet) -> ConvNet:
+    """The same network without batch norms."""
+    net = copy.deepcopy(net).eval()
+    for part in (net.stem, net.body):
+        part[0], part[1] = fuse_conv_bn_eval(part[0], part[1]), nn.Identity()
+    return net
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.parametrize("engine", READABLE)
+def test_a_batch_norm_that_the_engine_folds_itself_leaves_the_signature(
+    engine: str, dynamic: bool, tmp_path: Path
+) -> None:
+    net, x = ConvNet().eval(), torch.randn(2, 3, 16, 16)
+    before = graph(engine, program(net, x, dynamic=dynamic), tmp_path / "before")
+    after = graph(engine, program(folded(net), x, dynamic=dynamic), tmp_path / "after")
+    assert before.signature == after.signature
+
+
+@pytest.mark.parametrize("engine", READABLE)
+def test_new_weights_leave_the_signature(engine: str, tmp_path: Path) -> None:
+    x = torch.randn(2, 3, 16, 16)
+    signatures = {graph(engine, program(ConvNet(), x), tmp_path / str(i)).signature for i in range(2)}
+    assert len(signatures) == 1
+
+
+@pytest.mark.parametrize("engine", READABLE)
+def test_merged_convolutions_change_the_signature(engine: str, tmp_path: Path) -> None:
+    x = torch.randn(2, 3, 8, 8)
+    one, two = (graph(engine, program(Merged(n), x), tmp_path / str(n)) for n in (1, 2))
+    assert one.signature != two.signature
+
+
+@pytest.mark.parametrize("engine", READABLE)
+@pytest.mark.parametrize("change", [{"stride": 2}, {"dilation": 2, "padding": 2}, {"groups": 4}])
+def test_attributes_of_a_convolution_change_the_signature(engine: str, change: dict[str, int], tmp_path: Path) -> None:
+    x = torch.randn(1, 4, 8, 8)
+    plain = graph(engine, program(nn.Conv2d(4, 4, 3, padding=1), x), tmp_path / "plain")
+    other = graph(engine, program(nn.Conv2d(4, 4, 3, **{"padding": 1, **change}), x), tmp_path / "other")
+    assert plain.signature != other.signature
+
+
+@pytest.mark.parametrize("engine", READABLE)
+def test_the_sizes_of_an_input_change_the_signature(engine: str, tmp_path: Path) -> None:
+    small, large = (graph(engine, program(ConvNet(), torch.randn(1, 3, n, n)), tmp_path / str(n)) for n in (16, 32))
+    assert small.signature != large.signature
+
+
+@pytest.mark.parametrize("engine", READABLE)
+def test_kernels_name_the_nodes_that_they_cover(engine: str, tmp_path: Path) -> None:
+    net, _ = case("convolutions")
+    kernels = graph(engine, net, tmp_path / "graph").kernels
+    covered = [set(kernel.covers) for kernel in kernels]
+    assert {"conv2d", "batch_norm", "hardtanh"} in covered
+    assert {node.name for node in net.calls} == set().union(*covered)
+
+
+@pytest.mark.parametrize("engine", READABLE)
+@pytest.mark.parametrize("net", ["transformer", "many outputs", "condition"])
+def test_kernels_cover_only_nodes_that_there_are(engine: str, net: str, tmp_path: Path) -> None:
+    model, _ = case(net)
+    kernels = graph(engine, model, tmp_path / "graph").kernels
+    assert {name for kernel in kernels for name in kernel.covers} <= {node.name for node in model.nodes}
+
+
+@pytest.mark.parametrize("engine", READABLE)
+def test_a_profile_gives_each_kernel_its_time(engine: str, tmp_path: Path) -> None:
+    net, inputs = case("convolutions")
+    runtime = make(engine)
+    artifact = runtime.emit(net, tmp_path)
+    kernels = runtime.profile(artifact, [value.numpy() for value in inputs])
+    assert [kernel.name for kernel in kernels] == [kernel.name for kernel in runtime.fused_kernels(artifact).kernels]
+    assert all(kernel.milliseconds is not None and kernel.milliseconds >= 0 for kernel in kernels)
+    assert sum(kernel.milliseconds or 0 for kernel in kernels) > 0

@@ -1,0 +1,94 @@
+"""The ONNX model that ONNX Runtime and OpenVINO share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fxopt.ir.program import Program
+from fxopt_plugins.engines import onnx_export
+from fxopt_plugins.engines.onnx_export import export_onnx
+from fxopt_plugins.engines.onnx_translation import untranslatable
+from tests.engines.nets import case, program
+
+
+def exported(program: Program, folder: Path) -> onnx.ModelProto:
+    return onnx.load(export_onnx(program, folder))
+
+
+def test_border_and_axes_bear_the_names_of_the_interface(tmp_path: Path) -> None:
+    net, _ = case("transformer")
+    graph = exported(net, tmp_path).graph
+    assert [value.name for value in graph.input] == ["tokens", "mask"]
+    assert [value.name for value in graph.output] == list(net.interface.outputs)
+    assert [axis.dim_param for axis in graph.input[0].type.tensor_type.shape.dim] == ["N", ""]
+
+
+@pytest.mark.parametrize("net", ["convolutions", "transformer", "condition"])
+def test_nothing_of_the_machine_stands_in_the_file(net: str, tmp_path: Path) -> None:
+    model = exported(case(net)[0], tmp_path)
+    assert not model.metadata_props
+    assert not model.graph.metadata_props
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+    data = (tmp_path / "model.onnx").read_bytes()
+    assert b".py" not in data
+    assert str(Path.home()).encode() not in data
+
+
+def test_batch_norm_is_folded_on_the_way(tmp_path: Path) -> None:
+    graph = exported(case("convolutions")[0], tmp_path).graph
+    assert "conv2d+batch_norm" in [node.name for node in graph.node]
+    assert "BatchNormalization" not in [node.op_type for node in graph.node]
+
+
+class Decomposed(nn.Module):
+    """Holds an operator that must be decomposed, after one that need not be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(self.norm(self.conv(x)), 2).relu()
+
+
+def test_a_decomposed_node_is_named_after_the_node_it_came_from(tmp_path: Path) -> None:
+    net = program(Decomposed(), torch.randn(1, 3, 10, 10))
+    names = [node.name.partition("/")[0] for node in exported(net, tmp_path).graph.node]
+    assert set(names) <= {"conv2d+batch_norm", "conv2d", "batch_norm", "adaptive_avg_pool2d", "relu"}
+
+
+def test_engines_in_one_process_share_an_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, _ = case("unused input")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    export_onnx(net, tmp_path / "a")
+    monkeypatch.setattr(onnx_export, "_translate", None)  # would raise if called
+    export_onnx(net, tmp_path / "b")
+    assert (tmp_path / "a" / "model.onnx").read_bytes() == (tmp_path / "b" / "model.onnx").read_bytes()
+
+
+def test_large_weights_lie_in_a_file_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_export, "_EXTERNAL_BYTES", 100)
+    monkeypatch.setattr(onnx_export, "_exports", {})
+    net, _ = case("static")
+    model = onnx.load(export_onnx(net, tmp_path), load_external_data=False)
+    assert (tmp_path / "model.onnx.data").stat().st_size > 1000
+    assert any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
+
+
+class NoTranslation(nn.Module):
+    """Computes what ONNX has no operator for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.qr(x)[0]
+
+
+def test_a_node_without_translation_is_told_before_emission() -> None:
+    found = untranslatable(program(NoTranslation(), torch.eye(3)))
+    assert len(found) == 1
+    assert "has no translation to ONNX" in found[0].reason

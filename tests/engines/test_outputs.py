@@ -1,0 +1,86 @@
+"""Every engine computes what the Program computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fxopt.contracts.engine import Artifact, Engine
+from fxopt_plugins.engines import fxopt_engines
+from tests.engines.nets import CASES, case
+
+ENGINES = {engine.name: engine for engine in fxopt_engines()}
+QUICK = [name for name in ENGINES if name != "inductor"]
+
+
+def make(name: str) -> Engine:
+    """An engine with one thread; the test is skipped where its runtime is missing."""
+    if reason := ENGINES[name].available():
+        pytest.skip(reason)
+    return ENGINES[name](threads=1)
+
+
+def assert_close(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
+    assert [array.shape for array in found] == [array.shape for array in wanted]
+    assert [array.dtype for array in found] == [array.dtype for array in wanted]
+    for left, right in zip(found, wanted, strict=True):
+        scale = np.abs(right.astype(float)).max(initial=1e-6)
+        assert np.abs(left.astype(float) - right.astype(float)).max(initial=0) <= 1e-3 * scale
+
+
+@pytest.mark.parametrize("engine", [*QUICK, pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("net", CASES)
+def test_outputs_are_those_of_the_program(engine: str, net: str, tmp_path: Path) -> None:
+    program, inputs = case(net)
+    runtime = make(engine)
+    assert not list(runtime.unsupported(program))
+    runtime.emit(program, tmp_path)
+    artifact = Artifact.read(tmp_path)
+    call = runtime.load(artifact, artifact.stages[0])
+    assert_close(call([value.numpy() for value in inputs]), [value.numpy() for value in program.run(inputs)])
+
+
+@pytest.mark.parametrize("engine", QUICK)
+def test_a_dynamic_batch_takes_any_size_in_its_range(engine: str, tmp_path: Path) -> None:
+    program, inputs = case("convolutions")
+    runtime = make(engine)
+    artifact = runtime.emit(program, tmp_path)
+    call = runtime.load(artifact, artifact.stages[0])
+    for size in (1, 7):
+        sample = inputs[0][:1].expand(size, -1, -1, -1).contiguous()
+        assert_close(call([sample.numpy()]), [value.numpy() for value in program.run([sample])])
+
+
+@pytest.mark.parametrize("engine", QUICK)
+def test_inputs_need_not_be_contiguous_or_writable(engine: str, tmp_path: Path) -> None:
+    program, inputs = case("convolutions")
+    runtime = make(engine)
+    artifact = runtime.emit(program, tmp_path)
+    call = runtime.load(artifact, artifact.stages[0])
+    strided = np.asfortranarray(inputs[0].numpy())
+    strided.flags.writeable = False
+    assert_close(call([strided]), [value.numpy() for value in program.run(inputs)])
+
+
+@pytest.mark.parametrize("engine", QUICK)
+def test_an_output_outlives_the_next_call(engine: str, tmp_path: Path) -> None:
+    program, inputs = case("convolutions")
+    runtime = make(engine)
+    artifact = runtime.emit(program, tmp_path)
+    call = runtime.load(artifact, artifact.stages[0])
+    first = call([inputs[0].numpy()])[0]
+    kept = first.copy()
+    call([np.zeros_like(inputs[0].numpy())])
+    assert np.array_equal(first, kept)
+
+
+@pytest.mark.parametrize("engine", QUICK)
+def test_the_manifest_records_how_the_engine_was_told_to_run(engine: str, tmp_path: Path) -> None:
+    program, _ = case("unused input")
+    make(engine).emit(program, tmp_path)
+    options = Artifact.read(tmp_path).options
+    assert options["threads"] == 1
+    assert options["precision"] == ("f32" if engine == "openvino" else "as written")
+    assert options["versions"]
