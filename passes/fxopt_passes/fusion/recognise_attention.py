@@ -58,8 +58,10 @@ def _attention(
 ) -> Found | str | None:
     query, first = _scaled(source, scores.args[0], inner)
     key, second = _scaled(source, scores.args[1], inner)
-    transposed, key = key, _transposed(key)
-    key, third = _scaled(source, key, inner) if isinstance(key, Node) else (key, 1.0)
+    transposed, key, third = key, _transposed(key), 1.0
+    if isinstance(key, Node) and len(transposed.users) == 1:
+        inner.add(transposed)
+        key, third = _scaled(source, key, inner)
     shapes = [shape_of(item.args[0] if isinstance(item, Call) else item) or () for item in (query, key, value)]
     rank = len(shapes[0])
     if rank not in (3, 4) or any(len(shape) != rank for shape in shapes):
