@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import shlex
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,9 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    run: dict[str, Any] = {"arguments": arguments}  # what is known of this run, for the commands and for reproducers
     try:
         # Not cli.main(): it would answer a broken pipe from anywhere by exiting, and print its own tracebacks.
-        with cli.make_context("fxopt", arguments) as context:
+        with cli.make_context("fxopt", list(arguments), obj=run) as context:
             status = cli.invoke(context)
         return status if isinstance(status, int) else 0
     except click.exceptions.Exit as stop:
@@ -53,11 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except FxoptError as error:
-        return _fail(str(error), error.exit_status)
+        where = f"; what led to it is in {_write_reproducer(run)}" if error.exit_status == 1 else ""
+        return _fail(f"{error}{where}", error.exit_status)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted; a run of optimize goes on with --resume", Interrupted.exit_status)
     except Exception as error:  # noqa: BLE001 - the last resort: one line for the user, the traceback in a file
-        file = _write_traceback(arguments)
+        file = _write_reproducer(run)
         return _fail(f"a fault of fxopt: {type(error).__name__}: {error}; please report it with {file}", 1)
 
 
@@ -66,7 +72,16 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _write_traceback(arguments: Sequence[str]) -> Path:
-    file = Path(tempfile.mkdtemp(prefix="fxopt-fault-")) / "traceback.txt"
-    file.write_text(f"fxopt {__version__}\narguments: {list(arguments)!r}\n\n{traceback.format_exc()}")
-    return file
+def _write_reproducer(run: dict[str, Any]) -> Path:
+    """The traceback with the command, in the output folder's `reproducers/` where that can be written."""
+    text = f"fxopt {__version__}\ncommand: {shlex.join(['fxopt', *run['arguments']])}\n\n{traceback.format_exc()}"
+    stamp = f"{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    if "out" in run:
+        folder = run["out"] / "reproducers" / stamp
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "traceback.txt").write_text(text)
+            return Path(folder)
+    folder = Path(tempfile.mkdtemp(prefix=f"fxopt-{stamp}-"))
+    (folder / "traceback.txt").write_text(text)
+    return folder

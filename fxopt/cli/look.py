@@ -90,7 +90,8 @@ def _entries(registry: Registry, kind: str) -> list[str]:
         if kind == "engines":
             engine: Any = item
             reason = engine.available()
-            lines.append(f"{'':{width}}  {'available, version ' + engine.version() if reason is None else 'not available: ' + reason}")
+            state = f"not available: {reason}" if reason else f"available, version {engine.version()}"
+            lines.append(f"{'':{width}}  {state}")
         for option in dataclasses.fields(item):
             help_ = option.metadata.get("help", "")
             lines.append(f"{'':{width}}    {option.name}={option.default}  {help_}".rstrip())
@@ -100,6 +101,7 @@ def _entries(registry: Registry, kind: str) -> list[str]:
 def _plugins(registry: Registry) -> list[str]:
     width = max((len(plugin.name) for plugin in registry.plugins), default=0)
     return [
-        f"{plugin.name:{width}}  {plugin.distribution} {plugin.version}" + (f"  left out: {plugin.fault}" if plugin.fault else "")
+        f"{plugin.name:{width}}  {plugin.distribution} {plugin.version}"
+        + (f"  left out: {plugin.fault}" if plugin.fault else "")
         for plugin in registry.plugins
     ] or ["none"]

@@ -39,6 +39,7 @@ def size_bytes(text: str) -> int:
 def confidence(text: str) -> float:
     """`95%` or `0.95` as a fraction between 0.5 and 1."""
     value = _with_unit(text, {"%": 0.01, "": 1.0}, "a level like 95%")
+    value = round(value, 9)  # 95 * 0.01 is not 0.95
     if not 0.5 <= value < 1:
         raise InputError(f"{text!r}: give a level from 50% to less than 100%, like 95%")
     return value
@@ -67,7 +68,7 @@ def _positive(value: float, text: str) -> float:
     return value
 
 
-class Quantity(click.ParamType):
+class Quantity(click.ParamType[Any]):
     """A click type from one of the functions above; errors name the flag."""
 
     def __init__(self, parse: Callable[[str], Any], metavar: str) -> None:

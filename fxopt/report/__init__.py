@@ -1,4 +1,4 @@
-"""What people read of a run: report.html, report.md, the table on the terminal, and explanations. See docs/ledger.md."""
+"""What people read of a run: report.html, report.md, the table on the terminal, and explanations."""
 
 from fxopt.report.explain import explain
 from fxopt.report.read import read

@@ -49,7 +49,9 @@ def contributions(ledger: Mapping[str, Any]) -> list[Contribution]:
         ratios = [entry["latency_ratio"] for entry in entries if entry.get("latency_ratio")]
         sizes = [entry["size_bytes"] for entry in entries if entry.get("size_bytes") is not None]
         passes = tuple(dict.fromkeys(entry["pass"] for entry in entries))
-        found.append(Contribution(name, len(entries), ratios[0] if ratios else None, sum(sizes) if sizes else None, passes))
+        found.append(
+            Contribution(name, len(entries), ratios[0] if ratios else None, sum(sizes) if sizes else None, passes)
+        )
     return sorted(found, key=lambda item: item.ratio["estimate"] if item.ratio else 2.0)
 
 

@@ -47,7 +47,9 @@ def _line(entry: Mapping[str, Any]) -> str:
     if entry["reason"]:
         parts.append(entry["reason"])
     if (ratio := entry.get("latency_ratio")) is not None:
-        parts.append(f"latency ratio {figures.ratio(ratio)}" + (f" as part of {entry['group']}" if entry.get("group") else ""))
+        parts.append(
+            f"latency ratio {figures.ratio(ratio)}" + (f" as part of {entry['group']}" if entry.get("group") else "")
+        )
     if (error := entry.get("error")) is not None:
         parts.append(f"float64 error {figures.scientific(error)}")
     if entry.get("size_bytes"):

@@ -61,13 +61,12 @@ def scientific(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
-def _three(value: float) -> str:
-    if value == 0:
-        return "0"
-    digits = max(0, 2 - len(str(int(abs(value)))) + 1) if abs(value) >= 1 else 3
-    return f"{value:.{digits}f}"
-
-
 def plain(value: float) -> str:
     """A label of an axis: no more digits than it needs."""
     return f"{value:.4g}"
+
+
+def _three(value: float) -> str:
+    if value == 0:
+        return "0"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")

@@ -17,8 +17,17 @@ def summary_table(ledger: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     percent = f"{ledger['noise']['confidence'] * 100:g}%"
-    table = Table(box=box.SIMPLE_HEAD, caption=f"{percent} intervals; speed-up over the best engine on the unmodified model")
-    for title, justify in (("", "left"), ("engine", "left"), ("latency", "right"), ("p99", "right"), ("speed-up", "right"), ("", "left")):
+    table = Table(
+        box=box.SIMPLE_HEAD, caption=f"{percent} intervals; speed-up over the best engine on the unmodified model"
+    )
+    for title, justify in (
+        ("", "left"),
+        ("engine", "left"),
+        ("latency", "right"),
+        ("p99", "right"),
+        ("speed-up", "right"),
+        ("", "left"),
+    ):
         table.add_column(title, justify=justify, no_wrap=title != "")  # type: ignore[arg-type]
     for row in ledger["variants"]:
         table.add_row(

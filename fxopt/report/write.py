@@ -13,19 +13,20 @@ from fxopt.report import charts, digest, figures
 
 def write(ledger: Mapping[str, Any], out: Path) -> None:
     """Write report.html (self-contained) and report.md into the folder `out`."""
-    facts = {
+    brought, kinds = digest.contributions(ledger), digest.by_kind(ledger["layers"])
+    facts: dict[str, Any] = {
         "ledger": ledger,
         "f": figures,
         "counts": digest.counts(ledger),
-        "contributions": digest.contributions(ledger),
+        "contributions": brought,
         "reasons": {verdict: digest.reasons(ledger, verdict) for verdict in digest.ORDER},
-        "kinds": digest.by_kind(ledger["layers"]),
+        "kinds": kinds,
         "percent": f"{ledger['noise']['confidence'] * 100:g}%",
     }
     drawings = {
         "latency": charts.latency(ledger),
-        "waterfall": charts.waterfall(ledger, facts["contributions"]),
-        "layers": charts.layers(facts["kinds"]),
+        "waterfall": charts.waterfall(ledger, brought),
+        "layers": charts.layers(kinds),
     }
     for name, extra in (("report.html", {"charts": drawings}), ("report.md", {})):
         text = _environment().get_template(f"{name}.jinja").render(**facts, **extra)

@@ -1,0 +1,103 @@
+"""`fxopt explain`, `fxopt check`, `fxopt list`, and starting fxopt at all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fxopt.compiler.check as checking
+from fxopt.registry import Registry
+from tests.report.ledgers import ledger
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "ledger.json").write_text(json.dumps(ledger()))
+    return tmp_path
+
+
+def test_explain_tells_the_story_of_one_node(fxopt: Callable[..., Any], out: Path) -> None:
+    answer = fxopt("explain", str(out), "stem_bn")
+    assert answer.status == 0
+    assert answer.out.splitlines() == [
+        "refused (1):",
+        "  fold-batch-norm at stem_bn; the engine fuses this itself; float64 error 2.0e-16",
+    ]
+
+
+def test_explain_suggests_the_nearest_node(fxopt: Callable[..., Any], out: Path) -> None:
+    answer = fxopt("explain", str(out), "stem_bm")
+    assert answer.status == 2
+    assert "did you mean 'stem_bn'?" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [(None, "no ledger.json"), ("{", "damaged"), ('{"version": 99}', "version 99"), ("[]", "version")]
+)
+def test_a_bad_output_folder_is_one_line(
+    fxopt: Callable[..., Any], tmp_path: Path, text: str | None, says: str
+) -> None:
+    if text is not None:
+        (tmp_path / "ledger.json").write_text(text)
+    answer = fxopt("explain", str(tmp_path))
+    assert answer.status == 2
+    assert says in answer.err
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 3)])
+def test_check_exits_3_where_the_ledger_is_not_kept(
+    fxopt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: Path, ok: bool, status: int
+) -> None:
+    result = checking.CheckResult(ok, ["latency: as it should be"], {"ratio": 0.9})
+    monkeypatch.setattr(checking, "check", lambda folder, progress: result)
+    answer = fxopt("check", str(out))
+    assert (answer.status, answer.out) == (status, "latency: as it should be\n")
+    answer = fxopt("check", str(out), "--json")
+    assert (answer.status, json.loads(answer.out)) == (status, {"ok": ok, "ratio": 0.9})
+
+
+def test_check_refuses_eval_where_no_quality_was_recorded(fxopt: Callable[..., Any], out: Path) -> None:
+    answer = fxopt("check", str(out), "--eval", "e.npz")
+    assert answer.status == 2
+    assert "no quality" in answer.err
+
+
+def test_list_names_every_engine_with_its_availability_and_options(fxopt: Callable[..., Any]) -> None:
+    answer = fxopt("list", "engines")
+    assert answer.status == 0
+    for name in Registry.load().engines:
+        assert any(line.startswith(name) for line in answer.out.splitlines())
+    assert "available" in answer.out
+    assert "threads=0  threads that one call may use" in answer.out
+
+
+def test_list_alone_names_every_kind(fxopt: Callable[..., Any]) -> None:
+    lines = fxopt("list").out.splitlines()
+    for kind in ("passes:", "targets:", "engines:", "planners:", "frontends:", "plugins:"):
+        assert kind in lines
+
+
+def test_list_suggests_the_nearest_kind(fxopt: Callable[..., Any]) -> None:
+    answer = fxopt("list", "engine")
+    assert answer.status == 2
+    assert "did you mean 'engines'?" in answer.err
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = f"{sys.executable} -m fxopt list | true; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert result.returncode == 0
+    assert result.stderr == ""
+
+
+def test_version_is_printed(fxopt: Callable[..., Any]) -> None:
+    answer = fxopt("--version")
+    assert answer.status == 0
+    assert answer.out.startswith("fxopt, version ")

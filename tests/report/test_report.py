@@ -1,0 +1,106 @@
+"""report.md and the figures in both reports; the page itself is looked at in test_page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fxopt.report import digest, explain, figures, write
+from tests.report.ledgers import interval, ledger, rewrite
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    write(ledger(), tmp_path)
+    return (tmp_path / "report.md").read_text()
+
+
+def test_the_text_has_every_part(text: str) -> None:
+    headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "Latency",
+        "What the rewrites bring",
+        "Time by layer",
+        "Rewrites",
+        "Does it compute the same?",
+        "Machine and command",
+    ]
+    assert text.startswith("# 1.14x faster")
+    assert "    fxopt optimize repvgg_a0.pt2 --threads 2 -o out" in text
+
+
+def test_the_tables_of_the_text_are_whole(text: str) -> None:
+    lines = text.splitlines()
+    for index, line in enumerate(lines):
+        if line.startswith("|") and lines[index - 1].startswith("|"):
+            assert line.count("|") == lines[index - 1].count("|"), line
+
+
+def test_declines_for_one_reason_are_one_line_with_their_count(text: str) -> None:
+    (line,) = [line for line in text.splitlines() if line.startswith("| fold-padding")]
+    assert line == "| fold-padding | the value is <not> zero | 40 | pad_0, pad_1, pad_2 … |"
+
+
+def test_a_pipe_in_a_reason_does_not_break_the_table(tmp_path: Path) -> None:
+    write(ledger(rewrites=[rewrite("a", "b", "refused", "x|y")]), tmp_path)
+    assert "| a | x\\|y | 1 | b |" in (tmp_path / "report.md").read_text()
+
+
+def test_a_run_that_changed_nothing_is_reported(tmp_path: Path) -> None:
+    write(ledger(rewrites=[], layers={"before": [], "after": []}), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "No rewrite is in the plan that ships." in text
+    assert "No rewrite was considered." in text
+    assert "No engine gave times by layer." in text
+
+
+def test_the_same_ledger_gives_the_same_files(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write(ledger(), tmp_path / name)
+    for file in ("report.html", "report.md"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_contributions_come_best_first_with_sizes_summed() -> None:
+    first, second = digest.contributions(ledger())
+    assert (first.name, first.count, first.size_bytes) == ("merge-branches", 6, -720_000)
+    assert (second.name, second.count) == ("fold-affine", 1)
+
+
+def test_layers_are_summed_by_kind() -> None:
+    found = {layer.kind: layer for layer in digest.by_kind(ledger()["layers"])}
+    assert found["eltwise"].before_ms == pytest.approx(0.96)
+    assert found["eltwise"].after_ms == 0
+    assert found["brgemm_avx512_f32"].after_count == 22
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (figures.size(33_400_000), "33.4 MB"),
+        (figures.size(999), "999 B"),
+        (figures.change(-720_000), "−720 kB"),
+        (figures.change(0), "0"),
+        (figures.milliseconds(4.312), "4.31 ms"),
+        (figures.milliseconds(123.4), "123 ms"),
+        (figures.milliseconds(0.0431), "0.0431 ms"),
+        (figures.milliseconds(None), "–"),
+        (figures.speedup(figures.inverse({"estimate": 0.8, "low": 0.5, "high": 1.0})), "1.25x (1.00 to 2.00)"),
+        (figures.ratio(interval(0.5, 0.0)), "0.500 (0.500 to 0.500)"),
+    ],
+)
+def test_figures_are_short(text: str, expected: str) -> None:
+    assert text == expected
+
+
+def test_explain_everything_begins_with_the_verdict_and_groups_by_what_became_of_it() -> None:
+    lines = explain(ledger())
+    assert lines[0].startswith("1.14x faster")
+    assert [line for line in lines if not line.startswith(" ")][2:] == [
+        "applied (7):",
+        "reverted (1):",
+        "refused (1):",
+        "declined (40):",
+    ]
