@@ -121,7 +121,7 @@ def _lossless(start: torch.dtype, end: torch.dtype) -> bool:
 def _clamps(outer: Node, inner: Node) -> Node | Call | str | None:
     first, second = _bounds(inner), _bounds(outer)
     if first is None or second is None:
-        return "a bound is a tensor"
+        return "a bound is not a number"
     x = inner.args[0]
     if dtype_of(x) != dtype_of(outer):
         return "the clamp changes the dtype"
@@ -138,7 +138,7 @@ def _clamps(outer: Node, inner: Node) -> Node | Call | str | None:
 
 
 def _bounds(node: Node) -> tuple[float, float] | None:
-    """The least and greatest value of a clamp; None where they are tensors."""
+    """The least and greatest value of a clamp; None where they are not numbers."""
     if node.target in (aten.relu.default, aten.relu6.default):
         return (0, 6) if node.target == aten.relu6.default else (0, math.inf)
     given: dict[str, Any] = arguments(node)

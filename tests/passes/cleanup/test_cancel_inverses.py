@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fxopt_passes.cleanup import CancelInverses
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from tests.passes.apply import Function, captured, proposals, reasons, rewrite, targets
+from fxopt_passes.cleanup import CancelInverses
+from tests.passes.apply import Function, captured, reasons, rewrite, targets
 
 RULE = CancelInverses()
 
@@ -33,7 +33,6 @@ COMPOSE = {
     "permutes": (lambda x: x.permute(1, 2, 0).permute(0, 2, 1), "aten.permute.default"),
     "reshapes": (lambda x: x.reshape(2, 12).reshape(6, 4), "aten.view.default"),
     "pads": (lambda x: F.pad(F.pad(x, (1, 2)), (0, 1, 3, 0)), "aten.constant_pad_nd.default"),
-    "casts": (lambda x: x.half().float().double(), "aten._to_copy.default"),
     "relus": (lambda x: x.relu().relu(), "aten.relu.default"),
     "relu, relu6": (lambda x: F.relu6(x.relu()), "aten.relu6.default"),
     "relu6, relu": (lambda x: F.relu6(x).relu(), "aten.relu6.default"),
@@ -43,11 +42,16 @@ COMPOSE = {
 }
 
 
-@pytest.mark.parametrize("case", [case for case in COMPOSE if case != "casts"])
+@pytest.mark.parametrize("case", COMPOSE)
 def test_composes(case: str) -> None:
     compute, target = COMPOSE[case]
     program = captured(Function(lambda s, x: compute(x).exp()), torch.randn(2, 4, 3))
     assert targets(rewrite(program, RULE)) == [target, "aten.exp.default"]
+
+
+def test_widening_casts_compose() -> None:
+    program = captured(Function(lambda s, x: x.float().double().exp()), torch.arange(4, dtype=torch.int16))
+    assert targets(rewrite(program, RULE)) == ["aten._to_copy.default", "aten.exp.default"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), -0.0])
@@ -63,20 +67,19 @@ DECLINED = {
     "reflect or repeat": lambda x: F.pad(F.pad(x, (1, 1)), (1, 1), mode="reflect"),
     "crops": lambda x: F.pad(F.pad(x, (1, 1)), (-1, 1)),
     "is used elsewhere": lambda x: (y := x.permute(1, 2, 0)).permute(0, 2, 1).exp().sum() + y.sin(),
-    "a bound is a tensor": lambda x: x.relu().clamp(min=torch.zeros(3)),
+    "a bound is not a number": lambda x: x.relu().clamp(max=x.shape[0]),
 }
 
 
 @pytest.mark.parametrize("reason", DECLINED)
 def test_declines(reason: str) -> None:
-    program = captured(Function(lambda s, x: DECLINED[reason](x).exp()), torch.randn(2, 4, 3))
-    if reason == "a bound is a tensor" and "aten.clamp.Tensor" in targets(program):
-        assert proposals(RULE, program) == []  # another operator, so no near miss
-    else:
-        assert reason in reasons(RULE, program)
+    dynamic = reason == "a bound is not a number" or None
+    program = captured(Function(lambda s, x: DECLINED[reason](x).exp()), torch.randn(2, 4, 3), dynamic=dynamic)
+    assert reason in reasons(RULE, program)
     assert targets(rewrite(program, RULE)) == targets(program)
 
 
+@settings(max_examples=10)
 @given(st.lists(st.permutations([0, 1, 2]), min_size=2, max_size=4))
 def test_composes_any_permutations(orders: list[list[int]]) -> None:
     def chain(s: Function, x: torch.Tensor) -> torch.Tensor:
@@ -87,6 +90,7 @@ def test_composes_any_permutations(orders: list[list[int]]) -> None:
     assert len(targets(rewrite(captured(Function(chain), torch.randn(2, 3, 4)), RULE))) <= 2
 
 
+@settings(max_examples=10)
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=4))
 def test_composes_any_clamps(bounds: list[tuple[int, int]]) -> None:
     def chain(s: Function, x: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fxopt_passes.cleanup import CommonSubexpressions
 
 from fxopt.errors import StaleCandidate
+from fxopt_passes.cleanup import CommonSubexpressions
 from tests.passes.apply import Function, apply, captured, proposals, reasons, rewrite, targets
 
 RULE = CommonSubexpressions()
@@ -37,7 +37,9 @@ def test_keeps_calls_that_differ(left: object, right: object) -> None:
 
 
 def test_shares_equal_small_constants() -> None:
-    module = Function(lambda s, x: (x * s.a).exp() + (x * s.b).exp(), a=torch.tensor([1.5, 2.0]), b=torch.tensor([1.5, 2.0]))
+    module = Function(
+        lambda s, x: (x * s.a).exp() + (x * s.b).exp(), a=torch.tensor([1.5, 2.0]), b=torch.tensor([1.5, 2.0])
+    )
     assert targets(rewrite(captured(module, torch.randn(3, 2)), RULE)).count("aten.exp.default") == 1
 
 

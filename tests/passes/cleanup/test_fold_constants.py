@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from fxopt_passes.cleanup import FoldConstants, FoldSizes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fxopt_passes.cleanup import FoldConstants, FoldSizes
 from tests.passes.apply import Function, captured, proposals, reasons, rewrite, targets
 
 RULE = FoldConstants()
@@ -45,6 +45,7 @@ def test_leaves_what_depends_on_an_input() -> None:
     assert proposals(RULE, program) == []
 
 
+@settings(max_examples=10)
 @given(st.lists(st.sampled_from(["exp", "neg", "tanh", "t", "double"]), min_size=1, max_size=5))
 def test_folds_any_chain(names: list[str]) -> None:
     def chain(s: Function, x: torch.Tensor) -> torch.Tensor:
