@@ -18,7 +18,6 @@ from fxopt_passes.matching import is_call, only_user
 
 if TYPE_CHECKING:
     from fxopt import Edit, Program, View
-    from fxopt_passes.matching import Source
 
 aten = torch.ops.aten
 
@@ -92,7 +91,9 @@ class MergeParallel(Pass):
                 reason = "its padding is asymmetric"
             if reason:
                 if len(users) > 1:
-                    view.decline(item.node, f"{reason}, so that its channels cannot stand beside others of {source.name}")
+                    view.decline(
+                        item.node, f"{reason}, so that its channels cannot stand beside others of {source.name}"
+                    )
                 continue
             group = next((group for group in groups if not _difference(group[0], item)), None)
             if group is None:
@@ -193,6 +194,8 @@ def _apply(edit: Edit, merge: _Merge) -> None:
         edit.replace(merge.cat, joined)
         return
     dim = wide.meta["val"].dim() + first.axis
-    pieces = edit.call(aten.split_with_sizes.default, (wide, [item.channels_out for item in members], dim), label="split")
+    pieces = edit.call(
+        aten.split_with_sizes.default, (wide, [item.channels_out for item in members], dim), label="split"
+    )
     for index, tail in enumerate(merge.tails):
         edit.replace(tail, edit.call(operator.getitem, (pieces, index), label="part"))
