@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +11,7 @@ from torch.fx import Node
 
 from fxopt import Candidate, StaleCandidate
 from fxopt_passes.fusion.linear_maps import LinearMap, is_linear, linear_map
+from fxopt_passes.fusion.moves import MOVES, carried
 from fxopt_passes.matching import (
     Source,
     arguments,
@@ -38,12 +39,6 @@ _SUBTRACT = (aten.sub.Tensor, aten.sub.Scalar)
 _REVERSED = (aten.rsub.Tensor, aten.rsub.Scalar)
 _ELEMENTWISE = (*_MULTIPLY, *_DIVIDE, *_ADD, *_SUBTRACT, *_REVERSED)
 _NORMALIZATIONS = (aten.layer_norm.default, aten.group_norm.default, aten.rms_norm.default)
-# One number for all elements passes through these: they only move elements.
-_MOVES = (
-    aten.view.default, aten.reshape.default, aten.permute.default, aten.transpose.int,
-    aten.unsqueeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.expand.default, aten.clone.default,
-    aten.t.default, aten.flatten.using_ints, aten.contiguous.default, aten._unsafe_view.default,  # noqa: SLF001
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,11 +57,6 @@ class Affine:
     shift: torch.Tensor
 
     @property
-    def number(self) -> bool:
-        """Whether all elements are treated alike."""
-        return self.scale.numel() == 1 and self.shift.numel() == 1
-
-    @property
     def finite(self) -> bool:
         """Whether no constant is infinite or nan."""
         return bool(self.scale.isfinite().all() and self.shift.isfinite().all())
@@ -83,12 +73,38 @@ class Affine:
         call = arguments(self.node)
         return edit.call(self.node.target, without_defaults(self.node, call | {"weight": None} | _no_bias(call)))
 
+    def beyond(self, move: Node, forward: bool) -> Affine | None:
+        """The same affine map on the other side of a call that only moves elements; None where there is none."""
+        scale, shift = carried(self.scale, move, forward), carried(self.shift, move, forward)
+        return None if scale is None or shift is None else replace(self, scale=scale, shift=shift)
+
     def channels(self, linear: LinearMap, count: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Scale and shift as one number a channel of `linear`; None where they vary along other axes."""
-        rank = len(shape_of(self.node) or ())
+        rank = len(shape_of(linear.node) or ())
         scale = per_channel(self.scale, rank, linear.axis, count)
         shift = per_channel(self.shift, rank, linear.axis, count)
         return None if scale is None or shift is None else (scale, shift)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an affine map goes.
+
+    Attributes:
+        affine: with the constants that it has at the linear maps, behind the moves.
+        moves: calls between it and the linear maps, in the order away from it.
+        linear: the linear maps: the one before it, or all after it.
+    """
+
+    affine: Affine
+    moves: tuple[Node, ...]
+    linear: tuple[LinearMap, ...]
+
+    @property
+    def site(self) -> tuple[str, ...]:
+        """Names of all its nodes, the affine map's first."""
+        nodes = (self.affine.node, *self.moves, *(item.node for item in self.linear))
+        return tuple(node.name for node in nodes)
 
 
 def elementwise_affine(source: Source, node: object) -> Affine | None:
@@ -160,19 +176,16 @@ def affine_map(source: Source, node: object) -> Affine | None:
 def propose_folds(program: Program, view: View, affine: Affine) -> Iterator[Candidate]:
     """A candidate that folds `affine` into the linear map before it, else into all those after it; else a decline."""
     reasons = []
-    for into, sites in (("producer", producer_sites), ("users", user_sites)):
-        found = sites(program, affine)
-        if isinstance(found, list):
-            constants = (item.name for item in affine.node.all_input_nodes if item.op == "get_attr")
-            reads = {*constants, affine.input.name}
-            for linear in (linear_map(program, node) for node in found):
-                reads |= linear.weight_names if linear else set()
-            writes = frozenset({affine.node.name, *(node.name for node in found)})
-            site = (affine.node.name, *(node.name for node in found))
-            yield Candidate(view.rule, site, writes, frozenset(reads) - writes, {"into": into})
+    for into, find in _FINDERS.items():
+        place = find(program, affine)
+        if isinstance(place, Place):
+            reads = {item.name for item in affine.node.all_input_nodes if item.op == "get_attr"} | {affine.input.name}
+            reads.update(*(linear.weight_names for linear in place.linear))
+            writes = frozenset(place.site)
+            yield Candidate(view.rule, place.site, writes, frozenset(reads) - writes, {"into": into})
             return
-        if found:
-            reasons.append(found)
+        if place:
+            reasons.append(place)
     if reasons:
         view.decline(affine.node, "; ".join(reasons))
 
@@ -184,84 +197,98 @@ def apply_fold(edit: Edit, affine: Affine | None, candidate: Candidate) -> None:
         StaleCandidate: the site is not what it was.
     """
     into = candidate.parameters["into"]
-    sites = producer_sites if into == "producer" else user_sites
-    found = sites(edit, affine) if affine else None
-    if affine is None or not isinstance(found, list) or [node.name for node in found] != list(candidate.site[1:]):
+    place = _FINDERS[into](edit, affine) if affine else None
+    if not isinstance(place, Place) or place.site != candidate.site:
         raise StaleCandidate(f"{candidate.id}: {candidate.site[0]} no longer folds into its {into}")
     if into == "producer":
-        _fold_into_producer(edit, affine, found)
+        _fold_into_producer(edit, place)
     else:
-        _fold_into_users(edit, affine, found)
+        _fold_into_users(edit, place)
 
 
-def producer_sites(source: Source, affine: Affine) -> list[Node] | str | None:
-    """The nodes from the affine's input up to the linear map before it; a reason against it; None if there is none."""
+def find_producer(source: Source, affine: Affine) -> Place | str | None:
+    """The linear map before the affine map; a reason why it cannot take it; None if there is none."""
     if affine.input is affine.node:
         return None
-    path = [affine.input]
-    while is_call(path[-1], *_MOVES) and affine.number:
-        path.append(path[-1].all_input_nodes[0])
-    if not is_linear(path[-1]):
+    node, here, moves = affine.input, affine, []
+    while is_call(node, *MOVES):
+        beyond = here.beyond(node, forward=False)
+        if beyond is None:
+            return None
+        moves.append(node)
+        node, here = node.all_input_nodes[0], beyond
+    if not is_linear(node):
         return None
-    linear = linear_map(source, path[-1])
+    linear = linear_map(source, node)
     if linear is None:
-        return f"the weight of {path[-1].name} is not a constant"
-    for node in path:
-        if only_user(node) is None:
-            return f"{node.name} {_users(node)}"
+        return f"the weight of {node.name} is not a constant"
+    for item in (node, *moves):
+        if only_user(item) is None:
+            return f"{item.name} {_users(item)}"
     if not affine.finite:
         return "its constants are not finite"
-    if not affine.number and affine.channels(linear, linear.channels_out) is None:
-        return f"its constants do not lie along the output channels of {linear.node.name}"
-    return path
+    if here.channels(linear, linear.channels_out) is None:
+        return f"its constants do not lie along the output channels of {node.name}"
+    return Place(here, tuple(moves), (linear,))
 
 
-def user_sites(source: Source, affine: Affine) -> list[Node] | str | None:
-    """The linear maps that use the affine's value, all of them; a reason against it; None if none does."""
-    if not any(is_linear(user) for user in affine.node.users):
+def find_users(source: Source, affine: Affine) -> Place | str | None:
+    """The linear maps after the affine map, if nothing else is; a reason against it; None if there are none."""
+    node, here, moves = affine.node, affine, []
+    while (user := only_user(node)) and is_call(user, *MOVES):
+        beyond = here.beyond(user, forward=True)
+        if beyond is None:
+            return None
+        moves.append(user)
+        node, here = user, beyond
+    if not any(is_linear(user) for user in node.users):
         return None
-    for user in affine.node.users:
+    found = []
+    for user in node.users:
         if user.op == "output":
             return "its value is an output"
         if not is_linear(user):
             return f"its user {user.name} is not a linear map"
         linear = linear_map(source, user)
-        if linear is None or linear.input is not affine.node:
+        if linear is None or linear.input is not node:
             return f"the weight of {user.name} is not a constant"
-        if affine.channels(linear, linear.channels_in) is None:
+        if here.channels(linear, linear.channels_in) is None:
             return f"its constants do not lie along the input channels of {user.name}"
-        if affine.shifts and linear.transposed and not linear.uniform:
+        if here.shifts and linear.transposed and not linear.uniform:
             return f"the edges of {user.name} would see the shift less often than its middle"
-        if affine.shifts and not linear.uniform:
+        if here.shifts and not linear.uniform:
             return f"the zero padding of {user.name} would see the shift"
-    return list(affine.node.users) if affine.finite else "its constants are not finite"
+        found.append(linear)
+    return Place(here, tuple(moves), tuple(found)) if affine.finite else "its constants are not finite"
 
 
-def _fold_into_producer(edit: Edit, affine: Affine, path: list[Node]) -> None:
-    linear = linear_map(edit, path[-1])
-    assert linear is not None
-    if affine.number:
-        scale, shift = (item.reshape(1).expand(linear.channels_out) for item in (affine.scale, affine.shift))
-    else:
-        scale, shift = affine.channels(linear, linear.channels_out)  # type: ignore[misc]
+_FINDERS = {"producer": find_producer, "users": find_users}
+
+
+def _fold_into_producer(edit: Edit, place: Place) -> None:
+    affine, (linear,) = place.affine, place.linear
+    scale, shift = affine.channels(linear, linear.channels_out)  # type: ignore[misc]
     blocks = None if bool((scale == 1).all()) else linear.scale_out(scale)
     has_bias = linear.bias is not None or affine.shifts
     value = linear.rebuild(edit, linear.input, blocks, linear.bias64 * scale + shift if has_bias else None)
-    for move in reversed(path[:-1]):
-        value = edit.call(move.target, (value, *move.args[1:]), move.kwargs)
-    edit.replace(affine.node, value)
+    edit.replace(affine.node, _moved(edit, value, reversed(place.moves)))
 
 
-def _fold_into_users(edit: Edit, affine: Affine, users: list[Node]) -> None:
-    source = affine.without(edit)
-    for user in users:
-        linear = linear_map(edit, user)
-        assert linear is not None
+def _fold_into_users(edit: Edit, place: Place) -> None:
+    affine = place.affine
+    source = _moved(edit, affine.without(edit), place.moves)
+    for linear in place.linear:
         scale, shift = affine.channels(linear, linear.channels_in)  # type: ignore[misc]
         blocks = None if bool((scale == 1).all()) else linear.scale_in(scale)
         bias = linear.bias64 + linear.of_constant(shift) if affine.shifts else linear.bias64
         has_bias = linear.bias is not None or affine.shifts
-        edit.replace(user, linear.rebuild(edit, source, blocks, bias if has_bias else None))
+        edit.replace(linear.node, linear.rebuild(edit, source, blocks, bias if has_bias else None))
+
+
+def _moved(edit: Edit, value: Node, moves: Iterable[Node]) -> Node:
+    for move in moves:
+        value = edit.call(move.target, (value, *move.args[1:]), move.kwargs)
+    return value
 
 
 def _users(node: Node) -> str:

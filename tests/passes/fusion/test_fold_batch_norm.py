@@ -66,6 +66,20 @@ def test_folds_into_the_linear_layer_before_it_with_a_dynamic_batch() -> None:
     assert targets(rewrite(captured(stirred(module), image(3, 5), dynamic=True), FOLD)) == ["aten.linear.default"]
 
 
+def test_folds_into_a_linear_layer_behind_a_view_that_keeps_its_channels() -> None:
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.norm = nn.Linear(5, 7, bias=False), nn.BatchNorm1d(7)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            value = self.linear(x)
+            return self.norm(value.flatten(0, 1)).reshape_as(value)
+
+    after = rewrite(captured(stirred(Flat()), image(2, 3, 5), dynamic=True), FOLD)
+    assert not any("batch_norm" in target for target in targets(after))
+
+
 def test_folds_a_batch_norm_without_weight_and_bias() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, affine=False))
     assert targets(rewrite(captured(stirred(module), image(2, 3, 5, 5)), FOLD)) == ["aten.conv2d.default"]
