@@ -31,10 +31,10 @@ class TerminalProgress:
             self._bar, self._task = bar, bar.add_task(name, total=total, detail="")
             try:
                 yield
-            finally:
                 # A phase may need fewer steps than it could have.
                 done = bar.tasks[0].completed or 1
                 bar.update(self._task, total=done, completed=done, detail="")
+            finally:
                 self._bar = self._task = None
 
     def advance(self) -> None:

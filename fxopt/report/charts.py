@@ -30,6 +30,7 @@ def latency(ledger: Mapping[str, Any]) -> str:
         color = "var(--accent)" if row["name"] == "fxopt" else "var(--bar)"
         bars.append({"value": value["estimate"], "ci": {"low": value["low"], "high": value["high"]}, "color": color})
     chart.add("latency", bars)
+    chart.range = (0, 1.02 * max((row["latency_ms"]["high"] for row in rows), default=1))  # whiskers included
     return _draw(chart, "latency")
 
 

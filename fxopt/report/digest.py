@@ -31,10 +31,11 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Reason:
-    """One pass's verdicts with the same reason."""
+    """One pass's verdicts with the same reason, and the same ratio where they were measured."""
 
     rule: str
     reason: str
+    ratio: Mapping[str, float] | None
     sites: tuple[str, ...]
 
 
@@ -56,12 +57,17 @@ def contributions(ledger: Mapping[str, Any]) -> list[Contribution]:
 
 
 def reasons(ledger: Mapping[str, Any], verdict: str) -> list[Reason]:
-    """Rewrites with that verdict, those of one pass and one reason together, most frequent first."""
-    sites: dict[tuple[str, str], list[str]] = {}
+    """Rewrites with that verdict, those of one pass, one reason and one measurement together, most frequent first."""
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for entry in ledger["rewrites"]:
         if entry["verdict"] == verdict:
-            sites.setdefault((entry["pass"], entry["reason"]), []).append(entry["site"])
-    return sorted((Reason(*key, tuple(value)) for key, value in sites.items()), key=lambda item: -len(item.sites))
+            key = (entry["pass"], entry["reason"], str(entry.get("latency_ratio")))
+            groups.setdefault(key, []).append(entry)
+    found = [
+        Reason(rule, reason, entries[0].get("latency_ratio"), tuple(entry["site"] for entry in entries))
+        for (rule, reason, _), entries in groups.items()
+    ]
+    return sorted(found, key=lambda item: -len(item.sites))
 
 
 def counts(ledger: Mapping[str, Any]) -> dict[str, int]:

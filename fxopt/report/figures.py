@@ -61,6 +61,11 @@ def scientific(value: float | None) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
+def options(values: Mapping[str, object]) -> str:
+    """`threads=2, precision=f32`; versions stand elsewhere."""
+    return ", ".join(f"{name}={value}" for name, value in values.items() if not isinstance(value, Mapping)) or NONE
+
+
 def plain(value: float) -> str:
     """A label of an axis: no more digits than it needs."""
     return f"{value:.4g}"

@@ -39,12 +39,33 @@ def test_the_tables_of_the_text_are_whole(text: str) -> None:
 
 def test_declines_for_one_reason_are_one_line_with_their_count(text: str) -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("| fold-padding")]
-    assert line == "| fold-padding | the value is <not> zero | 40 | pad_0, pad_1, pad_2 … |"
+    assert line == "| fold-padding | the value is <not> zero | – | 40 | pad_0, pad_1, pad_2 … |"
+
+
+def test_a_refusal_shows_the_ratio_that_was_measured(tmp_path: Path) -> None:
+    measured = rewrite("merge", "x", "refused", "no gain", latency_ratio=interval(1.0, 0.01))
+    write(ledger(rewrites=[measured, measured, rewrite("merge", "y", "refused", "no gain")]), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "| merge | no gain | 1.000 (0.990 to 1.010) | 2 | x, x |" in text
+    assert "| merge | no gain | – | 1 | y |" in text
+    assert "1.000 (0.990 to 1.010)</td><td" in (tmp_path / "report.html").read_text()
+
+
+def test_errors_of_the_rewritten_program_are_left_out_where_nothing_was_rewritten(tmp_path: Path) -> None:
+    write(ledger(rewrites=[]), tmp_path)
+    for file in ("report.html", "report.md"):
+        text = (tmp_path / file).read_text()
+        assert "float32 rounding error" not in text
+        assert "against PyTorch in float32" in text
+
+
+def test_versions_among_the_engines_options_are_left_out() -> None:
+    assert figures.options({"threads": 2, "versions": {"torch": "2.13"}}) == "threads=2"
 
 
 def test_a_pipe_in_a_reason_does_not_break_the_table(tmp_path: Path) -> None:
     write(ledger(rewrites=[rewrite("a", "b", "refused", "x|y")]), tmp_path)
-    assert "| a | x\\|y | 1 | b |" in (tmp_path / "report.md").read_text()
+    assert "| a | x\\|y | – | 1 | b |" in (tmp_path / "report.md").read_text()
 
 
 def test_a_run_that_changed_nothing_is_reported(tmp_path: Path) -> None:
