@@ -130,7 +130,7 @@ def test_says_nothing_where_something_lies_between() -> None:
     assert not declines(COMPOSE, program)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     widths=st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 4)),
     kernels=st.sampled_from([(1, 1), (1, 2), (1, 3), (2, 1), (3, 1)]),

@@ -35,8 +35,7 @@ def image(*shape: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
-@pytest.mark.parametrize("groups", [1, 2, 4])
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("groups", "bias"), [(1, True), (2, False), (4, True)])
 def test_folds_into_the_convolution_before_it(axes: int, groups: int, bias: bool) -> None:
     module = nn.Sequential(CONVOLUTIONS[axes](4, 8, 3, padding=1, groups=groups, bias=bias), NORMS[axes](8))
     after = rewrite(captured(stirred(module), image(2, 4, *[5] * axes)), FOLD)
@@ -44,7 +43,7 @@ def test_folds_into_the_convolution_before_it(axes: int, groups: int, bias: bool
 
 
 @pytest.mark.parametrize("axes", [1, 2, 3])
-@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("groups", [1, 4])
 def test_folds_into_the_transposed_convolution_before_it(axes: int, groups: int) -> None:
     layer = TRANSPOSED[axes](4, 12, 3, stride=2, padding=1, output_padding=1, groups=groups)
     after = rewrite(captured(stirred(nn.Sequential(layer, NORMS[axes](12))), image(2, 4, *[4] * axes)), FOLD)
@@ -226,7 +225,7 @@ def test_declines_a_batch_norm_before_a_linear_map_and_another_user() -> None:
     assert "its user relu is not a linear map" in reasons(FOLD, program)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     groups=st.sampled_from([1, 2, 3]),
     per_group=st.tuples(st.integers(1, 3), st.integers(1, 3)),
