@@ -69,7 +69,10 @@ class Registry:
             InputError: a name in `without` is no plugin.
         """
         registry = cls()
-        entries = sorted(metadata.entry_points(group=GROUP), key=lambda entry: (entry.dist is None or entry.dist.name != "fxopt", entry.name))
+        entries = sorted(
+            metadata.entry_points(group=GROUP),
+            key=lambda entry: (entry.dist is None or entry.dist.name != "fxopt", entry.name),
+        )
         without = set(without)
         unknown = without - {entry.name for entry in entries}
         if unknown:
@@ -140,7 +143,9 @@ class Registry:
         Plugins whose entry point speaks of engines are asked first, which decides nothing but the time it takes.
         """
         name, _ = split_spec(spec)
-        entries = sorted(metadata.entry_points(group=GROUP), key=lambda entry: "engine" not in f"{entry.name} {entry.value}")
+        entries = sorted(
+            metadata.entry_points(group=GROUP), key=lambda entry: "engine" not in f"{entry.name} {entry.value}"
+        )
         for entry in entries:
             registry = cls()
             try:

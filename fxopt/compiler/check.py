@@ -81,10 +81,18 @@ def check(out: Path, progress: Progress = NULL) -> CheckResult:
         )
     )
     size = artifacts["model"].size_bytes()
-    checks.append(("size", size <= ledger["result"]["size_bytes"], f"{size} bytes; the ledger says {ledger['result']['size_bytes']}"))
+    checks.append(
+        (
+            "size",
+            size <= ledger["result"]["size_bytes"],
+            f"{size} bytes; the ledger says {ledger['result']['size_bytes']}",
+        )
+    )
     found, expected = (_tensors(comparison.outputs[name]) for name in ("model", "baseline"))
     error = worst(found, expected)
-    checks.append(("outputs", error <= ARTIFACT_BOUND, f"differ from the baseline's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})"))
+    checks.append(
+        ("outputs", error <= ARTIFACT_BOUND, f"differ from the baseline's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})")
+    )
     lines = [f"{name}: {'ok' if ok else 'FAILED'}: {text}" for name, ok, text in checks]
     isa = registry.make_target(ledger["target"]).machine().isa
     if tuple(ledger["machine"]["isa"]) != tuple(isa):

@@ -35,7 +35,9 @@ class Journal:
                 raise InputError(f"-o {out}: the folder holds something that fxopt did not write; give another one")
             recorded = self.path / "request.json"
             if resume and recorded.exists() and recorded.read_text() != text:
-                raise InputError(f"-o {out}: the unfinished run there was another one (model, options or versions differ); leave out --resume")
+                raise InputError(
+                    f"-o {out}: the unfinished run there was another one (model, options or versions differ); leave out --resume"
+                )
             if not resume or not recorded.exists():
                 shutil.rmtree(self.path, ignore_errors=True)
             (self.path / "builds").mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,9 @@ class Workshop:
         comparisons: how many ratios the run has looked at, for Holm's correction.
     """
 
-    def __init__(self, journal: Journal, worker: Worker, inputs: Sequence[np.ndarray[Any, Any]], deadline: float | None) -> None:
+    def __init__(
+        self, journal: Journal, worker: Worker, inputs: Sequence[np.ndarray[Any, Any]], deadline: float | None
+    ) -> None:
         self.journal, self.worker, self.inputs, self.deadline = journal, worker, inputs, deadline
         self.comparisons = 0
         self.references: dict[str, list[np.ndarray[Any, Any]]] = {}
@@ -105,8 +107,7 @@ class Workshop:
         Raises:
             EngineError: the engine refuses, crashes, hangs, or its outputs differ from the Program's.
         """
-        unchecked = self.journal.folder(f"{engine} {program.digest}", lambda draft: self._emit(engine, program, draft))
-        return unchecked
+        return self.journal.folder(f"{engine} {program.digest}", lambda draft: self._emit(engine, program, draft))
 
     def _emit(self, engine: str, program: Program, draft: Path) -> None:
         source = self.program_folder(program)
@@ -153,10 +154,15 @@ class Workshop:
         key = program.digest
         if key not in self.references:
             self.references[key] = [t.numpy() for t in program.run([torch.from_numpy(np.copy(i)) for i in self.inputs])]
-        return worst([torch.from_numpy(np.asarray(o)) for o in outputs], [torch.from_numpy(r) for r in self.references[key]])
+        return worst(
+            [torch.from_numpy(np.asarray(o)) for o in outputs], [torch.from_numpy(r) for r in self.references[key]]
+        )
 
     def session(
-        self, variants: Sequence[tuple[str, str, Path, Program]], plan: Plan, progress: Callable[[int, int], None] = lambda d, t: None
+        self,
+        variants: Sequence[tuple[str, str, Path, Program]],
+        plan: Plan,
+        progress: Callable[[int, int], None] = lambda d, t: None,
     ) -> Session:
         """Time (name, engine, artifact, program) side by side; the first is the reference.
 
@@ -164,11 +170,18 @@ class Workshop:
         """
 
         def run() -> dict[str, Any]:
-            comparison = measure([Variant(n, e, a) for n, e, a, _ in variants], self.inputs, plan=plan, progress=progress)
+            comparison = measure(
+                [Variant(n, e, a) for n, e, a, _ in variants], self.inputs, plan=plan, progress=progress
+            )
             failures = dict(comparison.failures)
             for name, engine, _, program in variants:
-                if name in comparison.outputs and (error := self.error(program, comparison.outputs[name])) > ARTIFACT_BOUND:
-                    failures[name] = f"{engine}: its outputs differ from PyTorch's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})"
+                if (
+                    name in comparison.outputs
+                    and (error := self.error(program, comparison.outputs[name])) > ARTIFACT_BOUND
+                ):
+                    failures[name] = (
+                        f"{engine}: its outputs differ from PyTorch's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})"
+                    )
             timings = {
                 name: Measured(
                     timing.latency_ms,
@@ -236,7 +249,11 @@ class EngineLab:
 
     def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
         """As `Lab.compare`."""
-        same = {b.key for b in builds if b.key == self.baseline.key or (b.signature and b.signature == self.baseline.signature)}
+        same = {
+            b.key
+            for b in builds
+            if b.key == self.baseline.key or (b.signature and b.signature == self.baseline.signature)
+        }
         ratios = {key: Ratio(Interval(1.0, 1.0, 1.0), 1.0, equal=True) for key in same}
         timed: dict[str, Build] = {}
         stands_for: dict[str, str] = {}

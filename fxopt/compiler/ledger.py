@@ -22,7 +22,10 @@ def rewrites(search: Search, plan: Sequence[Step], verdicts: Mapping[str, Verdic
         kind, reason = verdict.verdict, verdict.reason
         if step.id in applied and kind != "applied":
             users = [other.id for other in plan if step.id in other.needs]
-            kind, reason = "applied", f"needed by {users[0]}" if users else "part of the plan that was measured as a whole"
+            kind, reason = (
+                "applied",
+                f"needed by {users[0]}" if users else "part of the plan that was measured as a whole",
+            )
         elif step.id not in applied and kind == "applied":
             kind, reason = "reverted", f"{reason}; the composite plan was not confirmed, or another was faster"
         entry = _entry(step.candidate, kind, reason, search.evidence.get(step.id))
@@ -65,7 +68,9 @@ def _entry(candidate: Candidate, verdict: str, reason: str, evidence: Evidence |
     }
 
 
-def figures(engine: str, options: Mapping[str, Any], measured: Measured, size_bytes: int, peak_bytes: int | None) -> dict[str, Any]:
+def figures(
+    engine: str, options: Mapping[str, Any], measured: Measured, size_bytes: int, peak_bytes: int | None
+) -> dict[str, Any]:
     """The `baseline` and `result` parts."""
     return {
         "engine": engine,

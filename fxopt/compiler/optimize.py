@@ -75,7 +75,7 @@ def optimize(
     engine: str = "auto",
     passes: str | None = None,
     calib: Any = None,
-    eval: Any = None,
+    eval: Any = None,  # noqa: A002 - the name that the surface promises
     train: Any = None,
     metric: Any = None,
     budget: Budget | None = None,
@@ -93,7 +93,10 @@ def optimize(
         target: a target's spec.
         engine: an engine's spec, or `"auto"` for the best.
         passes: a pipeline in the option grammar; all passes by default.
-        calib, eval, train, metric: data for lossy rewrites; none of the installed passes uses them yet.
+        calib: data for lossy rewrites; none of the installed passes uses it yet, so that it is refused.
+        eval: likewise.
+        train: likewise.
+        metric: likewise.
         budget: objective and limits.
         out: the output folder; a new temporary folder by default.
         threads: threads that one call may use; all cores by default.
@@ -239,9 +242,15 @@ class _Run:
     def search(self) -> Search:
         with self.progress.phase("search for rewrites"):
             found = search(
-                self.program, self.passes, self.registry, self.target.capabilities(), lambda name: self.progress.note(name)
+                self.program,
+                self.passes,
+                self.registry,
+                self.target.capabilities(),
+                lambda name: self.progress.note(name),
             )
-            self.whole = check_whole(self.program, found.program, found.twin) if found.steps else Evidence(0.0, 0.0, 0.0, 0.0)
+            self.whole = (
+                check_whole(self.program, found.program, found.twin) if found.steps else Evidence(0.0, 0.0, 0.0, 0.0)
+            )
             if self.whole.fault:
                 raise EngineError(f"the rewritten program as a whole {self.whole.fault}")
         return found
@@ -293,7 +302,8 @@ class _Run:
                 continue
             slower = first.variants[spec].latency_ms.low / best
             if slower > COMPETITIVE:
-                reason = f"{self.engines[spec].name} is {slower:.2f} times as slow as the best engine on the unmodified model: not planned for"
+                name = self.engines[spec].name
+                reason = f"not planned for: {name} takes {slower:.2f} times as long as the best engine on the unmodified model"
                 lab.refuse([step.id for step in found.steps], reason)
                 continue
             with self.progress.phase(f"plan for {self.engines[spec].name}", 60):
@@ -388,7 +398,9 @@ class _Run:
             rows += ledgers.variants(session, {chosen: engine_name})
             rows[-1]["name"] = "fxopt"
         else:
-            rows.append({**next(row for row in rows if row["name"] == chosen), "name": "fxopt", "note": "the unmodified model"})
+            rows.append(
+                {**next(row for row in rows if row["name"] == chosen), "name": "fxopt", "note": "the unmodified model"}
+            )
         faults = list(found.faults.values()) + [p.fault for p in self.registry.plugins if p.fault]
         return {
             "version": ledgers.VERSION,
@@ -520,7 +532,11 @@ def _over_budget(budget: Budget, ledger: dict[str, Any]) -> str | None:
     ]
     for flag, limit, reached, unit in limits:
         if limit is not None and (reached is None or reached > limit):
-            return f"{flag} {limit:g} {unit} cannot be met: the best reached is {reached:g} {unit}" if reached is not None else f"{flag}: unknown here"
+            return (
+                f"{flag} {limit:g} {unit} cannot be met: the best reached is {reached:g} {unit}"
+                if reached is not None
+                else f"{flag}: unknown here"
+            )
     if budget.require_speedup is not None and result["speedup"]["estimate"] < budget.require_speedup:
         return f"--require-speedup {budget.require_speedup:g} cannot be met: the best reached is {result['speedup']['estimate']:.3f}"
     return None

@@ -35,7 +35,16 @@ def roll_forward(out: Path) -> bool:
     if not (journal / COMMIT).exists():
         return False
     (journal / OLD).mkdir(exist_ok=True)
-    ours = ("model", "baseline", "source.pt2", "plan.json", "plan.safetensors", "ledger.json", "report.html", "report.md")
+    ours = (
+        "model",
+        "baseline",
+        "source.pt2",
+        "plan.json",
+        "plan.safetensors",
+        "ledger.json",
+        "report.html",
+        "report.md",
+    )
     staged = set(json.loads((journal / COMMIT).read_text()))
     for name in ours:
         new, final, old = journal / STAGING / name, out / name, journal / OLD / name

@@ -194,7 +194,7 @@ class _Searcher:
             for name in record.constants
             if (value := after.attributes.get(name)) is not None and not hasattr(value, "graph")
         }
-        return Step(record.candidate, rule.spec(), self.round, tuple(sorted(needs)), tensors)  # type: ignore[arg-type]
+        return Step(record.candidate, rule.spec(), self.round, tuple(sorted(needs)), tensors)
 
     def refuse(self, candidate: Candidate, reason: str, evidence: Evidence | None = None) -> None:
         self.barred.add(candidate.id)

@@ -127,4 +127,6 @@ class Step:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
-        return cls(Candidate.from_json(data["candidate"]), data["pass"], data["round"], tuple(data["needs"]), data["tensors"])
+        return cls(
+            Candidate.from_json(data["candidate"]), data["pass"], data["round"], tuple(data["needs"]), data["tensors"]
+        )

@@ -74,7 +74,9 @@ class Drop:
         """
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(pt|%|)\s*", text)
         if match is None:
-            raise InputError(f"--max-drop {text!r}: give percentage points (0.5pt), a relative drop (1%) or a bare number (0.3)")
+            raise InputError(
+                f"--max-drop {text!r}: give percentage points (0.5pt), a relative drop (1%) or a bare number (0.3)"
+            )
         return cls(float(match[1]), match[2])  # type: ignore[arg-type]
 
 

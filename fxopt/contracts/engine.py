@@ -72,7 +72,9 @@ class Artifact:
 
     def size_bytes(self) -> int:
         """Bytes of all files that the stages need."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file() and file.name != self.MANIFEST)
+        return sum(
+            file.stat().st_size for file in self.path.rglob("*") if file.is_file() and file.name != self.MANIFEST
+        )
 
     def write_manifest(self, interface: Mapping[str, Any]) -> None:
         """Write manifest.json; `interface` is `program.interface.to_json()`, so that a call can be bound without torch.fx."""
@@ -80,7 +82,10 @@ class Artifact:
             "version": 1,
             "dispatch": self.dispatch,
             "options": dict(self.options),
-            "stages": [{**stage.__dict__, "inputs": list(stage.inputs), "outputs": list(stage.outputs)} for stage in self.stages],
+            "stages": [
+                {**stage.__dict__, "inputs": list(stage.inputs), "outputs": list(stage.outputs)}
+                for stage in self.stages
+            ],
             "interface": interface,
         }
         (self.path / self.MANIFEST).write_text(json.dumps(data, indent=1))

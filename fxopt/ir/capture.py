@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from operator import getitem as operator_getitem
 from collections.abc import Mapping, Sequence
+from operator import getitem as operator_getitem
 from typing import Any
 
 import torch
@@ -39,11 +39,15 @@ def export(
     model.eval()
     try:
         with torch.no_grad(), quiet("torch.export._trace", "torch._subclasses.fake_tensor"):
-            return torch.export.export(model, tuple(args), dict(kwargs or {}), dynamic_shapes=dynamic_shapes, strict=False)
+            return torch.export.export(
+                model, tuple(args), dict(kwargs or {}), dynamic_shapes=dynamic_shapes, strict=False
+            )
     except Exception as error:
         from fxopt.ir.export_error import explain_export_error
 
-        raise InputError(f"torch.export cannot capture {type(model).__name__}: {explain_export_error(error)}") from error
+        raise InputError(
+            f"torch.export cannot capture {type(model).__name__}: {explain_export_error(error)}"
+        ) from error
     finally:
         for module in training:
             module.training = True
@@ -141,14 +145,19 @@ class _Lift:
     def copy_call(self, node: Node) -> None:
         schema = getattr(node.target, "_schema", None)
         if schema is not None and _draws_random_numbers(node):
-            raise InputError(f"the model draws random numbers ({node.target} at {node.name!r}); fxopt compares outputs: fix the randomness first")
+            raise InputError(
+                f"the model draws random numbers ({node.target} at {node.name!r}); fxopt compares outputs: fix the randomness first"
+            )
         if not node.users and schema is not None and not schema.returns:
             return  # an assertion about sizes or metadata; the interface checks them at the border
-        if node.target == operator_getitem and node.args[0] in self.new and self.new[node.args[0]].target == aten.batch_norm.default:  # type: ignore[index, union-attr]
+        source = self.new.get(node.args[0]) if node.args and isinstance(node.args[0], Node) else None
+        if node.target == operator_getitem and source is not None and source.target == aten.batch_norm.default:
             if node.args[1] == 0:
-                self.new[node] = self.new[node.args[0]]  # type: ignore[index]
+                self.new[node] = source
             elif node.users:
-                raise InputError(f"{node.name!r} uses the statistics of a batch norm, which evaluation mode does not return")
+                raise InputError(
+                    f"{node.name!r} uses the statistics of a batch norm, which evaluation mode does not return"
+                )
             return
         args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), self.find)
         target, name = node.target, node.name
@@ -167,12 +176,18 @@ class _Lift:
                 flat.append(self.new[value])
                 self.results.append(_Leaf())
             elif isinstance(value, Node) and value not in self.literal:
-                raise InputError(f"output {value.name!r} is a size, not a tensor; return it as a tensor or leave it out")
+                raise InputError(
+                    f"output {value.name!r} is a size, not a tensor; return it as a tensor or leave it out"
+                )
             else:
                 self.results.append(self.literal[value] if isinstance(value, Node) else value)
         if not flat:
             raise InputError("the model returns no tensor")
-        self.output_names = tuple(dict.fromkeys(f"{n.name}" for n in flat)) if len({*flat}) == len(flat) else tuple(f"output_{i}" for i in range(len(flat)))
+        self.output_names = (
+            tuple(dict.fromkeys(f"{n.name}" for n in flat))
+            if len({*flat}) == len(flat)
+            else tuple(f"output_{i}" for i in range(len(flat)))
+        )
         self.graph.output(flat)
 
     def find(self, node: Node) -> Any:
@@ -192,7 +207,9 @@ class _Lift:
         else:
             value = self.exported.state_dict[spec.target]
         if not isinstance(value, torch.Tensor) or value.device.type != "cpu":
-            raise InputError(f"tensor {spec.target!r} lies on {getattr(value, 'device', 'no device')}; move the model to the CPU first")
+            raise InputError(
+                f"tensor {spec.target!r} lies on {getattr(value, 'device', 'no device')}; move the model to the CPU first"
+            )
         return value.detach()
 
     def nested(self, node: Node) -> GraphModule:
@@ -231,7 +248,9 @@ class _Lift:
         literals = [self.literal.get(node, _Leaf()) for node, _ in self.specs(InputKind.USER_INPUT)]
         arguments = trees.describe(torch.utils._pytree.tree_unflatten(literals, spec.in_spec), _is_leaf, [])
         results = trees.describe(torch.utils._pytree.tree_unflatten(self.results, spec.out_spec), _is_leaf, [])
-        return Interface(tuple(inputs), self.output_names, tuple(dims.found.values()), self.parameters, arguments, results)
+        return Interface(
+            tuple(inputs), self.output_names, tuple(dims.found.values()), self.parameters, arguments, results
+        )
 
 
 def _draws_random_numbers(node: Node) -> bool:
@@ -268,12 +287,16 @@ class _Dims:
         if symbol.is_Integer:
             return int(symbol)
         if not symbol.is_Symbol:
-            raise InputError(f"input {where}: the size {symbol} depends on another dimension; give every dynamic dimension a name of its own")
+            raise InputError(
+                f"input {where}: the size {symbol} depends on another dimension; give every dynamic dimension a name of its own"
+            )
         if symbol not in self.found:
             bounds = self.ranges[symbol]
             high = None if not bounds.upper.is_finite or bounds.upper > 2**62 else int(bounds.upper)
             taken = {dim.name for dim in self.found.values()}
-            name = next((n for n in self.wanted if n not in taken), None) or next(n for n in ("N", *(f"D{i}" for i in range(99))) if n not in taken)
+            name = next((n for n in self.wanted if n not in taken), None) or next(
+                n for n in ("N", *(f"D{i}" for i in range(99))) if n not in taken
+            )
             hint = int(size.node.hint) if size.node.hint is not None else max(int(bounds.lower), 1)
             low = 1 if bounds.lower <= 2 and int(bounds.lower) < 2 else int(bounds.lower)
             self.found[symbol] = Dim(name, low, high, self.measured.get(name, hint))
@@ -298,5 +321,3 @@ def _last_user_line(trace: str) -> str:
     frames = re.findall(r'File "([^"]+)", line (\d+)', trace)
     outside = [frame for frame in frames if "/torch/" not in frame[0]]
     return ":".join((outside or frames or [("", "")])[-1])
-
-

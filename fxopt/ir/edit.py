@@ -49,7 +49,7 @@ class Edit:
         self._before = program
         self._graph = copy_graph(program.graph)
         self._attributes: dict[str, Attribute] = dict(program.attributes)
-        self._by_name = {node.name: node for node in self._graph.nodes}
+        self._by_name: dict[str, Node] = {node.name: node for node in self._graph.nodes}
         self._leaf = _last_leaf(self._graph)  # constants go after it
         self._retyped: set[Node] = set()
         self._active: Record | None = None
@@ -61,7 +61,9 @@ class Edit:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self._after = self._finish()
 
@@ -154,7 +156,9 @@ class Edit:
         """
         if self._active:
             if old.name not in self._active.candidate.writes:
-                raise FootprintError(f"{self._active.candidate.id} replaces {old.name!r}, which is not among its writes")
+                raise FootprintError(
+                    f"{self._active.candidate.id} replaces {old.name!r}, which is not among its writes"
+                )
             self._active.replaced.append((old.name, new.name))
         if not same_type(old.meta["val"], new.meta["val"]):
             self._retyped.add(new)
@@ -205,7 +209,7 @@ class Edit:
 
 def _last_leaf(graph: Graph) -> Node:
     """The last of the leading placeholders and get_attr nodes; the graph's root if there is none."""
-    leaf = next(iter(graph.nodes)).prev
+    leaf: Node = next(iter(graph.nodes)).prev
     for node in graph.nodes:
         if node.op not in ("placeholder", "get_attr"):
             break

@@ -37,6 +37,7 @@ class Double(Native):
     """
 
     def attribute(self, value: Any) -> Any:
+        """As `Native.attribute`, in float64."""
         if isinstance(value, GraphModule):
             return _double_module(value)
         value = super().attribute(value)
@@ -45,11 +46,13 @@ class Double(Native):
         return self.tensor(value)
 
     def tensor(self, value: torch.Tensor) -> torch.Tensor:
+        """As `Native.tensor`, in float64."""
         if value.dtype.is_floating_point:
             return value.to(torch.float64)
         return value.to(torch.complex128) if value.dtype.is_complex else value
 
     def argument(self, value: Any) -> Any:
+        """As `Native.argument`: floats canonical, float dtypes float64."""
         if isinstance(value, float):
             return canonical(value)
         if isinstance(value, torch.dtype):
@@ -118,7 +121,8 @@ def run_node(node: Node, values: Mapping[Node, Any], attributes: Mapping[str, An
     if arithmetic is not NATIVE:
         args, kwargs = arithmetic.argument(args), arithmetic.argument(kwargs)
     args, kwargs = map_arg((args, kwargs), values.__getitem__)
-    return node.target(*args, **kwargs)  # type: ignore[operator]
+    target: Any = node.target
+    return target(*args, **kwargs)
 
 
 def _last_uses(graph: Graph) -> dict[Node, list[Node]]:

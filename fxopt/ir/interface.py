@@ -63,7 +63,7 @@ class Interface:
         flat_names = [item.name for item in self.inputs]
         names = list(self.parameters[: len(positional)])
         by_form = set(names) | set(keywords)
-        if kwargs and not set(kwargs) <= by_form or (len(args) > len(positional)):
+        if (kwargs and not set(kwargs) <= by_form) or (len(args) > len(positional)):
             return self._flatten_by_name(args, kwargs, flat_names)
         values = dict(zip(names, args, strict=False))
         for key, value in kwargs.items():
@@ -114,7 +114,9 @@ class Interface:
                         raise InputError(f"input {item.name}: axis {axis} is {size}, expected {expected} of {wanted}")
                     continue
                 if sizes.setdefault(expected, size) != size:
-                    raise InputError(f"input {item.name}: axis {axis} is {size}, but {expected} is {sizes[expected]} elsewhere")
+                    raise InputError(
+                        f"input {item.name}: axis {axis} is {size}, but {expected} is {sizes[expected]} elsewhere"
+                    )
                 dim = ranges.get(expected)
                 if dim and (size < dim.min or (dim.max is not None and size > dim.max)):
                     raise InputError(f"input {item.name}: {expected}={size} is outside {dim.min}..{dim.max}")

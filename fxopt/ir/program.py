@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.fx import Graph, GraphModule, Node
@@ -46,7 +46,7 @@ class Program:
         self._attributes = dict(attributes)
         self.interface = interface
         self.shapes = shapes
-        self._by_name = {node.name: node for node in graph.nodes}
+        self._by_name: dict[str, Node] = {node.name: node for node in graph.nodes}
         self._memo: dict[Any, Any] = {}  # analyses of this Program; dies with it
 
     @classmethod
@@ -95,12 +95,13 @@ class Program:
     @property
     def output_node(self) -> Node:
         """The output node; its one argument is the list of flat outputs."""
-        return next(reversed(self._graph.nodes))
+        output: Node = next(reversed(self._graph.nodes))
+        return output
 
     @property
     def outputs(self) -> tuple[Node, ...]:
         """The nodes whose values are the flat outputs."""
-        return tuple(self.output_node.args[0])  # type: ignore[arg-type]
+        return tuple(cast("list[Node]", self.output_node.args[0]))
 
     def __len__(self) -> int:
         return len(self._graph.nodes)
@@ -171,7 +172,7 @@ class Program:
         """A module from flat inputs to the tuple of flat outputs, for exporters; it shares the tensors."""
         graph = copy_graph(self._graph)
         output = next(reversed(graph.nodes))
-        output.args = (tuple(output.args[0]),)  # type: ignore[arg-type]
+        output.args = (tuple(output.args[0]),)
         return GraphModule(dict(self._attributes), graph)
 
     def exported(self) -> torch.export.ExportedProgram:
@@ -217,7 +218,9 @@ class Program:
         """Write `program.fx` and `tensors.safetensors` into an existing folder."""
         from safetensors.torch import save_file
 
-        tensors = {k: t.detach().contiguous().clone() for k, t in self._attributes.items() if isinstance(t, torch.Tensor)}
+        tensors = {
+            k: t.detach().contiguous().clone() for k, t in self._attributes.items() if isinstance(t, torch.Tensor)
+        }
         save_file(tensors, folder / "tensors.safetensors")
         (folder / "program.fx").write_text(self.text())
 
@@ -232,7 +235,11 @@ class Program:
 def tensor_digest(tensor: torch.Tensor) -> str:
     """Digest of dtype, shape and bytes."""
     if tensor not in _tensor_digests:
-        flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else torch.empty(0, dtype=torch.uint8)
+        flat = (
+            tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+            if tensor.numel()
+            else torch.empty(0, dtype=torch.uint8)
+        )
         head = json.dumps([str(tensor.dtype), list(tensor.shape)])
         _tensor_digests[tensor] = _sha(head.encode() + flat.numpy().tobytes())
     return str(_tensor_digests[tensor])

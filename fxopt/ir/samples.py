@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch.fx import Node
 
 from fxopt.ir.program import Program
 
-_LOOKUPS = {torch.ops.aten.embedding.default: (1, 0), torch.ops.aten.index_select.default: (2, 0), torch.ops.aten.gather.default: (2, 0)}
+_LOOKUPS: dict[Any, tuple[int, int]] = {
+    torch.ops.aten.embedding.default: (1, 0),
+    torch.ops.aten.index_select.default: (2, 0),
+    torch.ops.aten.gather.default: (2, 0),
+}
 
 
 def sample_inputs(program: Program, sizes: Mapping[str, int] | None = None, seed: int = 0) -> list[torch.Tensor]:
@@ -28,7 +33,11 @@ def sample_inputs(program: Program, sizes: Mapping[str, int] | None = None, seed
         shape = [sizes[size] if isinstance(size, str) else size for size in item.shape]
         dtype = getattr(torch, item.dtype)
         if dtype.is_floating_point or dtype.is_complex:
-            values.append(torch.randn(shape, generator=generator, dtype=torch.complex64 if dtype.is_complex else torch.float32).to(dtype))
+            values.append(
+                torch.randn(
+                    shape, generator=generator, dtype=torch.complex64 if dtype.is_complex else torch.float32
+                ).to(dtype)
+            )
         elif dtype == torch.bool:
             values.append(torch.rand(shape, generator=generator) < 0.5)
         else:
@@ -42,11 +51,12 @@ def _index_bound(node: Node) -> int:
     seen, front = {node}, [node]
     while front:
         for user in front.pop().users:
-            where = _LOOKUPS.get(user.target)  # type: ignore[arg-type]
+            target: Any = user.target
+            where = _LOOKUPS.get(target) if user.op == "call_function" else None
             if where is not None and user.args[where[0]] in seen:
-                table = user.args[where[1]]
-                axis = 0 if user.target == torch.ops.aten.embedding.default else int(user.args[1])  # type: ignore[arg-type, call-overload]
-                bounds.append(int(table.meta["val"].shape[axis]))  # type: ignore[union-attr]
+                table: Any = user.args[where[1]]
+                axis: Any = 0 if target == torch.ops.aten.embedding.default else user.args[1]
+                bounds.append(int(table.meta["val"].shape[axis]))
             elif user not in seen and user.op == "call_function" and _keeps_integers(user):
                 seen.add(user)
                 front.append(user)

@@ -69,17 +69,20 @@ class ShapeEnvironment:
         """
         args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
         with self.mode:
+            target: Any = node.target
             if isinstance(node.target, torch._ops.HigherOrderOperator):
                 # Both branches agree in shape, so one of them tells; the operator itself would trace anew.
                 branch, operands = args[1], args[3]
                 return branch(*operands)
-            return node.target(*args, **kwargs)  # type: ignore[operator]
+            return target(*args, **kwargs)
 
     def size_text(self, size: Any) -> str:
         """A dimension as text: a number, or an expression over dimension names."""
         if isinstance(size, torch.SymInt):
             expression = size.node.expr
-            return str(expression.subs({symbol: sympy.Symbol(name) for symbol, name in self.names.items()})).replace(" ", "")
+            return str(expression.subs({symbol: sympy.Symbol(name) for symbol, name in self.names.items()})).replace(
+                " ", ""
+            )
         return str(size)
 
     def type_text(self, value: Any) -> str:

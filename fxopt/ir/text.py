@@ -35,8 +35,30 @@ _INDENT = "  "
 # Calls that are not torch.ops: symbolic-integer arithmetic and tuple access.
 _FUNCTIONS: dict[str, Any] = {
     f"operator.{name}": getattr(operator, name)
-    for name in ("getitem", "add", "sub", "mul", "floordiv", "truediv", "mod", "neg", "pow", "eq", "ne", "lt", "le", "gt", "ge", "and_", "or_", "not_")
-} | {f"torch.{name}": getattr(torch, name) for name in ("sym_int", "sym_float", "sym_max", "sym_min", "sym_not", "sym_ite", "sym_sum")}
+    for name in (
+        "getitem",
+        "add",
+        "sub",
+        "mul",
+        "floordiv",
+        "truediv",
+        "mod",
+        "neg",
+        "pow",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "and_",
+        "or_",
+        "not_",
+    )
+} | {
+    f"torch.{name}": getattr(torch, name)
+    for name in ("sym_int", "sym_float", "sym_max", "sym_min", "sym_not", "sym_ite", "sym_sum")
+}
 _FUNCTION_NAMES = {function: name for name, function in _FUNCTIONS.items()}
 
 
@@ -63,7 +85,7 @@ def to_text(program: Program, digests: bool = True) -> str:
 
 
 def _nested_lines(name: str, module: GraphModule, indent: str) -> list[str]:
-    lines = [f"{indent[len(_INDENT):]}graph {name}"]
+    lines = [f"{indent[len(_INDENT) :]}graph {name}"]
     for node in module.graph.nodes:
         if node.op == "get_attr":
             lines += _nested_lines(str(node.target), getattr(module, str(node.target)), indent + _INDENT)
@@ -75,7 +97,9 @@ def _call_lines(graph: Graph, shapes: ShapeEnvironment | None, indent: str) -> l
     lines = []
     for node in graph.nodes:
         if node.op == "call_function":
-            args = [format_argument(a) for a in node.args] + [f"{k}={format_argument(v)}" for k, v in node.kwargs.items()]
+            args = [format_argument(a) for a in node.args] + [
+                f"{k}={format_argument(v)}" for k, v in node.kwargs.items()
+            ]
             kind = f" : {shapes.type_text(node.meta['val'])}" if shapes else ""
             lines.append(f"{indent}{node.name}{kind} = {target_name(node.target)}({', '.join(args)})")
         elif node.op == "output":
@@ -92,7 +116,7 @@ def target_name(target: Any) -> str:
     if isinstance(target, torch._ops.OpOverload):
         return str(target)
     if isinstance(target, torch._ops.HigherOrderOperator):
-        return f"higher_order.{target.name()}"
+        return f"higher_order.{target.__name__}"
     name = _FUNCTION_NAMES.get(target)
     if name is None:
         raise InputError(f"a call of {getattr(target, '__name__', target)!r} has no text form")
@@ -157,9 +181,20 @@ class _Reader:
             attributes[match[1]] = self.tensor(match[1], match[2], match[3])
         match = self.take(r"interface (\{.*\})")
         if match is None:
-            raise self.fail("expected a dim, input, tensor or interface line") if self.at < len(self.lines) else InputError("the program ends early")
+            raise (
+                self.fail("expected a dim, input, tensor or interface line")
+                if self.at < len(self.lines)
+                else InputError("the program ends early")
+            )
         rest = json.loads(match[1])
-        interface = Interface(tuple(inputs), tuple(rest["outputs"]), tuple(dims), tuple(rest["parameters"]), rest["arguments"], rest["results"])
+        interface = Interface(
+            tuple(inputs),
+            tuple(rest["outputs"]),
+            tuple(dims),
+            tuple(rest["parameters"]),
+            rest["arguments"],
+            rest["results"],
+        )
         graph, kinds = self.body([item.name for item in inputs], attributes)
         program = Program.build(graph, attributes, interface)
         for name, kind in kinds.items():

@@ -25,7 +25,8 @@ def double(program: Program) -> Program:
     graph = copy_graph(program.graph, DOUBLE.argument)
     attributes = {name: DOUBLE.attribute(value) for name, value in program.attributes.items()}
     inputs = tuple(
-        dataclasses.replace(item, dtype="float64") if item.dtype in _FLOATS else item for item in program.interface.inputs
+        dataclasses.replace(item, dtype="float64") if item.dtype in _FLOATS else item
+        for item in program.interface.inputs
     )
     return Program.build(graph, attributes, dataclasses.replace(program.interface, inputs=inputs))
 

@@ -66,7 +66,8 @@ class Oracle:
         """Check each exact rewrite of a round on its own region; evidence by candidate id.
 
         Args:
-            before, after: the Program around the round.
+            before: the Program before the round.
+            after: the Program after it.
             edit: the finished round.
             twin: the same round on `self.twin`.
         """
@@ -160,9 +161,12 @@ def check_whole(before: Program, after: Program, twin: Program, seeds: Sequence[
         inputs = sample_inputs(before, seed=seed)
         doubles = as_inputs(original, inputs)
         oracle = original.run(doubles)
-        found.append((worst(twin.run(doubles), oracle), worst(after.run(inputs), oracle), worst(before.run(inputs), oracle)))
+        found.append(
+            (worst(twin.run(doubles), oracle), worst(after.run(inputs), oracle), worst(before.run(inputs), oracle))
+        )
     floor = max((_epsilon(node) for node in before.outputs), default=0.0)
-    return Evidence(*(max(column) for column in zip(*found, strict=True)), floor=floor)
+    twins, natives, originals = zip(*found, strict=True)
+    return Evidence(max(twins), max(natives), max(originals), floor)
 
 
 def _region(targets: Sequence[Node], inside: Callable[[Node], bool]) -> tuple[list[Node], set[Node]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -112,6 +113,7 @@ CASES: dict[str, tuple[type[nn.Module], Sequence[Tensor], bool]] = {
 }
 
 
+@lru_cache
 def case(name: str) -> tuple[Program, list[Tensor]]:
     """The named network as a Program, with inputs."""
     torch.manual_seed(0)

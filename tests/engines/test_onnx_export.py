@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fxopt.errors import EngineError
 from fxopt.ir.program import Program
 from fxopt_plugins.engines import onnx_export
 from fxopt_plugins.engines.onnx_export import export_onnx
@@ -70,6 +71,17 @@ def test_engines_in_one_process_share_an_export(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(onnx_export, "_translate", None)  # would raise if called
     export_onnx(net, tmp_path / "b")
     assert (tmp_path / "a" / "model.onnx").read_bytes() == (tmp_path / "b" / "model.onnx").read_bytes()
+
+
+def test_what_torch_onnx_cannot_translate_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"^torch\.onnx: [^\n]+$"):
+        export_onnx(program(NoTranslation(), torch.eye(3)), tmp_path)
+
+
+def test_exports_that_are_kept_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_export, "_KEPT_BYTES", 0)
+    export_onnx(case("unused input")[0], tmp_path)
+    assert not onnx_export._exports
 
 
 def test_large_weights_lie_in_a_file_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,11 +66,10 @@ def test_a_change_outside_the_footprint_is_refused() -> None:
 
 
 def test_a_site_that_another_step_replaced_is_stale() -> None:
-    with pytest.raises(StaleCandidate, match="'neg' is gone"):
-        with chain().edit() as edit:
-            with edit.step(candidate("neg")):
-                edit.replace(edit.node("neg"), edit.call(aten.abs.default, (edit.node("relu"),)))
-            edit.node("neg")
+    with pytest.raises(StaleCandidate, match="'neg' is gone"), chain().edit() as edit:
+        with edit.step(candidate("neg")):
+            edit.replace(edit.node("neg"), edit.call(aten.abs.default, (edit.node("relu"),)))
+        edit.node("neg")
 
 
 def test_shapes_downstream_of_a_change_are_computed_anew() -> None:
@@ -83,13 +82,11 @@ def test_shapes_downstream_of_a_change_are_computed_anew() -> None:
 
 def test_an_operator_that_does_not_fit_raises_and_leaves_no_node() -> None:
     program = chain()
-    with program.edit() as edit, edit.step(candidate("neg")):
-        with pytest.raises(RuntimeError):
-            edit.call(aten.mm.default, (edit.node("relu"), edit.node("relu")))
+    with program.edit() as edit, edit.step(candidate("neg")), pytest.raises(RuntimeError):
+        edit.call(aten.mm.default, (edit.node("relu"), edit.node("relu")))
     assert edit.program.text() == program.text()
 
 
 def test_a_cycle_is_refused() -> None:
-    with pytest.raises(FootprintError, match="cycle"):
-        with chain().edit() as edit, edit.step(candidate("relu")):
-            edit.replace(edit.node("relu"), edit.call(aten.abs.default, (edit.node("add"),)))
+    with pytest.raises(FootprintError, match="cycle"), chain().edit() as edit, edit.step(candidate("relu")):
+        edit.replace(edit.node("relu"), edit.call(aten.abs.default, (edit.node("add"),)))

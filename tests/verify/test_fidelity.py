@@ -39,7 +39,7 @@ class Fold(Pass):
         weight = edit.tensor(conv.args[1])
         gamma, beta, mean, var = (edit.tensor(a) for a in norm.args[1:5])
         eps = 0.0 if self.flaw == "forgets eps" else norm.args[7]
-        scale = (gamma.double() / (var.double() + eps).sqrt())
+        scale = gamma.double() / (var.double() + eps).sqrt()
         bias = (beta.double() - mean.double() * scale).to(weight.dtype)
         folded = (weight.double() * scale[:, None, None, None]).to(weight.dtype)
         if self.flaw == "raises":
@@ -52,7 +52,9 @@ class Fold(Pass):
 
 def program() -> Program:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1, bias=False), nn.BatchNorm2d(4))
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1, bias=False), nn.BatchNorm2d(4)
+    )
     for module in model:
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_()

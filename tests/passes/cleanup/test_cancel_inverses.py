@@ -19,7 +19,7 @@ CANCEL = {
     "unsqueeze, squeeze": lambda x: x.unsqueeze(1).squeeze(1),
     "flatten, unflatten": lambda x: x.flatten(1).reshape(x.shape[0], 4, 3),
     "casts": lambda x: x.double().float(),
-    "negations": lambda x: -(-x),
+    "negations": lambda x: x.neg().neg(),
 }
 
 
