@@ -119,6 +119,11 @@ def test_goes_through_pooling_and_flattening_to_a_linear_layer(pool: nn.Module) 
     assert removed(block, 2, 3, 4, 4) == [4, 7]
 
 
+def test_leaves_constants_alone_behind_an_average_with_a_divisor_of_its_own() -> None:
+    pool = nn.AvgPool2d(2, divisor_override=3)
+    assert removed(nn.Sequential(blank(nn.Conv2d(3, 6, 1), [0], 0.3), pool, nn.Conv2d(6, 2, 1)), 2, 3, 4, 4) == [6, 2]
+
+
 def test_goes_through_a_global_mean() -> None:
     class Mean(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
