@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import sympy
 import torch
@@ -69,10 +69,10 @@ class ShapeEnvironment:
         """
         args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
         with self.mode:
-            target: Any = node.target
-            if isinstance(node.target, torch._ops.HigherOrderOperator):
+            target = cast("Any", node.target)
+            if isinstance(target, torch._ops.HigherOrderOperator):
                 # Both branches agree in shape, so one of them tells; the operator itself would trace anew.
-                branch, operands = args[1], args[3]
+                branch, operands = cast("tuple[Any, Any]", (args[1], args[3]))
                 return branch(*operands)
             return target(*args, **kwargs)
 

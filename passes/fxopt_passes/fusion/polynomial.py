@@ -77,7 +77,7 @@ class Polynomial:
         return _sum(left, _scaled(right, alpha if is_call(node, *_ADD) else -alpha))
 
 
-def leaves(node: object, limit: int = 40) -> list[Node]:
+def leaves(node: object, limit: int = 16) -> list[Node]:
     """All nodes that the arithmetic above `node` runs through, itself first, nearest first."""
     found: list[Node] = []
     waiting = [node]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,9 +18,10 @@ if TYPE_CHECKING:
 MODEL, WEIGHTS = "model.onnx", "model.onnx.data"
 _EXTERNAL_BYTES = 1_500_000_000  # protobuf's limit is 2 GiB
 _LOGGERS = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
-_CACHED = 4
+_KEPT_BYTES = 500_000_000
 
-_exports: dict[str, tempfile.TemporaryDirectory[str]] = {}
+# In memory, because the process may be killed at any time and would leave files behind.
+_exports: dict[str, bytes] = {}
 
 
 def export_onnx(program: Program, out: Path) -> Path:
@@ -34,15 +33,17 @@ def export_onnx(program: Program, out: Path) -> Path:
     Raises:
         EngineError: torch.onnx cannot translate the Program.
     """
-    folder = _exports.get(program.digest)
-    if folder is None:
-        folder = tempfile.TemporaryDirectory(prefix="fxopt-onnx-")
-        _write(_translate(program), Path(folder.name), program.weight_bytes)
-        if len(_exports) >= _CACHED:
-            _exports.pop(next(iter(_exports))).cleanup()
-        _exports[program.digest] = folder
-    for file in Path(folder.name).iterdir():
-        shutil.copyfile(file, out / file.name)
+    model = _exports.pop(program.digest, None)
+    if model is None:
+        _write(_translate(program), out, program.weight_bytes)
+        if (out / WEIGHTS).exists():
+            return out / MODEL
+        model = (out / MODEL).read_bytes()
+    else:
+        (out / MODEL).write_bytes(model)
+    _exports[program.digest] = model  # the last one used is the last to go
+    while sum(map(len, _exports.values())) > _KEPT_BYTES:
+        del _exports[next(iter(_exports))]
     return out / MODEL
 
 

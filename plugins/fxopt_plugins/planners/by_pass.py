@@ -25,7 +25,9 @@ class ByPass(Planner):
 
     name: ClassVar[str] = "by_pass"
 
-    splits: int = field(default=4, metadata={"help": "builds that may be spent on splitting groups that slow the model down"})
+    splits: int = field(
+        default=4, metadata={"help": "builds that may be spent on splitting groups that slow the model down"}
+    )
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: the union of what pays, and everything but what harms."""
@@ -62,7 +64,9 @@ class ByPass(Planner):
         unique = {plan.key: plan for plan in plans if plan is not None and not _same(plan, lab.baseline)}
         return list(unique.values())
 
-    def _judge(self, problem: Problem, name: str, group: list[str], ratio: Ratio | None, gain: bool, harm: bool) -> None:
+    def _judge(
+        self, problem: Problem, name: str, group: list[str], ratio: Ratio | None, gain: bool, harm: bool
+    ) -> None:
         lab = problem.lab
         if ratio is None:
             lab.refuse(group, "it could not be measured: the engine failed on it", name)
