@@ -143,7 +143,7 @@ def broken_by_layout(program: Program, node: Node, value: Any) -> Node | None:
     while waiting:
         user = min(waiting)
         waiting.discard(user)
-        if user.op != "call_function" or isinstance(user.target, torch._ops.HigherOrderOperator):  # noqa: SLF001
+        if user.op != "call_function" or isinstance(user.target, torch._ops.HigherOrderOperator):
             continue
         args, kwargs = map_arg((user.args, user.kwargs), lambda item: changed.get(item, item.meta["val"]))
         try:

@@ -54,7 +54,7 @@ def _key(source: Source, node: Node, same: dict[Node, Node]) -> Hashable | None:
     tensor = source.tensor(node)
     if tensor is not None and tensor.numel() * tensor.element_size() <= _SMALL:
         return ("tensor", tensor_digest(tensor))
-    if node.op != "call_function" or isinstance(node.target, torch._ops.HigherOrderOperator):  # noqa: SLF001
+    if node.op != "call_function" or isinstance(node.target, torch._ops.HigherOrderOperator):
         return None
     return (node.target, _freeze(node.args, same), _freeze(node.kwargs, same))
 

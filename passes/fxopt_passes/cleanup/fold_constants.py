@@ -84,7 +84,7 @@ def _known_size(node: Node) -> int | None:
 
 def _computable(node: Node) -> bool:
     """Whether the call is a pure function to one dense tensor."""
-    overload = isinstance(node.target, torch._ops.OpOverload)  # noqa: SLF001
+    overload = isinstance(node.target, torch._ops.OpOverload)
     if node.op != "call_function" or not overload or any(flag in node.target.tags for flag in _FLAGS):  # type: ignore[union-attr]
         return False
     value = node.meta.get("val")
