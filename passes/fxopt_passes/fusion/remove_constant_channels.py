@@ -31,7 +31,7 @@ class _Region:
         layouts: where the channels are in the values on the way, the producer's own first, in execution order.
         sizes: calls that ask for a size other than that of the channel axis.
         consumers: the maps at the end.
-        obstacle: a use that needs all channels, as (node, reason); None where there is none.
+        obstacle: what use needs all channels, as a clause; None where none does.
     """
 
     producer: LinearMap
