@@ -246,7 +246,7 @@ class _Run:
                 self.passes,
                 self.registry,
                 self.target.capabilities(),
-                lambda name: self.progress.note(name),
+                self.progress.detail,
             )
             self.whole = (
                 check_whole(self.program, found.program, found.twin) if found.steps else Evidence(0.0, 0.0, 0.0, 0.0)

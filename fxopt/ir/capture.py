@@ -161,6 +161,8 @@ class _Lift:
             return
         args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), self.find)
         target, name = node.target, node.name
+        if schema is not None and "dtype" not in kwargs and _makes_tensor(node):
+            kwargs = {**kwargs, "dtype": node.meta["val"].dtype}  # said, not left to torch's default dtype
         if target == _BATCH_NORM:
             # One value instead of a tuple: (x, weight, bias, mean, var, training, momentum, eps, cudnn)
             args, target, name = (*args[:5], False, *args[5:7], False), aten.batch_norm.default, "batch_norm"
@@ -261,6 +263,13 @@ def _draws_random_numbers(node: Node) -> bool:
     if node.target == aten.dropout.default:
         return bool(node.args[2])
     return True
+
+
+def _makes_tensor(node: Node) -> bool:
+    """Whether a call makes a tensor from nothing but sizes and numbers."""
+    options = {argument.name for argument in node.target._schema.arguments}  # type: ignore[union-attr]
+    tensors = [a for a in node.all_input_nodes if isinstance(a.meta.get("val"), torch.Tensor)]
+    return {"dtype", "layout", "device"} <= options and not tensors and isinstance(node.meta.get("val"), torch.Tensor)
 
 
 class _Leaf:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import sympy
 import torch
+from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
@@ -68,7 +69,8 @@ class ShapeEnvironment:
             Exception: whatever the operator raises on arguments that do not fit.
         """
         args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
-        with self.mode:
+        # Without the Python dispatcher, composite operators fix dynamic sizes to the size of the example.
+        with self.mode, enable_python_dispatcher():
             target = cast("Any", node.target)
             if isinstance(target, torch._ops.HigherOrderOperator):
                 # Both branches agree in shape, so one of them tells; the operator itself would trace anew.

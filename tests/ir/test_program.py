@@ -178,3 +178,21 @@ def test_capture_leaves_the_model_in_the_mode_it_was_in() -> None:
     model.train()
     export(model, (torch.randn(1, 2),))
     assert model.training and model[1].training
+
+
+def test_a_tensor_made_from_sizes_says_its_dtype() -> None:
+    class Ones(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + torch.ones(3)
+
+    program = capture(export(Ones(), (torch.randn(3),)))
+    assert "dtype=torch.float32" in program.text()
+
+
+def test_padding_keeps_a_dynamic_batch_dynamic() -> None:
+    class Pad(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.pad(x, (1, 1))
+
+    program = capture(export(Pad(), (torch.randn(2, 3),), dynamic_shapes=({0: Dim("N", min=1, max=8)},)))
+    assert "float32[N, 5]" in program.text()
