@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,19 +25,18 @@ def relative_error(found: Any, expected: Any) -> float:
         return 0.0 if torch.equal(found.to(expected.dtype), expected) else float("inf")
     wide = torch.complex128 if expected.dtype.is_complex else torch.float64
     found, expected = found.to(wide), expected.to(wide)
-    finite = torch.isfinite(expected)
-    if not torch.equal(finite, torch.isfinite(found)):
-        return float("inf")
-    if not finite.all():
-        special = ~finite
-        if not torch.equal(torch.nan_to_num(found[special]), torch.nan_to_num(expected[special])):
-            return float("inf")
-        found, expected = found[finite], expected[finite]
     if expected.numel() == 0:
         return 0.0
     difference = float((found - expected).abs().max())
-    scale = float(expected.abs().max())
-    return 0.0 if difference == 0 else difference / scale if scale > 0 else float("inf")
+    if not math.isfinite(difference):  # NaN or infinities in one of them: equal only where they are the same
+        finite = torch.isfinite(expected)
+        special = found[~finite], expected[~finite]
+        if not torch.equal(finite, torch.isfinite(found)) or not torch.equal(*map(torch.nan_to_num, special)):
+            return float("inf")
+        found, expected = found[finite], expected[finite]
+        difference = float((found - expected).abs().max()) if expected.numel() else 0.0
+    scale = float(expected.abs().max()) if difference else 1.0
+    return difference / scale if scale > 0 else float("inf")
 
 
 def worst(found: Sequence[Any], expected: Sequence[Any]) -> float:
