@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -281,6 +280,11 @@ class EngineLab:
         for identity in steps:
             self.verdicts[identity] = Verdict("refused", reason, group, ratio)
 
+    def skip(self, steps: Collection[str], reason: str, group: str | None = None) -> None:
+        """As `Lab.skip`."""
+        for identity in steps:
+            self.verdicts[identity] = Verdict("skipped", reason, group)
+
     def credit(self, steps: Collection[str], group: str, ratio: Ratio) -> None:
         """As `Lab.credit`."""
         for identity in steps:
@@ -297,11 +301,6 @@ def describe(ratio: Ratio) -> str:
         return "the engine runs the same kernels with and without it"
     i = ratio.interval
     return f"{i.estimate:.3f} of the latency without it ({i.low:.3f} to {i.high:.3f})"
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a folder if it is there."""
-    shutil.rmtree(path, ignore_errors=True)
 
 
 __all__ = ["ARTIFACT_BOUND", "CONFIDENCE", "EngineLab", "Measured", "Session", "Verdict", "Workshop", "describe"]

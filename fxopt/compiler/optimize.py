@@ -22,7 +22,6 @@ from fxopt.compiler.load import Loaded, load
 from fxopt.compiler.progress import NULL, Progress
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Search, closure, replay, search
-from fxopt.contracts.candidate import Step
 from fxopt.contracts.cost import Budget
 from fxopt.contracts.planner import Build, Problem
 from fxopt.errors import BudgetError, EngineError, InputError
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from fxopt.contracts.engine import Engine
     from fxopt.contracts.target import Target
 
-COMPETITIVE = 1.3  # an engine that is slower than the best by more than this on the unmodified model is not planned for
+COMPETITIVE = 1.2  # an engine that is slower than the best by more than this on the unmodified model is not planned for
 
 
 @dataclass(frozen=True)
@@ -141,6 +140,7 @@ def optimize_model(request: Request, progress: Progress = NULL) -> Result:
     registry.make_passes(request.passes)
     _engines(registry, target, request)
     inputs, dims = parse_inputs(request.inputs)
+    _check_writable(request.out)
     with progress.phase("load and capture the model"):
         loaded = load_model(
             [frontend() for frontend in registry.frontends.values()],
@@ -209,7 +209,7 @@ class _Run:
         self.engines = _engines(registry, self.target, request)
         self.passes = registry.make_passes(request.passes)
         self.started = time.monotonic()
-        self.labs: dict[str, EngineLab] = {}
+        self.whole: dict[str, Evidence] = {}  # of whole plans, by the key of their build
 
     def go(self) -> Result:
         out = self.request.out
@@ -241,19 +241,7 @@ class _Run:
 
     def search(self) -> Search:
         with self.progress.phase("search for rewrites"):
-            found = search(
-                self.program,
-                self.passes,
-                self.registry,
-                self.target.capabilities(),
-                self.progress.detail,
-            )
-            self.whole = (
-                check_whole(self.program, found.program, found.twin) if found.steps else Evidence(0.0, 0.0, 0.0, 0.0)
-            )
-            if self.whole.fault:
-                raise EngineError(f"the rewritten program as a whole {self.whole.fault}")
-        return found
+            return search(self.program, self.passes, self.registry, self.target.capabilities(), self.progress.detail)
 
     # -- measuring -------------------------------------------------------------------------------------------
 
@@ -309,8 +297,18 @@ class _Run:
             with self.progress.phase(f"plan for {self.engines[spec].name}", 60):
                 lab.progress = self._advance()
                 problem = Problem(self.program, found.steps, self.request.budget, CONFIDENCE, lab)
-                plans += [_Plan(spec, build, lab) for build in planner.plan(problem)]
+                plans += [_Plan(spec, build, lab) for build in planner.plan(problem) if self.sound(found, lab, build)]
         return plans
+
+    def sound(self, found: Search, lab: EngineLab, build: Build) -> bool:
+        """Whether a plan as a whole is as exact as each of its steps; if not, its steps are refused."""
+        steps = [step for step in found.steps if step.id in build.steps]
+        twin, _ = replay(double(self.program), steps, self.registry)
+        self.whole[build.key] = check_whole(self.program, lab.programs[build.key], twin)
+        fault = self.whole[build.key].fault
+        if fault:
+            lab.refuse(build.steps, f"the plan as a whole {fault}")
+        return not fault
 
     def confirm(
         self, found: Search, labs: dict[str, EngineLab], first: Session, plans: list[_Plan]
@@ -339,10 +337,6 @@ class _Run:
         if chosen in by_label:  # an unmodified model wins: it is its own baseline
             base = ship
         return self.ledger(found, session, names, candidates, chosen, ship, base), ship, base
-
-    def twin(self, steps: Sequence[Step]) -> Program:
-        """The float64 twin of the plan that ships."""
-        return replay(double(self.program), steps, self.registry)[0]
 
     def _label(self, spec: str) -> str:
         name = self.engines[spec].name
@@ -383,7 +377,7 @@ class _Run:
             sentence = f"no rewrite pays: the unmodified model on {engine_name}, its best engine"
         else:
             sentence = f"{speedup['estimate']:.2f}x faster than the best engine ({base_name}) on the unmodified model"
-        whole = check_whole(self.program, final, self.twin(steps)) if steps else Evidence(0.0, 0.0, 0.0, 0.0)
+        whole = self.whole.get(ship.build.key)
         artifact = ship.lab.artifacts[ship.build.key]
         with load_in_worker(ship.engine, artifact) as worker:
             artifact_error = self.workshop.error(final, worker.run(self.workshop.inputs))
@@ -429,9 +423,9 @@ class _Run:
                 "comparisons": self.workshop.comparisons,
             },
             "checks": {
-                "float64_error": whole.float64_error,
-                "float32_error": whole.native_error,
-                "float32_error_original": whole.original_error,
+                "float64_error": whole.float64_error if whole else None,
+                "float32_error": whole.native_error if whole else None,
+                "float32_error_original": whole.original_error if whole else None,
                 "artifact_error": artifact_error,
             },
             "rewrites": ledgers.rewrites(found, steps, verdicts),
@@ -493,6 +487,17 @@ def load_in_worker(engine: str, artifact: Path) -> Worker:
     worker = Worker(Limits())
     worker.load(engine, artifact)
     return worker
+
+
+def _check_writable(out: Path) -> None:
+    """Refuse a folder that cannot be written before minutes are spent.
+
+    Raises:
+        InputError: the folder, or the nearest one above it that exists, is not writable.
+    """
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"-o {out}: {nearest} is not a folder that can be written")
 
 
 def _options(plan: _Plan) -> Mapping[str, Any]:

@@ -61,6 +61,9 @@ class Lab(Protocol):
     def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:
         """Write down why these steps are left out of the plan."""
 
+    def skip(self, steps: Collection[str], reason: str, group: str | None = None) -> None:
+        """Write down why these steps were not looked into."""
+
     def credit(self, steps: Collection[str], group: str, ratio: Ratio) -> None:
         """Write down what these steps bring."""
 
