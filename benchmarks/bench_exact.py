@@ -139,7 +139,9 @@ def table(models: dict[str, Any]) -> str:
             lines.append(f"  {row['name']:<24} {figure}")
         low, high = model["interval"]["low"], model["interval"]["high"]
         lines.append(f"  speedup over the best engine {model['speedup']:.3f} ({low:.3f} to {high:.3f})")
-        lines.append(f"  {model['seconds']:.0f} s, {model['peak_rss_bytes'] / 2**30:.2f} GiB; applied {model['applied']}")
+        lines.append(
+            f"  {model['seconds']:.0f} s, {model['peak_rss_bytes'] / 2**30:.2f} GiB; applied {model['applied']}"
+        )
     return "\n".join(lines)
 
 

@@ -73,9 +73,9 @@ def test_names_each_violated_constraint() -> None:
 
 def test_finds_the_line_that_only_the_message_names() -> None:
     message = (
-        'Unsupported\n  File "/home/a/model.py", line 3, in forward\n  File "/home/a/layer.py", line 7, in forward\n'
+        'Unsupported\n  File "/src/a/model.py", line 3, in forward\n  File "/src/a/layer.py", line 7, in forward\n'
     )
-    assert explain_export_error(RuntimeError(message)) == "Unsupported (at /home/a/layer.py:7)"
+    assert explain_export_error(RuntimeError(message)) == "Unsupported (at /src/a/layer.py:7)"
 
 
 def test_without_a_line_of_the_user_gives_the_reason_alone() -> None:
