@@ -1,0 +1,59 @@
+"""The registry takes what hooks bring, by name, and leaves out whole what is at fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+
+from fxopt import Planner, hookimpl
+from fxopt.contracts.planner import Build, Problem
+from fxopt.errors import InputError, PluginError
+from fxopt.registry import Registry
+
+
+class Nothing(Planner):
+    """Plans nothing."""
+
+    name: ClassVar[str] = "nothing"
+
+    def plan(self, problem: Problem) -> Sequence[Build]:
+        return []
+
+
+def plugin(**hooks: Callable[..., object]) -> SimpleNamespace:
+    """An object with these hooks implemented."""
+    return SimpleNamespace(**{name: hookimpl(hook) for name, hook in hooks.items()})
+
+
+def test_a_planner_comes_in_by_its_hook() -> None:
+    registry = Registry()
+    registry.register(plugin(fxopt_planners=lambda: [Nothing]), "mine", "mine")
+    assert isinstance(registry.make_planner("nothing"), Nothing)
+    assert registry.owners["planners", "nothing"] == "mine"
+
+
+def test_a_name_that_is_taken_names_its_owner() -> None:
+    registry = Registry()
+    registry.register(plugin(fxopt_planners=lambda: [Nothing]), "first", "first")
+    with pytest.raises(PluginError, match="already registered by first"):
+        registry.register(plugin(fxopt_planners=lambda: [Nothing]), "second", "second")
+
+
+def test_a_misspelled_hook_is_refused() -> None:
+    with pytest.raises(PluginError, match="fxopt_planer"):
+        Registry().register(plugin(fxopt_planer=lambda: [Nothing]), "mine", "mine")
+
+
+def test_an_unknown_name_suggests_the_nearest() -> None:
+    registry = Registry()
+    registry.register(plugin(fxopt_planners=lambda: [Nothing]), "mine", "mine")
+    with pytest.raises(InputError, match="nothing"):
+        registry.make_planner("nothin")
+
+
+def test_leaving_out_a_plugin_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(InputError, match="there is no such plugin"):
+        Registry.load(without=["fusoin"])
