@@ -6,12 +6,17 @@ python docs/figures.py --check    write nothing; exit 1 where a block is not wha
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
+
+from fxopt.report.table import summary_table
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -73,7 +78,20 @@ def honesty(report: dict[str, Any]) -> str:
     )
 
 
-BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {"exact.json": exact, "honesty.json": honesty}
+def sample(report: dict[str, Any]) -> str:
+    """What a run prints at its end, for the model where rewrites brought most."""
+    model = max(report["models"].values(), key=lambda model: model["speedup"])
+    console = Console(width=100, file=io.StringIO(), record=True)
+    console.print(summary_table(model))
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    return "\n".join(["```", *(line for line in lines if line), model["verdict"], "```"])
+
+
+BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "exact.json": exact,
+    "exact.json#sample": sample,
+    "honesty.json": honesty,
+}
 
 
 def filled(text: str, results: Path = RESULTS) -> str:
@@ -84,7 +102,7 @@ def filled(text: str, results: Path = RESULTS) -> str:
     """
 
     def block(match: re.Match[str]) -> str:
-        make, path = BLOCKS[match[2]], results / match[2]
+        make, path = BLOCKS[match[2]], results / match[2].split("#")[0]
         body = make(json.loads(path.read_text())) if path.exists() else NOT_YET
         return f"{match[1]}\n{body}\n\n{match[4]}"
 

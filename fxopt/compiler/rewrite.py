@@ -104,6 +104,7 @@ class _Searcher:
             if not candidates:
                 return
             self.apply_round(rule, choose(candidates))
+        self.blame(rule, f"does not come to an end: it still proposes rewrites after {MAX_ROUNDS} rounds")
 
     def propose(self, rule: Pass) -> list[Candidate]:
         view = View(rule.name, self.capabilities)

@@ -42,7 +42,7 @@ def without_defaults(node: Node, values: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _schema(node: Node) -> list[Any]:
-    return list(node.target._schema.arguments)  # type: ignore[union-attr]  # noqa: SLF001
+    return list(node.target._schema.arguments)  # type: ignore[union-attr]
 
 
 def scalar_of(source: Source, argument: object) -> float | None:
