@@ -143,7 +143,7 @@ def test_nothing_that_pays_gives_no_plan() -> None:
 
 def test_every_step_gets_a_verdict() -> None:
     names = [f"{rule}@{site}" for rule in "abcd" for site in range(3)]
-    lab = FakeLab({name: factor for name, factor in zip(names, [0.9, 1, 1.1, 1, 1, 1, 1.2, 0.9, 1.3], strict=False)})
+    lab = FakeLab(dict(zip(names, [0.9, 1, 1.1, 1, 1, 1, 1.2, 0.9, 1.3], strict=False)))
     plan(lab, *names)
     assert set(lab.verdicts) == set(names)
 

@@ -242,10 +242,10 @@ MAX_ELEMENTS = 600  # of one sample
 
 @st.composite
 def programs(draw: Draw) -> Program:
-    """A Program of 2 to 12 blocks on one or two inputs, with a dynamic batch axis."""
+    """A Program of 2 to 8 blocks on one or two inputs, with a dynamic batch axis."""
     shape = draw(st.sampled_from([(3, 5, 5), (4, 4), (6,), (2, 4, 6)]))
     sketch = Sketch([shape] * draw(st.integers(1, 2)), draw(st.integers(0, 2**16)))
-    for _ in range(draw(st.integers(2, 12))):
+    for _ in range(draw(st.integers(2, 8))):
         recent = list(sketch.shapes)[-4:]
         x = recent[-1] if draw(st.integers(0, 3)) else draw(st.sampled_from(list(sketch.shapes)))
         if math.prod(sketch.shapes[x]) > MAX_ELEMENTS:

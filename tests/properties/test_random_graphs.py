@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 import torch
@@ -14,6 +15,7 @@ from fxopt.registry import Registry
 from fxopt.verify.fidelity import check_whole
 from tests.properties.graphs import programs
 
+EXAMPLES = 500 if os.environ.get("CI") else 50
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
@@ -22,7 +24,7 @@ def registry() -> Registry:
     return Registry.load()
 
 
-@settings(max_examples=500, suppress_health_check=SLOW)
+@settings(max_examples=EXAMPLES, suppress_health_check=SLOW)
 @given(programs())
 def test_all_passes_together_keep_a_random_graph(program: Program) -> None:
     found = search(program, registry().make_passes(None), registry())
@@ -37,7 +39,7 @@ def test_all_passes_together_keep_a_random_graph(program: Program) -> None:
             torch.testing.assert_close(new, old, rtol=1e-2, atol=1e-3)
 
 
-@settings(max_examples=50, suppress_health_check=SLOW)
+@settings(max_examples=EXAMPLES // 10, suppress_health_check=SLOW)
 @given(programs())
 def test_replaying_all_steps_gives_the_searched_program(program: Program) -> None:
     found = search(program, registry().make_passes(None), registry())

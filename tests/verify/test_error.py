@@ -28,7 +28,9 @@ INF, NAN = math.inf, math.nan
         ([], [], 0.0),
     ],
 )
-def test_floats_are_compared_relative_to_the_largest_expected(found: list[float], expected: list[float], error: float) -> None:
+def test_floats_are_compared_relative_to_the_largest_expected(
+    found: list[float], expected: list[float], error: float
+) -> None:
     assert relative_error(torch.tensor(found), torch.tensor(expected)) == error
 
 

@@ -1,0 +1,266 @@
+"""Searching and replaying: what needs what, vetoes, listeners, and passes that misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+import fxopt
+from fxopt.compiler.rewrite import MAX_ROUNDS, Search, choose, closure, replay, search
+from fxopt.contracts.candidate import Candidate, Fidelity, Stage, Step
+from fxopt.contracts.passes import Pass, View
+from fxopt.ir.capture import capture, export
+from fxopt.ir.edit import Edit
+from fxopt.ir.program import Program
+from fxopt.registry import Registry
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Swap(Pass):
+    """Replaces each call of one operator by another."""
+
+    old: ClassVar[Any]
+    new: ClassVar[tuple[Any, ...]]
+
+    def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+        for node in program.calls:
+            if node.target is self.old:
+                yield Candidate(self.name, (node.name,), frozenset({node.name}))
+
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        (node,) = edit.nodes(candidate)
+        target, *args = self.new
+        edit.replace(node, edit.call(target, (node.args[0], *args)))
+
+
+class ToClamp(Swap):
+    name = "to_clamp"
+    old, new = aten.relu.default, (aten.clamp_min.default, 0.0)
+
+
+class ToThreshold(Swap):
+    """Finds only what `to_clamp` has made."""
+
+    name = "to_threshold"
+    old, new = aten.clamp_min.default, (aten.threshold.default, 0.0, 0.0)
+
+
+class Loops(Swap):
+    """Finds its own work again, for ever."""
+
+    name = "loops"
+    stage = Stage.CLEAN
+    old, new = aten.relu.default, (aten.relu.default,)
+
+
+class Lies(Swap):
+    name = "lies"
+    stage = Stage.CLEAN
+    old, new = aten.relu.default, (aten.clamp_min.default, 0.1)
+
+
+class RaisesInPropose(Swap):
+    name = "raises"
+    stage = Stage.CLEAN
+    old, new = aten.relu.default, (aten.relu.default,)
+
+    def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+        yield from super().propose(program, view)
+        raise ZeroDivisionError("by design")
+
+
+class RaisesInApply(RaisesInPropose):
+    propose = Swap.propose
+
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        super().apply(edit, candidate)
+        raise ZeroDivisionError("by design")
+
+
+class RaisesWithoutAMessage(RaisesInApply):
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        raise AssertionError
+
+
+class LeavesItsFootprint(RaisesInApply):
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        node = edit.node(candidate.site[0])
+        edit.replace(node.args[0], edit.call(aten.neg.default, (node.args[0],)))
+
+
+class MakesACycle(RaisesInApply):
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        (node,) = edit.nodes(candidate)
+        edit.replace(node, edit.call(aten.relu.default, (next(iter(node.users)),)))
+
+
+def program() -> Program:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    return capture(export(model, (10 * torch.randn(3, 4),)))
+
+
+def registry(*passes: type[Pass], **hooks: Any) -> Registry:
+    """A registry of these passes; `hooks` are implementations by name."""
+    found = Registry()
+    plugin = type("Plugin", (), {name: staticmethod(fxopt.hookimpl(hook)) for name, hook in hooks.items()})()
+    plugin.fxopt_passes = lambda: list(passes)
+    found.register(plugin, "test", "test-distribution")
+    return found
+
+
+def searched(*passes: type[Pass], **hooks: Any) -> tuple[Search, Registry]:
+    plugins = registry(*passes, **hooks)
+    return search(program(), plugins.make_passes(None), plugins), plugins
+
+
+def operators(program: Program) -> list[str]:
+    return [str(node.target).split(".")[1] for node in program.calls]
+
+
+# -- what needs what ---------------------------------------------------------------------------------------------
+
+
+def test_a_step_needs_the_step_whose_work_it_changes_and_no_other() -> None:
+    found, _ = searched(ToThreshold, ToClamp)
+    assert operators(found.program) == ["linear", "threshold", "linear", "threshold", "linear"]
+    clamps, thresholds = found.steps[:2], found.steps[2:]
+    assert [step.needs for step in clamps] == [(), ()]
+    assert [step.needs for step in thresholds] == [(clamp.id,) for clamp in clamps]
+
+
+def test_wanting_a_step_brings_what_it_needs_in_order() -> None:
+    found, _ = searched(ToThreshold, ToClamp)
+    last = found.steps[-1]
+    assert [step.id for step in closure(found.steps, [last.id])] == [*last.needs, last.id]
+
+
+def test_replaying_all_steps_gives_the_searched_program() -> None:
+    found, plugins = searched(ToThreshold, ToClamp)
+    again, skipped = replay(found.source, found.steps, plugins)
+    assert (again.digest, skipped) == (found.program.digest, [])
+
+
+def test_steps_read_back_from_json_replay_to_the_same_program() -> None:
+    found, plugins = searched(ToThreshold, ToClamp)
+    steps = [Step.from_json(step.to_json()) for step in found.steps]
+    assert replay(found.source, steps, plugins)[0].digest == found.program.digest
+
+
+def test_leaving_a_step_out_leaves_out_those_that_need_it() -> None:
+    found, plugins = searched(ToThreshold, ToClamp)
+    missing = found.steps[0]
+    rest = [step for step in found.steps if step is not missing]
+    again, skipped = replay(found.source, rest, plugins)
+    assert skipped == [step.id for step in found.steps if missing.id in step.needs]
+    assert operators(again) == ["linear", "relu", "linear", "threshold", "linear"]
+
+
+def test_what_a_step_makes_has_the_same_name_whatever_else_is_left_out() -> None:
+    found, plugins = searched(ToThreshold, ToClamp)
+    part, _ = replay(found.source, closure(found.steps, [found.steps[-1].id]), plugins)
+    assert {node.name for node in part.calls if "threshold" in str(node.target)} <= {
+        node.name for node in found.program.calls
+    }
+
+
+def test_every_step_carries_its_evidence() -> None:
+    found, _ = searched(ToThreshold, ToClamp)
+    assert [found.evidence[step.id].fault for step in found.steps] == [None] * 4
+
+
+# -- one round ---------------------------------------------------------------------------------------------------
+
+
+def candidate(site: str, writes: str = "", reads: str = "", choice: str | None = None) -> Candidate:
+    return Candidate("rule", (site,), frozenset(writes or site), frozenset(reads), choice=choice)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        (candidate("a"), candidate("b"), True),
+        (candidate("a", writes="ac"), candidate("b", writes="bc"), False),
+        (candidate("a", reads="b"), candidate("b"), False),
+        (candidate("a"), candidate("b", reads="a"), False),
+        (candidate("a", reads="c"), candidate("b", reads="c"), True),
+        (candidate("a", choice="x"), candidate("b", choice="x"), False),
+        (candidate("a", choice="x"), candidate("b", choice="y"), True),
+    ],
+)
+def test_a_round_holds_only_what_does_not_conflict(first: Candidate, second: Candidate, together: bool) -> None:
+    assert choose([first, second]) == ([first, second] if together else [first])
+
+
+# -- hooks -------------------------------------------------------------------------------------------------------
+
+
+def test_a_veto_ends_in_refused_with_its_reason() -> None:
+    first = next(node.name for node in program().calls if node.target is aten.relu.default)
+
+    def veto(program: Program, candidate: Candidate) -> str | None:
+        return "the customer likes this node" if candidate.site[0] == first else None
+
+    found, _ = searched(ToClamp, fxopt_veto=veto)
+    assert [(r.candidate.site[0], r.reason) for r in found.refusals] == [
+        (first, "vetoed: the customer likes this node")
+    ]
+    assert operators(found.program) == ["linear", "relu", "linear", "clamp_min", "linear"]
+
+
+def test_listeners_are_told_of_every_step() -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    found, _ = searched(ToThreshold, ToClamp, fxopt_event=lambda kind, data: told.append((kind, data)))
+    assert [data["id"] for kind, data in told if kind == "candidate"] == [step.id for step in found.steps]
+
+
+# -- passes that misbehave ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [RaisesInPropose, RaisesInApply, RaisesWithoutAMessage, LeavesItsFootprint])
+def test_a_pass_that_raises_costs_only_its_own_rewrites_and_is_blamed(rule: type[Pass]) -> None:
+    found, _ = searched(rule, ToClamp)
+    assert {step.candidate.rule for step in found.steps} == {"to_clamp"}
+    assert "clamp_min" in operators(found.program)
+    assert found.faults["raises"].startswith("test-distribution: raises ")
+    assert "\n" not in found.faults["raises"]
+
+
+def test_a_rewrite_that_makes_a_cycle_is_refused() -> None:
+    found, _ = searched(MakesACycle, ToClamp)
+    assert {step.candidate.rule for step in found.steps} == {"to_clamp"}
+    assert all("cycle" in refusal.reason for refusal in found.refusals)
+    assert found.refusals
+
+
+def test_a_rewrite_that_is_not_exact_is_refused_with_the_error_found() -> None:
+    found, _ = searched(Lies, ToClamp)
+    assert {step.candidate.rule for step in found.steps} == {"to_clamp"}
+    reasons = [refusal.reason for refusal in found.refusals if refusal.candidate.rule == "lies"]
+    assert reasons
+    assert all("in float64" in reason for reason in reasons)
+
+
+def test_a_pass_without_end_is_stopped_and_blamed() -> None:
+    found, _ = searched(Loops, ToClamp)
+    assert len(found.steps) <= 2 * MAX_ROUNDS + 2
+    assert "clamp_min" in operators(found.program)
+    assert "does not come to an end" in found.faults["loops"]
+
+
+def test_an_approximate_rewrite_is_not_admitted_as_exact() -> None:
+    @dataclass(frozen=True)
+    class Approximate(Lies):
+        def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+            for found in super().propose(program, view):
+                yield Candidate(found.rule, found.site, found.writes, fidelity=Fidelity.APPROXIMATE)
+
+    found, _ = searched(Approximate)
+    assert all(step.id not in found.evidence for step in found.steps)
