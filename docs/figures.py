@@ -81,7 +81,7 @@ def honesty(report: dict[str, Any]) -> str:
 def sample(report: dict[str, Any]) -> str:
     """What a run prints at its end, for the model where rewrites brought most."""
     model = max(report["models"].values(), key=lambda model: model["speedup"])
-    console = Console(width=100, file=io.StringIO(), record=True)
+    console = Console(width=120, file=io.StringIO(), record=True)
     console.print(summary_table(model))
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     return "\n".join(["```", *(line for line in lines if line), model["verdict"], "```"])
