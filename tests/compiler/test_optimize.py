@@ -215,7 +215,7 @@ from fxopt.compiler.optimize import optimize_model
 from fxopt.compiler.request import Request
 from fxopt.contracts.cost import Budget
 optimize_model(Request("tests.compiler.test_optimize:Net", Path(sys.argv[1]), inputs=("image=2x3x12x12",),
-    engine="onnxruntime{threads=1}", threads=1, passes="fold_batch_norm", budget=Budget(time_limit_s=20),
+    engine="onnxruntime{threads=1}", threads=1, passes="fold_batch_norm", budget=Budget(time_limit_s=5),
     resume="resume" in sys.argv))
 """
 
