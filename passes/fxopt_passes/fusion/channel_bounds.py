@@ -72,9 +72,10 @@ def channel_bounds(source: Source, node: Node, known: dict[Node, Bounds]) -> Bou
 
 def _origin(source: Source, node: Node) -> Node | None:
     """The value that bounds go through; None for operators that nothing is known about."""
-    if node.op != "call_function" or not is_float(node) or not node.args or not isinstance(node.args[0], Node):
+    if node.op != "call_function" or not is_float(node) or not node.args:
         return None
-    return node.args[0]
+    # A piece of a split comes from a list of values, about which nothing is known channel by channel.
+    return node.args[0] if is_float(node.args[0]) else None
 
 
 def _bounds(source: Source, node: Node, before: Bounds) -> Bounds:
