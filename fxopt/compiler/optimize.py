@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import os
 import shutil
 import tempfile
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt import __version__
 from fxopt.compiler import ledger as ledgers
-from fxopt.compiler import output
+from fxopt.compiler import limits, output
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab, Session, Verdict, Workshop
 from fxopt.compiler.load import Loaded, load
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-    from fxopt.contracts.engine import Engine
-    from fxopt.contracts.target import Target
 
 COMPETITIVE = 1.2  # an engine that is slower than the best by more than this on the unmodified model is not planned for
 
@@ -138,9 +135,9 @@ def optimize_model(request: Request, progress: Progress = NULL) -> Result:
     registry = Registry.load(request.without)
     target = registry.make_target(request.target)  # usage errors come before the model is loaded
     registry.make_passes(request.passes)
-    _engines(registry, target, request)
+    limits.engines(registry, target, request)
     inputs, dims = parse_inputs(request.inputs)
-    _check_writable(request.out)
+    limits.check_writable(request.out)
     with progress.phase("load and capture the model"):
         loaded = load_model(
             [frontend() for frontend in registry.frontends.values()],
@@ -155,31 +152,6 @@ def optimize_model(request: Request, progress: Progress = NULL) -> Result:
             names = positional_names(loaded.module)  # type: ignore[assignment]
         program = capture(exported, {dim.name: dim.measured for dim in loaded.dims}, names)
     return _Run(request, registry, program, exported, loaded.source, loaded.notes, progress).go()
-
-
-def _engines(registry: Registry, target: Target, request: Request) -> dict[str, Engine]:
-    """The engines that may be used, by spec, with threads set.
-
-    Raises:
-        InputError: the engine asked for is unknown or not installed, or none is.
-    """
-    threads = request.threads or len(os.sched_getaffinity(0))
-    names = list(target.engines) if request.engine == "auto" else [request.engine]
-    found, missing = {}, []
-    for name in names:
-        if name not in registry.engines and request.engine == "auto":
-            continue
-        engine = registry.make_engine(name)
-        reason = engine.available()
-        if reason:
-            missing.append(reason)
-            continue
-        if not engine.threads:
-            engine = dataclasses.replace(engine, threads=threads)
-        found[engine.spec()] = engine
-    if not found:
-        raise InputError(f"no engine can run here: {'; '.join(missing)}")
-    return found
 
 
 @dataclass
@@ -204,9 +176,9 @@ class _Run:
     ) -> None:
         self.request, self.registry, self.program, self.exported = request, registry, program, exported
         self.source, self.notes, self.progress = source, notes, progress
-        _check_supported(request)
+        limits.check_supported(request)
         self.target = registry.make_target(request.target)
-        self.engines = _engines(registry, self.target, request)
+        self.engines = limits.engines(registry, self.target, request)
         self.passes = registry.make_passes(request.passes)
         self.started = time.monotonic()
         self.whole: dict[str, Evidence] = {}  # of whole plans, by the key of their build
@@ -450,7 +422,7 @@ class _Run:
         from fxopt.report import write as write_report
 
         out = self.request.out
-        fault = _over_budget(self.request.budget, ledger)
+        fault = limits.over_budget(self.request.budget, ledger)
         folder = output.staging(self.workshop.journal.path)
         with self.progress.phase("write the output"):
             output.write_json(folder / "ledger.json", ledger)
@@ -489,17 +461,6 @@ def load_in_worker(engine: str, artifact: Path) -> Worker:
     return worker
 
 
-def _check_writable(out: Path) -> None:
-    """Refuse a folder that cannot be written before minutes are spent.
-
-    Raises:
-        InputError: the folder, or the nearest one above it that exists, is not writable.
-    """
-    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"-o {out}: {nearest} is not a folder that can be written")
-
-
 def _options(plan: _Plan) -> Mapping[str, Any]:
     from fxopt.contracts.engine import Artifact
 
@@ -513,35 +474,3 @@ def _save_source(exported: ExportedProgram, file: Path) -> None:
 
     with quiet():
         torch.export.save(exported, str(file))
-
-
-def _check_supported(request: Request) -> None:
-    """Refuse what would be ignored otherwise."""
-    budget = request.budget
-    if budget.max_drop.value > 0:
-        raise InputError("--max-drop: no installed pass is lossy, so there is nothing to spend it on; leave it out")
-    if budget.minimize != "latency":
-        raise InputError(f"--minimize {budget.minimize}: the installed planner minimizes latency only")
-    for flag in ("calib", "eval", "train", "metric"):
-        if getattr(request, flag) is not None:
-            raise InputError(f"--{flag}: no installed pass uses data yet; leave it out")
-
-
-def _over_budget(budget: Budget, ledger: dict[str, Any]) -> str | None:
-    result = ledger["result"]
-    limits = [
-        ("--max-latency", budget.max_latency_ms, result["latency_ms"]["estimate"], "ms"),
-        ("--max-p99", budget.max_p99_ms, result["p99_ms"], "ms"),
-        ("--max-size", budget.max_size_bytes, result["size_bytes"], "bytes"),
-        ("--max-memory", budget.max_memory_bytes, result["peak_bytes"], "bytes"),
-    ]
-    for flag, limit, reached, unit in limits:
-        if limit is not None and (reached is None or reached > limit):
-            return (
-                f"{flag} {limit:g} {unit} cannot be met: the best reached is {reached:g} {unit}"
-                if reached is not None
-                else f"{flag}: unknown here"
-            )
-    if budget.require_speedup is not None and result["speedup"]["estimate"] < budget.require_speedup:
-        return f"--require-speedup {budget.require_speedup:g} cannot be met: the best reached is {result['speedup']['estimate']:.3f}"
-    return None

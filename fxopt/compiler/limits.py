@@ -1,0 +1,86 @@
+"""What a request may ask for, and whether a result keeps its limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fxopt.errors import InputError
+
+if TYPE_CHECKING:
+    from fxopt.compiler.request import Request
+    from fxopt.contracts.cost import Budget
+    from fxopt.contracts.engine import Engine
+    from fxopt.contracts.target import Target
+    from fxopt.registry import Registry
+
+
+def engines(registry: Registry, target: Target, request: Request) -> dict[str, Engine]:
+    """The engines that may be used, by spec, with threads set.
+
+    Raises:
+        InputError: the engine asked for is unknown or not installed, or none is.
+    """
+    threads = request.threads or len(os.sched_getaffinity(0))
+    names = list(target.engines) if request.engine == "auto" else [request.engine]
+    found, missing = {}, []
+    for name in names:
+        if name not in registry.engines and request.engine == "auto":
+            continue
+        engine = registry.make_engine(name)
+        reason = engine.available()
+        if reason:
+            missing.append(reason)
+            continue
+        if not engine.threads:
+            engine = dataclasses.replace(engine, threads=threads)
+        found[engine.spec()] = engine
+    if not found:
+        raise InputError(f"no engine can run here: {'; '.join(missing)}")
+    return found
+
+
+def check_supported(request: Request) -> None:
+    """Refuse what would be ignored otherwise."""
+    budget = request.budget
+    if budget.max_drop.value > 0:
+        raise InputError("--max-drop: no installed pass is lossy, so there is nothing to spend it on; leave it out")
+    if budget.minimize != "latency":
+        raise InputError(f"--minimize {budget.minimize}: the installed planner minimizes latency only")
+    for flag in ("calib", "eval", "train", "metric"):
+        if getattr(request, flag) is not None:
+            raise InputError(f"--{flag}: no installed pass uses data yet; leave it out")
+
+
+def check_writable(out: Path) -> None:
+    """Refuse a folder that cannot be written before minutes are spent.
+
+    Raises:
+        InputError: the folder, or the nearest one above it that exists, is not writable.
+    """
+    nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"-o {out}: {nearest} is not a folder that can be written")
+
+
+def over_budget(budget: Budget, ledger: dict[str, Any]) -> str | None:
+    """The first limit that the result does not keep, in words; None if it keeps all."""
+    result = ledger["result"]
+    bounds = [
+        ("--max-latency", budget.max_latency_ms, result["latency_ms"]["estimate"], "ms"),
+        ("--max-p99", budget.max_p99_ms, result["p99_ms"], "ms"),
+        ("--max-size", budget.max_size_bytes, result["size_bytes"], "bytes"),
+        ("--max-memory", budget.max_memory_bytes, result["peak_bytes"], "bytes"),
+    ]
+    for flag, limit, reached, unit in bounds:
+        if limit is not None and (reached is None or reached > limit):
+            return (
+                f"{flag} {limit:g} {unit} cannot be met: the best reached is {reached:g} {unit}"
+                if reached is not None
+                else f"{flag}: unknown here"
+            )
+    if budget.require_speedup is not None and result["speedup"]["estimate"] < budget.require_speedup:
+        return f"--require-speedup {budget.require_speedup:g} cannot be met: the best reached is {result['speedup']['estimate']:.3f}"
+    return None
