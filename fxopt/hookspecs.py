@@ -46,9 +46,10 @@ def fxopt_frontends() -> list[type[Frontend]]:  # type: ignore[empty-body]
 
 @hookspec
 def fxopt_event(kind: str, data: dict[str, Any]) -> None:
-    """Something happened in a run: `kind` is `"phase"`, `"candidate"`, `"build"`, `"measured"`, `"verdict"` or `"finished"`.
+    """Something happened in a run.
 
-    `data` holds plain values; what is in it is documented with the ledger.
+    `kind` is `"candidate"` (a rewrite passed its checks; `data` has `id` and `rule`) or `"finished"` (the output is
+    written; `data` has `out` and `verdict`).
     """
 
 
