@@ -63,6 +63,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
         self._loaded = ""
+        self._killed = False
 
     def __enter__(self) -> Self:
         return self
@@ -113,12 +114,13 @@ class Worker:
         self._signal(signal.SIGSTOP)
 
     def kill(self) -> None:
-        """End the process and whatever it started, at once; the one method that another thread may call."""
+        """End the process and whatever it started, for good and at once; the one method that another thread may call."""
+        self._killed = True  # first: a process that is only being started finds it, and ends
         self._signal(signal.SIGKILL)
 
     def close(self) -> None:
         """End the process, and let go of its pipes."""
-        self.kill()
+        self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
             for pipe in (self._process.stdin, self._process.stdout, self._stderr):
@@ -153,6 +155,9 @@ class Worker:
         else:
             self._signal(signal.SIGCONT)
         process = self._process
+        if self._killed:
+            self.close()
+            raise EngineError(f"{name}: {stage}: was killed")
         assert process.stdin is not None
         assert process.stdout is not None
         message = {"request": stage, **fields}
@@ -186,7 +191,7 @@ class Worker:
                     verdict.append(f"used over {self.limits.memory_bytes >> 20} MiB")
                 else:
                     continue
-                self.kill()
+                self._signal(signal.SIGKILL)
                 return
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -199,7 +204,7 @@ class Worker:
 
     def _post_mortem(self, process: subprocess.Popen[bytes]) -> str:
         """Why a worker ended of itself, with the last line that it wrote."""
-        self.kill()  # it may have closed the pipe and live on
+        self._signal(signal.SIGKILL)  # it may have closed the pipe and live on
         status = process.wait()
         cause = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
         assert self._stderr is not None

@@ -201,6 +201,12 @@ def test_ctrl_c_leaves_no_orphan(folder: Path) -> None:
     assert eventually(lambda: gone(child))
 
 
+def test_a_worker_that_was_killed_before_it_started_does_not_start(worker: Worker, folder: Path) -> None:
+    worker.kill()
+    with pytest.raises(EngineError, match="was killed"):
+        worker.load(engine("Hangs"), folder)
+
+
 def test_ctrl_c_while_measuring_ends_at_once_and_leaves_no_orphan(folder: Path) -> None:
     script = """
 import sys, pathlib, threading, time, numpy as np, psutil

@@ -18,6 +18,7 @@ from fxopt.ir.edit import Edit
 from fxopt.ir.evaluate import canonical
 from fxopt.ir.program import Program
 from fxopt.registry import Registry
+from fxopt.verify.fidelity import Evidence
 
 aten = torch.ops.aten
 
@@ -78,6 +79,14 @@ def test_a_wrong_fold_is_refused_and_the_program_stays(flaw: str, reason: str) -
     assert not found.steps
     assert len(found.refusals) == 2 and all(reason in r.reason for r in found.refusals)
     assert found.program is found.source
+
+
+def test_results_that_are_rounding_alone_need_not_agree_in_float64() -> None:
+    eps = torch.finfo(torch.float32).eps
+    assert Evidence(float64_error=2.5, native_error=1e9, original_error=2e9, floor=eps).fault is None
+    assert Evidence(float64_error=2.5, native_error=1e9, original_error=1e6, floor=eps).fault
+    assert Evidence(float64_error=2.5, native_error=1e9, original_error=float("inf"), floor=eps).fault
+    assert Evidence(float64_error=2e-9, native_error=1e-6, original_error=1e-6, floor=eps).fault
 
 
 def test_a_pass_that_raises_costs_its_own_rewrites_only() -> None:
