@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from fxopt.compiler import output
-from fxopt.compiler.lab import ARTIFACT_BOUND
 from fxopt.compiler.load import engine_spec, load
 from fxopt.compiler.progress import NULL, Progress
+from fxopt.compiler.workshop import ARTIFACT_BOUND
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import InputError
 from fxopt.ir.interface import Interface

@@ -1,202 +1,26 @@
-"""Where evidence comes from: plans are built in a worker, read back, and measured side by side."""
+"""The planner's laboratory: plans over one Program's steps, built for one engine, compared, and judged."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fxopt.compiler.journal import Journal
 from fxopt.compiler.rewrite import closure, replay
+from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Step
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.planner import Build, Ratio
 from fxopt.errors import EngineError
-from fxopt.measure import CONFIDENCE, Plan, Variant, Worker, measure
-from fxopt.verify.error import worst
+from fxopt.ir.twin import double
+from fxopt.measure import Plan
+from fxopt.verify.fidelity import Evidence, check_whole
 
 if TYPE_CHECKING:
     from fxopt.ir.program import Program
     from fxopt.registry import Registry
-
-ARTIFACT_BOUND = 1e-3  # relative error of an artifact against the Program that it was emitted from
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One variant's figures from a session."""
-
-    latency_ms: Interval
-    p99_ms: float
-    ratio: Ratio | None
-    faster: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back."""
-        ratio = None if self.ratio is None else {**self.ratio.interval.to_json(), "p": self.ratio.p_value}
-        return {"latency_ms": self.latency_ms.to_json(), "p99_ms": self.p99_ms, "ratio": ratio, "faster": self.faster}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Measured:
-        """The inverse of `to_json`."""
-        ratio = data["ratio"]
-        return cls(
-            Interval.from_json(data["latency_ms"]),
-            data["p99_ms"],
-            None if ratio is None else Ratio(Interval.from_json(ratio), ratio["p"]),
-            data["faster"],
-        )
-
-
-@dataclass(frozen=True)
-class Session:
-    """One interleaved measurement: figures by variant, the A/A floor, failures, rounds."""
-
-    variants: dict[str, Measured]
-    floor: Interval
-    failures: dict[str, str]
-    rounds: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back."""
-        return {
-            "variants": {name: item.to_json() for name, item in self.variants.items()},
-            "floor": self.floor.to_json(),
-            "failures": self.failures,
-            "rounds": self.rounds,
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Session:
-        """The inverse of `to_json`."""
-        return cls(
-            {name: Measured.from_json(item) for name, item in data["variants"].items()},
-            Interval.from_json(data["floor"]),
-            data["failures"],
-            data["rounds"],
-        )
-
-
-class Workshop:
-    """Builds Programs for engines and times the artifacts; shared by all plans of a run.
-
-    Attributes:
-        comparisons: how many ratios the run has looked at, for Holm's correction.
-    """
-
-    def __init__(
-        self, journal: Journal, worker: Worker, inputs: Sequence[np.ndarray[Any, Any]], deadline: float | None
-    ) -> None:
-        self.journal, self.worker, self.inputs, self.deadline = journal, worker, inputs, deadline
-        self.comparisons = 0
-        self.references: dict[str, list[np.ndarray[Any, Any]]] = {}
-
-    def out_of_time(self) -> bool:
-        """Whether the time limit is over."""
-        return self.deadline is not None and time.monotonic() > self.deadline
-
-    def emit(self, engine: str, program: Program) -> Path:
-        """The artifact of a Program, by content: built once.
-
-        Raises:
-            EngineError: the engine refuses, crashes, hangs, or its outputs differ from the Program's.
-        """
-        return self.journal.folder(f"{engine} {program.digest}", lambda draft: self._emit(engine, program, draft))
-
-    def _emit(self, engine: str, program: Program, draft: Path) -> None:
-        source = self.program_folder(program)
-        faults = self.worker.unsupported(engine, source)
-        if faults:
-            raise EngineError(f"{engine}: cannot run node {faults[0].node}: {faults[0].reason}")
-        self.worker.emit(engine, source, draft)
-
-    def program_folder(self, program: Program) -> Path:
-        """The Program as files, for workers."""
-
-        def fill(draft: Path) -> None:
-            draft.mkdir()
-            program.save(draft)
-
-        return self.journal.folder(f"program {program.digest}", fill)
-
-    def signature(self, engine: str, artifact: Path) -> str | None:
-        """What the engine made of the artifact."""
-
-        def read() -> str | None:
-            return self.worker.graph(engine, artifact).signature
-
-        value = self.journal.remember("signature", f"{engine} {artifact.name}", read)
-        return None if value is None else str(value)
-
-    def kernels(self, engine: str, artifact: Path) -> list[dict[str, Any]]:
-        """Per-layer times: name, kind, milliseconds; empty where the engine has no profile or fails at it."""
-
-        def read() -> list[dict[str, Any]]:
-            try:
-                profile = self.worker.profile(engine, artifact, self.inputs)
-            except EngineError:
-                return []
-            return [{"name": k.name, "kind": k.kind, "ms": k.milliseconds} for k in profile]
-
-        value: list[dict[str, Any]] = self.journal.remember("profile", f"{engine} {artifact.name}", read)
-        return value
-
-    def error(self, program: Program, outputs: Sequence[np.ndarray[Any, Any]]) -> float:
-        """Relative error of an artifact's outputs against the Program's own."""
-        import torch
-
-        key = program.digest
-        if key not in self.references:
-            self.references[key] = [t.numpy() for t in program.run([torch.from_numpy(np.copy(i)) for i in self.inputs])]
-        return worst(
-            [torch.from_numpy(np.asarray(o)) for o in outputs], [torch.from_numpy(r) for r in self.references[key]]
-        )
-
-    def session(
-        self,
-        variants: Sequence[tuple[str, str, Path, Program]],
-        plan: Plan,
-        progress: Callable[[int, int], None] = lambda d, t: None,
-    ) -> Session:
-        """Time (name, engine, artifact, program) side by side; the first is the reference.
-
-        A variant whose outputs differ from its Program's has failed: what runs is not what was checked.
-        """
-
-        def run() -> dict[str, Any]:
-            comparison = measure(
-                [Variant(n, e, a) for n, e, a, _ in variants], self.inputs, plan=plan, progress=progress
-            )
-            failures = dict(comparison.failures)
-            for name, engine, _, program in variants:
-                if (
-                    name in comparison.outputs
-                    and (error := self.error(program, comparison.outputs[name])) > ARTIFACT_BOUND
-                ):
-                    failures[name] = (
-                        f"{engine}: its outputs differ from PyTorch's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})"
-                    )
-            timings = {
-                name: Measured(
-                    timing.latency_ms,
-                    timing.p99_ms,
-                    None if timing.ratio is None else Ratio(timing.ratio.interval, timing.ratio.p_value),
-                    timing.ratio is not None and timing.ratio.faster,
-                )
-                for name, timing in comparison.timings.items()
-                if name not in failures
-            }
-            return Session(timings, comparison.floor.interval, failures, comparison.rounds).to_json()
-
-        key = repr([(n, e, a.name) for n, e, a, _ in variants] + [plan])
-        session = Session.from_json(self.journal.remember("session", key, run))
-        self.comparisons += sum(item.ratio is not None for item in session.variants.values())
-        return session
 
 
 @dataclass
@@ -224,6 +48,7 @@ class EngineLab:
     programs: dict[str, Program] = field(default_factory=dict)
     artifacts: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    whole: dict[str, Evidence] = field(default_factory=dict)  # of builds that were checked as a whole
 
     def __post_init__(self) -> None:
         baseline = self.build(())
@@ -275,6 +100,40 @@ class EngineLab:
                     self.failures[key] = session.failures[representative]
         return ratios
 
+    def sound(self, build: Build, evidence: Mapping[str, Evidence]) -> Build | None:
+        """The largest part of a plan that as a whole is as exact as each of its steps; None if there is none.
+
+        The rounding of each step is bounded, but that of many can add up. So steps are left out, those whose own
+        rounding grew most first, by bisection.
+
+        Args:
+            build: the plan.
+            evidence: of each step.
+        """
+        fault = self._fault(build)
+        if fault is None:
+            return build
+        growth = {identity: evidence[identity].growth for identity in build.steps if identity in evidence}
+        ranked = sorted(build.steps, key=lambda identity: (growth.get(identity, 0.0), identity))
+        right, wrong, best = 0, len(ranked), None
+        while wrong - right > 1:
+            middle = (right + wrong) // 2
+            part = self.build(ranked[:middle])
+            if part is not None and self._fault(part) is None:
+                right, best = middle, part
+            else:
+                wrong = middle
+        kept = best.steps if best is not None else frozenset()
+        self.refuse([i for i in ranked if i not in kept], f"with it the plan as a whole {fault}")
+        return best
+
+    def _fault(self, build: Build) -> str | None:
+        """What is wrong with a build as a whole."""
+        if build.key not in self.whole:
+            twin, _ = replay(double(self.program), closure(self.steps, build.steps), self.registry)
+            self.whole[build.key] = check_whole(self.program, self.programs[build.key], twin)
+        return self.whole[build.key].fault
+
     def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:
         """As `Lab.refuse`."""
         for identity in steps:
@@ -301,6 +160,3 @@ def describe(ratio: Ratio) -> str:
         return "the engine runs the same kernels with and without it"
     i = ratio.interval
     return f"{i.estimate:.3f} of the latency without it ({i.low:.3f} to {i.high:.3f})"
-
-
-__all__ = ["ARTIFACT_BOUND", "CONFIDENCE", "EngineLab", "Measured", "Session", "Verdict", "Workshop", "describe"]

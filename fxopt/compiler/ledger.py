@@ -2,15 +2,102 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fxopt.compiler.lab import Measured, Session, Verdict
+from fxopt import __version__
+from fxopt.compiler.lab import Verdict
 from fxopt.compiler.rewrite import Search
+from fxopt.compiler.workshop import Measured
 from fxopt.contracts.candidate import Candidate, Step
+from fxopt.contracts.engine import Artifact
+from fxopt.measure import CONFIDENCE, Limits, Worker
 from fxopt.verify.fidelity import Evidence
 
+if TYPE_CHECKING:
+    from fxopt.compiler.run import Contender, Outcome, Run
+
 VERSION = 1
+
+
+def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
+    """The ledger of a run whose outcome is known; the per-layer times and the artifact's error are taken here."""
+    session, found = outcome.session, outcome.found
+    ship, base = outcome.contenders[outcome.shipped], outcome.contenders[outcome.base]
+    result, reference = session.variants[outcome.shipped], session.variants[outcome.base]
+    steps = [step for step in found.steps if step.id in ship.build.steps]
+    ratio = result.ratio.interval if result.ratio is not None and outcome.shipped != outcome.base else None
+    speedup = {"estimate": 1.0, "low": 1.0, "high": 1.0}
+    if ratio is not None:
+        speedup = {"estimate": 1 / ratio.estimate, "low": 1 / ratio.high, "high": 1 / ratio.low}
+    verdict = f"{speedup['estimate']:.2f}x faster than the best engine ({outcome.base}) on the unmodified model"
+    if not steps:
+        verdict = f"no rewrite pays: the unmodified model on {run.engines[ship.engine].name}, its best engine"
+    with run.progress.phase("look into what ships"):
+        checks = _checks(run, ship)
+        layers = {
+            name: run.workshop.kernels(item.engine, item.artifact) for name, item in (("before", base), ("after", ship))
+        }
+    return {
+        "version": VERSION,
+        "fxopt": __version__,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": run.request.command,
+        "model": {"source": run.source, "digest": run.program.digest, "nodes": len(run.program)},
+        "machine": dataclasses.asdict(run.target.machine()),
+        "target": run.target.spec(),
+        "threads": run.engines[ship.engine].threads,
+        "seed": run.request.seed,
+        "baseline": _figures(run, base, reference),
+        "result": {
+            **_figures(run, ship, result),
+            "speedup": speedup,
+            "ratio": None if ratio is None else ratio.to_json(),
+            "verdict": verdict,
+        },
+        "variants": _variants(run, outcome),
+        "noise": {
+            "floor": session.floor.to_json(),
+            "rounds": session.rounds,
+            "confidence": CONFIDENCE,
+            "comparisons": run.workshop.comparisons,
+        },
+        "checks": checks,
+        "rewrites": rewrites(found, steps, _verdicts(ship, found)),
+        "layers": layers,
+        "engines": {
+            name: run.failures.get(name) or engine.available() or "available"
+            for name, engine in run.registry.engines.items()
+            if name in run.target.engines
+        },
+        "faults": [*found.faults.values(), *(plugin.fault for plugin in run.registry.plugins if plugin.fault)],
+        "seconds": round(time.monotonic() - run.started, 1),
+        "phases": {name: round(seconds, 1) for name, seconds in run.progress.seconds.items()},
+    }
+
+
+def _checks(run: Run, ship: Contender) -> dict[str, float | None]:
+    whole = ship.lab.whole.get(ship.build.key)
+    with Worker(Limits()) as worker:
+        worker.load(ship.engine, ship.artifact)
+        artifact_error = run.workshop.error(ship.program, worker.run(run.workshop.inputs))
+    return {
+        "float64_error": whole.float64_error if whole else None,
+        "float32_error": whole.native_error if whole else None,
+        "float32_error_original": whole.original_error if whole else None,
+        "artifact_error": artifact_error,
+    }
+
+
+def _verdicts(ship: Contender, found: Search) -> dict[str, Verdict]:
+    """What the planner of the engine that ships said of each step."""
+    verdicts = dict(ship.lab.verdicts)
+    for step in found.steps:
+        verdicts.setdefault(step.id, Verdict("refused", "no plan with it was confirmed faster"))
+    return verdicts
 
 
 def rewrites(search: Search, plan: Sequence[Step], verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
@@ -68,34 +155,35 @@ def _entry(candidate: Candidate, verdict: str, reason: str, evidence: Evidence |
     }
 
 
-def figures(
-    engine: str, options: Mapping[str, Any], measured: Measured, size_bytes: int, peak_bytes: int | None
-) -> dict[str, Any]:
+def _figures(run: Run, contender: Contender, measured: Measured) -> dict[str, Any]:
     """The `baseline` and `result` parts."""
+    engine = run.engines[contender.engine]
     return {
-        "engine": engine,
-        "engine_options": dict(options),
+        "engine": engine.name,
+        "engine_options": dict(Artifact.read(contender.artifact).options),
         "latency_ms": measured.latency_ms.to_json(),
         "p99_ms": measured.p99_ms,
-        "size_bytes": size_bytes,
-        "peak_bytes": peak_bytes,
+        "size_bytes": contender.build.size_bytes,
+        "peak_bytes": run.target.predict(contender.program, engine).peak_bytes,
         "quality": None,
     }
 
 
-def variants(session: Session, engines: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The latency table: each variant of the confirming session; ratios are latency over the reference's."""
-    rows = []
-    for name, engine in engines.items():
+def _variants(run: Run, outcome: Outcome) -> list[dict[str, Any]]:
+    """The latency table: the unmodified model on each engine, and what ships; ratios are latency over the reference's."""
+    session, contenders = outcome.session, outcome.contenders
+
+    def row(name: str, shown: str, note: str | None) -> dict[str, Any]:
         measured = session.variants.get(name)
-        rows.append(
-            {
-                "name": name,
-                "engine": engine,
-                "latency_ms": measured.latency_ms.to_json() if measured else None,
-                "p99_ms": measured.p99_ms if measured else None,
-                "ratio": measured.ratio.interval.to_json() if measured and measured.ratio else None,
-                "note": session.failures.get(name),
-            }
-        )
-    return rows
+        return {
+            "name": shown,
+            "engine": run.engines[contenders[name].engine].name,
+            "latency_ms": measured.latency_ms.to_json() if measured else None,
+            "p99_ms": measured.p99_ms if measured else None,
+            "ratio": measured.ratio.interval.to_json() if measured and measured.ratio else None,
+            "note": note,
+        }
+
+    rows = [row(name, name, session.failures.get(name)) for name, item in contenders.items() if item.unmodified]
+    note = "the unmodified model" if contenders[outcome.shipped].unmodified else None
+    return [*rows, row(outcome.shipped, "fxopt", note)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 
@@ -37,6 +39,25 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Nothing is shown."""
+
+
+class Timed:
+    """Tells another listener, and remembers how long each phase took."""
+
+    def __init__(self, listener: Progress) -> None:
+        self.listener = listener
+        self.seconds: dict[str, float] = {}
+        self.advance, self.detail, self.note = listener.advance, listener.detail, listener.note
+
+    @contextmanager
+    def phase(self, name: str, total: int | None = None) -> Iterator[None]:
+        """A part of the work, timed also where it fails."""
+        started = time.monotonic()
+        try:
+            with self.listener.phase(name, total):
+                yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
 
 
 NULL: Progress = Silent()

@@ -242,19 +242,35 @@ def replay(program: Program, steps: Sequence[Step], registry: Registry) -> tuple
     """Apply steps round by round. A step is applied only where its pass offers it again.
 
     Returns:
-        The rewritten Program, and the ids of steps that were not offered (what they rely on was left out).
+        The rewritten Program, and the ids of steps that were not offered or could not be applied (what they rely on
+        was left out).
     """
     skipped: list[str] = []
-    rounds = sorted({step.round for step in steps})
-    for number in rounds:
+    for number in sorted({step.round for step in steps}):
         group = [step for step in steps if step.round == number]
         rule = registry.make_pass(group[0].spec)
-        offered = {candidate.id for candidate in rule.propose(program, View(rule.name))}
+        try:
+            offered = {candidate.id for candidate in rule.propose(program, View(rule.name))}
+        except Exception:  # noqa: BLE001 - as in a search: a pass that raises loses its own rewrites
+            offered = set()
         skipped += [step.id for step in group if step.id not in offered]
-        with program.edit() as edit:
-            for step in group:
-                if step.id in offered:
+        program, failed = _apply(program, rule, [step for step in group if step.id in offered])
+        skipped += failed
+    return program, skipped
+
+
+def _apply(program: Program, rule: Pass, steps: list[Step]) -> tuple[Program, list[str]]:
+    """Apply steps of one round in one transaction, without those that fail; what was left out."""
+    failed: list[str] = []
+    while steps:
+        step = steps[-1]
+        try:
+            with program.edit() as edit:
+                for step in steps:
                     with edit.step(step.candidate):
                         rule.apply(edit, step.candidate)
-        program = edit.program
-    return program, skipped
+            return edit.program, failed
+        except Exception:  # noqa: BLE001 - as above; a transaction that cannot be closed blames its last step first
+            failed.append(step.id)
+            steps = [other for other in steps if other.id != step.id]
+    return program, failed

@@ -56,6 +56,8 @@ class Plan:
         comparisons: how many comparisons the whole run makes. A ratio counts as decided only where it would stand
             among so many; Holm's correction itself is `holm` over the run's p-values. 0: those of this measurement.
         resolution: a ratio is decided also where its interval is within 1 ± this.
+        together: variants stay until all are decided, so that all latencies are of the same time. Else a variant that
+            is decided leaves, which is cheaper where only ratios are asked for.
         seed: of the order within rounds.
     """
 
@@ -64,6 +66,7 @@ class Plan:
     confidence: float = CONFIDENCE
     comparisons: int = 0
     resolution: float = 0.01
+    together: bool = False
     seed: int = 0
 
 
@@ -175,9 +178,11 @@ def interleave(
             done += 1
             progress(done, plan.rounds * plan.epochs)
         ratios |= _look(log, active, reference, plan)
-        active = [n for n in active if n in (reference, TWIN) or not _decided(ratios[n], alpha, plan.resolution)]
-        if len(names) > 1 and active == [reference, TWIN]:
+        open_ = [n for n in active if n not in (reference, TWIN) and not _decided(ratios[n], alpha, plan.resolution)]
+        if len(names) > 1 and not open_:
             break
+        if not plan.together:
+            active = [reference, *open_, TWIN]
     timings = {
         name: Timing(
             latency_ms=median_interval(np.divide(log.medians[name], _NS_PER_MS), plan.confidence),

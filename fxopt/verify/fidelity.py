@@ -50,6 +50,11 @@ class Evidence:
         return max(FLOAT64_BOUND, FLOAT32_FACTOR * self.original_error / self.floor * torch.finfo(torch.float64).eps)
 
     @property
+    def growth(self) -> float:
+        """Native error over the original's; below 1 it shrank."""
+        return self.native_error / max(self.original_error, self.floor) if self.native_error else 0.0
+
+    @property
     def fault(self) -> str | None:
         """Why this is not exact; None if it is."""
         if self.float64_error > self.float64_bound:

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 import fxopt
-import fxopt.compiler.optimize as compiler
+import fxopt.compiler.run as compiler
 from fxopt.contracts.cost import Budget
 from fxopt.errors import BudgetError, InputError
 from fxopt.measure import Limits, process

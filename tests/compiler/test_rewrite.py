@@ -171,6 +171,31 @@ def test_what_a_step_makes_has_the_same_name_whatever_else_is_left_out() -> None
     }
 
 
+def test_a_pass_whose_propose_raises_in_a_replay_costs_its_steps_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, plugins = searched(ToThreshold, ToClamp)
+    monkeypatch.setattr(ToClamp, "propose", lambda self, program, view: 1 / 0)
+    again, skipped = replay(found.source, found.steps, plugins)
+    assert operators(again) == operators(found.source)
+    assert set(skipped) == {step.id for step in found.steps}
+
+
+def test_a_step_whose_apply_raises_in_a_replay_costs_itself_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, plugins = searched(ToThreshold, ToClamp)
+    first, second, *thresholds = found.steps
+    apply = ToClamp.apply
+
+    def fails_once(self: ToClamp, edit: Edit, candidate: Candidate) -> None:
+        if candidate.id == first.id:
+            raise ZeroDivisionError("by design")
+        apply(self, edit, candidate)
+
+    monkeypatch.setattr(ToClamp, "apply", fails_once)
+    again, skipped = replay(found.source, found.steps, plugins)
+    assert operators(again) == ["linear", "relu", "linear", "threshold", "linear"]
+    assert set(skipped) == {first.id, *(step.id for step in thresholds if first.id in step.needs)}
+    assert second.id not in skipped
+
+
 def test_every_step_carries_its_evidence() -> None:
     found, _ = searched(ToThreshold, ToClamp)
     assert [found.evidence[step.id].fault for step in found.steps] == [None] * 4

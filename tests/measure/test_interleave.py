@@ -60,6 +60,15 @@ def test_decided_variants_leave_and_the_others_stay() -> None:
     assert set(comparison.p_values()) == {"fast", "same"}
 
 
+def test_together_all_stay_until_all_are_decided() -> None:
+    plan = Plan(together=True)
+    _, machine = simulate({"reference": 1, "fast": 0.7, "same": 1}, noise=0.05, plan=plan)
+    assert all("fast" in epoch for epoch in machine.epochs)
+    assert len(machine.epochs) > 1
+    decided, _ = simulate({"reference": 1, "fast": 0.7, "slow": 1.4}, plan=plan)
+    assert decided.rounds == plan.rounds
+
+
 def test_more_comparisons_ask_for_more_evidence() -> None:
     few, _ = simulate({"reference": 1, "fast": 0.965})
     many, _ = simulate({"reference": 1, "fast": 0.965}, plan=Plan(comparisons=500))

@@ -32,7 +32,7 @@ def test_all_passes_together_keep_a_random_graph(program: Program) -> None:
     assert [refusal for refusal in found.refusals if refusal.evidence is None] == []
     evidence = check_whole(program, found.program, found.twin)
     # Rounding in float32 is bounded for each rewrite, not for all together: a chain of normalizations over two values
-    # can magnify it. The compiler refuses such a plan as a whole; see `sound` in fxopt.compiler.optimize.
+    # can magnify it. The compiler refuses such a plan as a whole; see `EngineLab.sound`.
     assert evidence.float64_error <= evidence.float64_bound, f"{evidence}\n{program.text()}\n{found.program.text()}"
     for size in (1, 3):  # other than the one captured
         inputs = sample_inputs(program, {"N": size})

@@ -1,0 +1,278 @@
+"""One run of the compiler: search, build and measure, choose on evidence, write what ships."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fxopt import __version__
+from fxopt.compiler import ledger as ledgers
+from fxopt.compiler import limits, output
+from fxopt.compiler.journal import Journal
+from fxopt.compiler.lab import EngineLab
+from fxopt.compiler.progress import Progress, Timed
+from fxopt.compiler.request import Request
+from fxopt.compiler.rewrite import Search, closure, search
+from fxopt.compiler.workshop import Session, Workshop
+from fxopt.contracts.planner import Build, Problem
+from fxopt.errors import BudgetError, EngineError, InputError
+from fxopt.ir.program import Program
+from fxopt.ir.samples import sample_inputs
+from fxopt.measure import CONFIDENCE, Limits, Plan, Worker
+from fxopt.registry import Registry
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+COMPETITIVE = 1.2  # an engine that is slower than the best by more than this on the unmodified model is not planned for
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A build that competes for what ships: the unmodified model on an engine, or a plan."""
+
+    engine: str
+    build: Build
+    lab: EngineLab
+
+    @property
+    def artifact(self) -> Path:
+        """Where it lies."""
+        return self.lab.artifacts[self.build.key]
+
+    @property
+    def program(self) -> Program:
+        """What it was emitted from."""
+        return self.lab.programs[self.build.key]
+
+    @property
+    def unmodified(self) -> bool:
+        """Whether it is the unmodified model."""
+        return self.build.key == self.lab.baseline.key
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run decided, and the session that it rests on.
+
+    Attributes:
+        found: all rewrites.
+        session: the confirming measurement, whose reference is the best engine on the unmodified model.
+        contenders: by their names in the session; the unmodified ones first, the reference before all.
+        base: name of what the result is compared with.
+        shipped: name of what ships.
+    """
+
+    found: Search
+    session: Session
+    contenders: dict[str, Contender]
+    base: str
+    shipped: str
+
+
+class Run:
+    """The state of one run: what was asked, what was captured, where evidence comes from."""
+
+    def __init__(
+        self,
+        request: Request,
+        registry: Registry,
+        program: Program,
+        exported: ExportedProgram,
+        source: str,
+        progress: Progress,
+    ) -> None:
+        limits.check_supported(request)
+        self.request, self.registry = request, registry
+        self.program, self.exported, self.source = program, exported, source
+        self.progress = Timed(progress)
+        self.target = registry.make_target(request.target)
+        self.engines = limits.engines(registry, self.target, request)
+        self.passes = registry.make_passes(request.passes)
+        self.started = time.monotonic()
+        self.failures: dict[str, str] = {}  # by name of the engine
+
+    def go(self) -> dict[str, Any]:
+        """Do all of it; the ledger.
+
+        Raises:
+            InputError, BudgetError: as `fxopt.optimize`.
+        """
+        out = self.request.out
+        output.roll_forward(out)
+        journal = Journal(out, self._identity(), self.request.resume)
+        limit = self.request.budget.time_limit_s
+        deadline = None if limit is None else self.started + limit
+        try:
+            with Worker(Limits()) as worker:
+                inputs = [value.numpy() for value in sample_inputs(self.program, seed=self.request.seed)]
+                self.workshop = Workshop(journal, worker, inputs, deadline)
+                outcome = self.measure(self.search())
+                ledger = ledgers.compose(self, outcome)
+            self.write(ledger, outcome)
+        except OSError as error:
+            raise InputError(f"-o {out}: cannot write there: {error.strerror or error}") from error
+        self.registry.event("finished", out=str(out), verdict=ledger["result"]["verdict"])
+        return ledger
+
+    def label(self, engine: str) -> str:
+        """An engine's name in tables."""
+        name = self.engines[engine].name
+        return "PyTorch eager" if name == "eager" else name
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be the same for an unfinished run to be gone on with."""
+        machine = self.target.machine()
+        return {
+            "model": self.program.digest,
+            "target": self.target.spec(),
+            "engines": sorted(self.engines),
+            "passes": [rule.spec() for rule in self.passes],
+            "machine": [machine.cpu, *machine.isa],
+            "versions": machine.versions,
+            "fxopt": __version__,
+        }
+
+    # -- the parts, in order ---------------------------------------------------------------------------------
+
+    def search(self) -> Search:
+        """All rewrites that are legal and true to their claim."""
+        with self.progress.phase("search for rewrites"):
+            return search(self.program, self.passes, self.registry, self.target.capabilities(), self.progress.detail)
+
+    def measure(self, found: Search) -> Outcome:
+        """Baselines on all engines, plans on the competitive ones, one fresh confirmation of all that matters."""
+        labs = self.baselines(found)
+        first = self.compare_baselines(labs)
+        plans = self.plans(found, labs, first)
+        return self.confirm(found, labs, first, plans)
+
+    def baselines(self, found: Search) -> dict[str, EngineLab]:
+        """The unmodified model on every engine that can build it."""
+        labs: dict[str, EngineLab] = {}
+        with self.progress.phase("build the unmodified model on each engine", len(self.engines)):
+            for spec, engine in self.engines.items():
+                try:
+                    plan = Plan(epochs=3, comparisons=8)
+                    labs[spec] = EngineLab(self.workshop, self.registry, spec, self.program, found.steps, plan)
+                except EngineError as error:
+                    self.failures[engine.name] = str(error)
+                    self.progress.note(str(error))
+                self.progress.advance()
+        if not labs:
+            raise InputError(f"no engine can run this model: {'; '.join(self.failures.values())}")
+        return labs
+
+    def compare_baselines(self, labs: dict[str, EngineLab]) -> Session:
+        """Which engine is best on the unmodified model; those that fail at it leave `labs`."""
+        variants = [(s, s, lab.artifacts[lab.baseline.key], self.program) for s, lab in labs.items()]
+        with self.progress.phase("measure the engines on the unmodified model", 40):
+            session = self.workshop.session(variants, Plan(rounds=15, epochs=2), self._advance())
+        for spec, reason in session.failures.items():
+            self.failures[self.engines[spec].name] = reason
+            labs.pop(spec, None)
+        if not labs or not session.variants:
+            raise InputError(f"no engine can run this model: {'; '.join(session.failures.values())}")
+        return session
+
+    def plans(self, found: Search, labs: dict[str, EngineLab], first: Session) -> list[Contender]:
+        """What the planner makes of the rewrites for each engine that is near the best."""
+        best = min(item.latency_ms.estimate for item in first.variants.values())
+        planner = self.registry.make_planner(next(iter(self.registry.planners)))
+        plans: list[Contender] = []
+        if not found.steps:
+            return plans
+        for spec, lab in labs.items():
+            name = self.engines[spec].name
+            if name == "eager" and len(labs) > 1:
+                continue
+            slower = first.variants[spec].latency_ms.low / best
+            if slower > COMPETITIVE:
+                lab.refuse(
+                    [step.id for step in found.steps],
+                    f"not planned for: {name} takes {slower:.2f} times as long as the best engine on the unmodified model",
+                )
+                continue
+            with self.progress.phase(f"plan for {name}", 60):
+                lab.progress = self._advance()
+                problem = Problem(self.program, found.steps, self.request.budget, CONFIDENCE, lab)
+                sound = (lab.sound(build, found.evidence) for build in planner.plan(problem))
+                plans += [Contender(spec, build, lab) for build in sound if build is not None]
+        return plans
+
+    def confirm(self, found: Search, labs: dict[str, EngineLab], first: Session, plans: list[Contender]) -> Outcome:
+        """Measure all that may ship afresh, and choose: the fastest of those proven faster than the best engine."""
+        best = min(first.variants, key=lambda spec: first.variants[spec].latency_ms.estimate)
+        order = [best, *(spec for spec in labs if spec != best)]
+        contenders = {self.label(spec): Contender(spec, labs[spec].baseline, labs[spec]) for spec in order}
+        for index, plan in enumerate(plans):
+            contenders[f"plan {index + 1} on {self.label(plan.engine)}"] = plan
+        variants = [(name, item.engine, item.artifact, item.program) for name, item in contenders.items()]
+        with self.progress.phase("confirm what ships on fresh measurements", 80):
+            plan_of_session = Plan(comparisons=len(variants), together=True)
+            session = self.workshop.session(variants, plan_of_session, self._advance())
+        reference = self.label(best)
+        # Another engine may turn out faster on the unmodified model than in the first session.
+        winners = [name for name in contenders if (item := session.variants.get(name)) is not None and item.faster]
+        shipped = min(winners, key=lambda name: session.variants[name].latency_ms.estimate, default=reference)
+        base = shipped if contenders[shipped].unmodified else reference  # an unmodified winner is its own baseline
+        return Outcome(found, session, contenders, base, shipped)
+
+    def _advance(self) -> Callable[[int, int], None]:
+        state = {"done": 0}
+
+        def tell(done: int, total: int) -> None:
+            for _ in range(state["done"], done):
+                self.progress.advance()
+            state["done"] = done
+
+        return tell
+
+    def write(self, ledger: dict[str, Any], outcome: Outcome) -> None:
+        """Meet the limits or say so; then stage everything and publish it at once."""
+        from fxopt.report import write as write_report
+
+        out, fault = self.request.out, limits.over_budget(self.request.budget, ledger)
+        ship, base = outcome.contenders[outcome.shipped], outcome.contenders[outcome.base]
+        folder = output.staging(self.workshop.journal.path)
+        with self.progress.phase("write the output"):
+            output.write_json(folder / "ledger.json", ledger)
+            write_report(ledger, folder)
+            if fault is None:
+                shutil.copytree(ship.artifact, folder / "model")
+                output.write_json(folder / "plan.json", self.plan(ledger, ship, outcome.found))
+                if self.request.source:
+                    shutil.copytree(base.artifact, folder / "baseline")
+                    _save_source(self.exported, folder / "source.pt2")
+            output.publish(out)
+        if fault is not None:
+            raise BudgetError(f"{fault}; the figures reached are in {out / 'report.md'}, no model was written")
+
+    def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:
+        """The lockfile: what to do to which graph, under which versions."""
+        return {
+            "version": 1,
+            "fxopt": __version__,
+            "graph": self.program.structure_digest,
+            "model": self.program.digest,
+            "target": self.target.spec(),
+            "engine": ship.engine,
+            "machine": ledger["machine"],
+            "budget": self.request.budget.to_json(),
+            "data": {"calib": None, "eval": None, "train": None},
+            "seed": self.request.seed,
+            "steps": [step.to_json() for step in closure(found.steps, ship.build.steps)],
+        }
+
+
+def _save_source(exported: ExportedProgram, file: Path) -> None:
+    import torch
+
+    from fxopt.ir.quiet import quiet
+
+    with quiet():
+        torch.export.save(exported, str(file))

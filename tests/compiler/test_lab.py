@@ -1,0 +1,115 @@
+"""The planner's laboratory: what a build that fails as a whole falls back to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import pytest
+import torch
+from torch import nn
+
+from fxopt.compiler import lab as labs
+from fxopt.compiler.lab import EngineLab
+from fxopt.compiler.rewrite import search
+from fxopt.contracts.candidate import Candidate
+from fxopt.contracts.engine import Artifact
+from fxopt.contracts.passes import Pass, View
+from fxopt.ir.capture import capture, export
+from fxopt.ir.edit import Edit
+from fxopt.ir.program import Program
+from fxopt.measure import Plan
+from fxopt.registry import Registry
+from fxopt.verify.fidelity import Evidence
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class ToClamp(Pass):
+    """One step for each relu."""
+
+    name: ClassVar[str] = "to_clamp"
+
+    def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+        for node in program.calls:
+            if node.target == aten.relu.default:
+                yield Candidate(self.name, (node.name,), frozenset({node.name}))
+
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        (node,) = edit.nodes(candidate)
+        edit.replace(node, edit.call(aten.clamp_min.default, (node.args[0], 0.0)))
+
+
+class NoEngines:
+    """A workshop whose artifacts are empty folders."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def emit(self, engine: str, program: Program) -> Path:
+        folder = self.path / program.digest.replace(":", "")[:20]
+        folder.mkdir(exist_ok=True)
+        Artifact(folder, ()).write_manifest(program.interface.to_json())
+        return folder
+
+    def signature(self, engine: str, artifact: Path) -> None:
+        return None
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> EngineLab:
+    registry = Registry()
+    plugin = type("Plugin", (), {"fxopt_passes": lambda self: [ToClamp]})()
+    registry.register(plugin, "test", "test")
+    model = nn.Sequential(*(layer for _ in range(6) for layer in (nn.Linear(4, 4), nn.ReLU())))
+    program = capture(export(model, (torch.randn(3, 4),)))
+    found = search(program, registry.make_passes(None), registry)
+    return EngineLab(cast(Any, NoEngines(tmp_path)), registry, "none", program, found.steps, Plan())
+
+
+def at_most(lab: EngineLab, clamps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let only programs with at most so many clamps be sound."""
+
+    def check(before: Program, after: Program, twin: Program) -> Evidence:
+        count = sum(node.target == aten.clamp_min.default for node in after.calls)
+        return Evidence(0.0, 1.0 if count > clamps else 0.0, 1e-7, 1e-7)
+
+    monkeypatch.setattr(labs, "check_whole", check)
+
+
+def growing(lab: EngineLab) -> dict[str, Evidence]:
+    """The rounding of each step is larger than that of the one before."""
+    return {step.id: Evidence(0.0, index * 1e-7, 1e-7, 1e-7) for index, step in enumerate(lab.steps)}
+
+
+@pytest.mark.parametrize("clamps", [1, 2, 3, 5])
+def test_a_plan_that_fails_as_a_whole_loses_the_steps_that_round_most(
+    lab: EngineLab, clamps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_most(lab, clamps, monkeypatch)
+    everything = lab.build([step.id for step in lab.steps])
+    assert everything is not None
+    part = lab.sound(everything, growing(lab))
+    assert part is not None
+    assert part.steps == {step.id for step in lab.steps[:clamps]}
+    assert set(lab.verdicts) == {step.id for step in lab.steps[clamps:]}
+    assert all("as a whole its rounding error" in verdict.reason for verdict in lab.verdicts.values())
+
+
+def test_a_plan_of_which_no_part_is_sound_is_refused(lab: EngineLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_most(lab, 0, monkeypatch)
+    everything = lab.build([step.id for step in lab.steps])
+    assert everything is not None
+    assert lab.sound(everything, growing(lab)) is None
+    assert set(lab.verdicts) == {step.id for step in lab.steps}
+
+
+def test_a_sound_plan_stays_whole(lab: EngineLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_most(lab, 6, monkeypatch)
+    everything = lab.build([step.id for step in lab.steps])
+    assert everything is not None
+    assert lab.sound(everything, growing(lab)) is everything
+    assert lab.verdicts == {}
