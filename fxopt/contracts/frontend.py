@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fxopt.contracts.options import Configurable
 from fxopt.errors import InputError
 from fxopt.ir.input_spec import DimSpec, InputSpec
+from fxopt.user_code import is_reference
 
 if TYPE_CHECKING:
     import torch
-
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 @dataclass(frozen=True)
@@ -89,9 +87,8 @@ def load_model(frontends: Iterable[Frontend], request: LoadRequest) -> Loaded:
     Raises:
         InputError: there is no such file, or no frontend recognises it, or its frontend refuses it.
     """
-    path = Path(request.model)
-    if not (_FACTORY.fullmatch(request.model) and not path.exists()):
-        check_file(path)
+    if not is_reference(request.model):
+        check_file(Path(request.model))
     for frontend in frontends:
         if frontend.recognises(request.model):
             return frontend.load(request)
@@ -101,13 +98,13 @@ def load_model(frontends: Iterable[Frontend], request: LoadRequest) -> Loaded:
     )
 
 
-def check_file(path: Path) -> None:
-    """Raise an InputError unless `path` is a readable file that is not empty."""
+def check_file(path: Path, wanted: str = "a model file or package.module:factory") -> None:
+    """Raise an InputError unless `path` is a readable file that is not empty; `wanted` says what to give instead."""
     try:
         if path.is_dir():
-            raise InputError(f"{path} is a directory, not a model file")
+            raise InputError(f"{path} is a directory; give {wanted}")
         if not path.exists():
-            raise InputError(f"{path}: no such file; give a model file or package.module:factory")
+            raise InputError(f"{path}: no such file; give {wanted}")
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(f"{path} is empty")

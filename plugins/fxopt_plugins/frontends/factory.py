@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
-import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +10,11 @@ from typing import Any, ClassVar
 
 import torch
 
+from fxopt import user_code
 from fxopt.contracts.frontend import Frontend, Loaded, LoadRequest, check_file
-from fxopt.contracts.options import suggest
-from fxopt.errors import FxoptError, InputError
-from fxopt.ir.export_error import explain_export_error, reason
+from fxopt.errors import InputError
+from fxopt.ir.export_error import reason
 from fxopt_plugins.frontends.examples import make_examples
-
-_FORM = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)")
 
 
 @dataclass(frozen=True)
@@ -30,10 +24,10 @@ class Factory(Frontend):
     name: ClassVar[str] = "factory"
 
     def recognises(self, model: str) -> bool:
-        return _FORM.fullmatch(model) is not None and not Path(model).exists()
+        return user_code.is_reference(model)
 
     def load(self, request: LoadRequest) -> Loaded:
-        module, given = _split(request.model, _call(request.model, _find(request.model)))
+        module, given = _split(request.model, user_code.call(request.model, _find(request.model)))
         notes: tuple[str, ...] = ()
         if request.weights is not None:
             load_weights(module, request.weights)
@@ -45,39 +39,12 @@ class Factory(Frontend):
 
 
 def _find(model: str) -> Callable[[], Any]:
-    module_name, _, path = model.partition(":")
-    if os.getcwd() not in sys.path:  # as `python -m` does
-        sys.path.insert(0, os.getcwd())
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise InputError(
-                f"{model}: there is no module {error.name!r} in the current folder or among those installed"
-            ) from error
-        raise InputError(f"{model}: importing {module_name} failed: {explain_export_error(error)}") from error
-    except (Exception, SystemExit) as error:  # the user's module may raise anything
-        raise InputError(f"{model}: importing {module_name} failed: {explain_export_error(error)}") from error
-    for name in path.split("."):
-        if not hasattr(found, name):
-            raise InputError(
-                f"{model}: {module_name} has no {name!r}{suggest(name, (n for n in dir(found) if n[0] != '_'))}"
-            )
-        found = getattr(found, name)
+    found = user_code.find(model)
     if isinstance(found, torch.nn.Module):
         return lambda: found
     if not callable(found):
         raise InputError(f"{model} is a {type(found).__name__}, not a function that returns a module")
     return found  # type: ignore[no-any-return]
-
-
-def _call(model: str, factory: Callable[[], Any]) -> Any:
-    try:
-        return factory()
-    except FxoptError:
-        raise
-    except (Exception, SystemExit) as error:  # the user's factory may raise anything
-        raise InputError(f"{model} failed: {explain_export_error(error)}") from error
 
 
 def _split(model: str, result: Any) -> tuple[torch.nn.Module, tuple[tuple[Any, ...], Mapping[str, Any]]]:
@@ -106,7 +73,7 @@ def load_weights(module: torch.nn.Module, path: Path) -> None:
     Raises:
         InputError: the file cannot be read safely, or does not fit the module.
     """
-    check_file(path)
+    check_file(path, "weights as .safetensors or .pt")
     weights = _read_weights(path)
     try:
         missing, unexpected = module.load_state_dict(weights, strict=False)

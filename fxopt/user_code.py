@@ -1,0 +1,72 @@
+"""`package.module:name` on the command line: the user's own code, found and called, with its errors in one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fxopt.contracts.options import suggest
+from fxopt.errors import FxoptError, InputError
+
+_FORM = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def is_reference(text: str) -> bool:
+    """Whether the text is of the form `package.module:name`, and no file is called so."""
+    return _FORM.fullmatch(text) is not None and not Path(text).exists()
+
+
+def find(reference: str) -> Any:
+    """What `package.module:name` names; the module is imported, from the current folder too, as `python -m` does.
+
+    Raises:
+        InputError: there is no such module or name (the nearest is suggested), or the import fails.
+    """
+    module_name, _, path = reference.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
+        name = error.name if isinstance(error, ModuleNotFoundError) else None
+        if name and (module_name == name or module_name.startswith(name + ".")):
+            raise InputError(
+                f"{reference}: there is no module {name!r} in the current folder or among those installed"
+            ) from error
+        raise InputError(f"{reference}: importing {module_name} failed: {_explain(error)}") from error
+    for name in path.split("."):
+        if not hasattr(found, name):
+            known = (known for known in dir(found) if known[0] != "_")
+            raise InputError(f"{reference}: {module_name} has no {name!r}{suggest(name, known)}")
+        found = getattr(found, name)
+    return found
+
+
+def call(reference: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What the user's function returns.
+
+    Args:
+        reference: how messages name the function.
+        function: what is called.
+        arguments: what it is called with.
+
+    Raises:
+        InputError: the function raised; the message gives the reason and the user's source line.
+    """
+    try:
+        return function(*arguments)
+    except FxoptError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's function may raise anything
+        raise InputError(f"{reference} failed: {_explain(error)}") from error
+
+
+def _explain(error: BaseException) -> str:
+    from fxopt.ir.export_error import explain_export_error  # imports torch
+
+    return explain_export_error(error)
