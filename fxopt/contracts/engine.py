@@ -15,6 +15,7 @@ from fxopt.contracts.options import Configurable
 if TYPE_CHECKING:
     import numpy as np
 
+    from fxopt.ir.interface import Interface
     from fxopt.ir.program import Program
 
 FlatCallable = Callable[[Sequence["np.ndarray[Any, Any]"]], list["np.ndarray[Any, Any]"]]
@@ -89,6 +90,24 @@ class Artifact:
             "interface": interface,
         }
         (self.path / self.MANIFEST).write_text(json.dumps(data, indent=1))
+
+    @classmethod
+    def write(
+        cls, path: Path, engine: str, file: str, interface: Interface, options: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Write the manifest of an artifact of one stage, which takes all inputs of the model and gives all outputs.
+
+        Args:
+            path: the directory.
+            engine: name of the engine.
+            file: what the engine loads, relative to `path`.
+            interface: of the Program that was emitted.
+            options: what the engine was told.
+        """
+        stage = Stage(engine, file, tuple(item.name for item in interface.inputs), interface.outputs)
+        artifact = cls(path, (stage,), options=options or {})
+        artifact.write_manifest(interface.to_json())
+        return artifact
 
     @classmethod
     def read(cls, path: Path) -> Self:

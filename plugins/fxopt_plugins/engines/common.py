@@ -1,17 +1,87 @@
-"""What engines share: threads, finding a runtime, and dtypes that cannot pass through NumPy."""
+"""What engines share: finding a runtime, threads, and dtypes that cannot pass through NumPy."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from fxopt.contracts.engine import Unsupported
+from fxopt.contracts.engine import Engine, FlatCallable, QuantScheme, Unsupported
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
     from fxopt.ir.program import Program
+
+_COMPLEX = frozenset({"complex64", "complex128"})
+_INTEGER_OPS = ("conv1d", "conv2d", "linear", "matmul", "add", "cat", "avg_pool2d")
+
+
+@dataclass(frozen=True)
+class TorchEngine(Engine):
+    """An engine that comes with PyTorch."""
+
+    @classmethod
+    def version(cls) -> str:
+        return importlib.metadata.version("torch")
+
+    def unsupported(self, program: Program) -> Iterable[Unsupported]:
+        return without_numpy(program)
+
+    @staticmethod
+    def on_arrays(run: Callable[[list[torch.Tensor]], Iterable[torch.Tensor]]) -> FlatCallable:
+        """A callable on tensors as one on arrays."""
+        import numpy as np
+        import torch
+
+        def call(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+            with torch.no_grad():
+                tensors = [torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in inputs]
+                return [value.detach().contiguous().numpy() for value in run(tensors)]
+
+        return call
+
+
+@dataclass(frozen=True)
+class OnnxEngine(Engine):
+    """An engine that takes ONNX, and comes in a package and an extra of its own name."""
+
+    @classmethod
+    def available(cls) -> str | None:
+        return missing(cls.name, cls.extra or cls.name)
+
+    @classmethod
+    def version(cls) -> str:
+        return importlib.metadata.version(cls.name)
+
+    def unsupported(self, program: Program) -> Iterable[Unsupported]:
+        from fxopt_plugins.engines.onnx_translation import untranslatable
+
+        return [*without_numpy(program, _COMPLEX), *untranslatable(program)]
+
+    def told(self, **options: Any) -> dict[str, Any]:
+        """What is recorded of the engine's options in an artifact."""
+        return {
+            "threads": thread_count(self.threads),
+            **options,
+            "versions": versions(self.name, "torch", "onnxscript"),
+        }
+
+
+def u8_scheme(*also: str) -> QuantScheme:
+    """Asymmetric u8 activations with per-channel weights, as x86 engines want them; `also`: more integer operators."""
+    return QuantScheme(
+        activation="u8",
+        activation_symmetric=False,
+        weight_granularity="channel",
+        bias="int32",
+        residual="both",
+        integer_ops=frozenset(f"aten.{name}" for name in (*_INTEGER_OPS, *also)),
+    )
 
 
 def thread_count(threads: int) -> int:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from fxopt.contracts.engine import Artifact, Engine, FlatCallable, Stage, Unsupported
+from fxopt.contracts.engine import Artifact, FlatCallable, Stage
 from fxopt.errors import EngineError
 from fxopt.ir.quiet import quiet
-from fxopt_plugins.engines.common import thread_count, versions, without_numpy
+from fxopt_plugins.engines.common import TorchEngine, thread_count, versions
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from fxopt.ir.program import Program
 
 _PACKAGE = "model.pt2"
 
 
 @dataclass(frozen=True)
-class Inductor(Engine):
+class Inductor(TorchEngine):
     """AOTInductor with frozen weights. The number of threads is compiled in."""
 
     name: ClassVar[str] = "inductor"
@@ -33,13 +29,6 @@ class Inductor(Engine):
         if shutil.which("g++") or shutil.which("clang++"):
             return None
         return "inductor needs a C++ compiler: install g++ or clang++ (Debian: apt-get install g++)"
-
-    @classmethod
-    def version(cls) -> str:
-        return importlib.metadata.version("torch")
-
-    def unsupported(self, program: Program) -> Iterable[Unsupported]:
-        return without_numpy(program)
 
     def emit(self, program: Program, out: Path) -> Artifact:
         import torch
@@ -57,25 +46,14 @@ class Inductor(Engine):
             raise EngineError(f"inductor: {type(error).__name__}: {lines[0]}") from error
         finally:
             torch.set_num_threads(before)
-        interface = program.interface
-        stage = Stage(self.name, _PACKAGE, tuple(item.name for item in interface.inputs), interface.outputs)
         options = {"threads": threads, "precision": "as written", "freezing": True, "versions": versions("torch")}
-        artifact = Artifact(out, (stage,), options=options)
-        artifact.write_manifest(interface.to_json())
-        return artifact
+        return Artifact.write(out, self.name, _PACKAGE, program.interface, options)
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
-        import numpy as np
         import torch
         from torch._inductor import aoti_load_package
 
         torch.set_num_threads(int(artifact.options["threads"]))
         with quiet("torch._inductor"):
             model = aoti_load_package(str((artifact.path / stage.file).absolute()))
-
-        def call(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-            with torch.no_grad():
-                tensors = [torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in inputs]
-                return [value.detach().contiguous().numpy() for value in model(*tensors)]
-
-        return call
+        return self.on_arrays(lambda tensors: model(*tensors))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fxopt.contracts.engine import Artifact, Engine, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage, Unsupported
+from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import missing, thread_count, versions, without_numpy
+from fxopt_plugins.engines.common import OnnxEngine, u8_scheme
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,55 +21,25 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
 
 _PROFILED_CALLS = 5
-_INTEGER_OPS = ("conv1d", "conv2d", "linear", "matmul", "add", "mul", "sigmoid", "cat", "avg_pool2d", "mean")
-_COMPLEX = frozenset({"complex64", "complex128"})
 
 
 @dataclass(frozen=True)
-class OnnxRuntime(Engine):
+class OnnxRuntime(OnnxEngine):
     """ONNX Runtime with all its graph optimizations, from an ONNX model that runs on any machine."""
 
     name: ClassVar[str] = "onnxruntime"
     extra: ClassVar[str | None] = "onnxruntime"
-    quant_scheme: ClassVar[QuantScheme | None] = QuantScheme(
-        activation="u8",
-        activation_symmetric=False,
-        weight_granularity="channel",
-        bias="int32",
-        residual="both",
-        integer_ops=frozenset(f"aten.{name}" for name in _INTEGER_OPS),
-    )
+    quant_scheme: ClassVar[QuantScheme | None] = u8_scheme("mul", "sigmoid", "mean")
 
     spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
-
-    @classmethod
-    def available(cls) -> str | None:
-        return missing("onnxruntime", "onnxruntime")
-
-    @classmethod
-    def version(cls) -> str:
-        return importlib.metadata.version("onnxruntime")
-
-    def unsupported(self, program: Program) -> Iterable[Unsupported]:
-        from fxopt_plugins.engines.onnx_translation import untranslatable
-
-        return [*without_numpy(program, _COMPLEX), *untranslatable(program)]
 
     def emit(self, program: Program, out: Path) -> Artifact:
         from fxopt_plugins.engines.onnx_export import export_onnx
 
         file = export_onnx(program, out)
-        interface = program.interface
-        stage = Stage(self.name, file.name, tuple(item.name for item in interface.inputs), interface.outputs)
-        options = {
-            "threads": thread_count(self.threads),
-            "spinning": self.spinning,
-            "precision": "as written",
-            "versions": versions("onnxruntime", "torch", "onnxscript"),
-        }
-        artifact = Artifact(out, (stage,), options=options)
-        artifact.write_manifest(interface.to_json())
-        return artifact
+        return Artifact.write(
+            out, self.name, file.name, program.interface, self.told(spinning=self.spinning, precision="as written")
+        )
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
         import numpy as np

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import (
     Artifact,
-    Engine,
     EngineGraph,
     FlatCallable,
     Kernel,
     QuantScheme,
     Stage,
-    Unsupported,
     signature_of,
 )
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import missing, thread_count, versions, without_numpy
+from fxopt_plugins.engines.common import OnnxEngine, u8_scheme
 from fxopt_plugins.engines.onnx_graph import covered_nodes
 
 if TYPE_CHECKING:
@@ -32,24 +29,17 @@ if TYPE_CHECKING:
 
 _IR = "model.xml"
 _PROFILED_CALLS = 5
-_INTEGER_OPS = ("conv1d", "conv2d", "linear", "matmul", "add", "cat", "avg_pool2d")
-_COMPLEX = frozenset({"complex64", "complex128"})
+_DISSOLVE = ("Add", "Subtract", "Multiply", "Divide", "Constant", "Reshape")
+_LINEAR = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul")
 
 
 @dataclass(frozen=True)
-class OpenVino(Engine):
+class OpenVino(OnnxEngine):
     """OpenVINO from its own IR. In f32 unless told otherwise: its own choice, bf16 where the CPU has it, is lossy."""
 
     name: ClassVar[str] = "openvino"
     extra: ClassVar[str | None] = "openvino"
-    quant_scheme: ClassVar[QuantScheme | None] = QuantScheme(
-        activation="u8",
-        activation_symmetric=False,
-        weight_granularity="channel",
-        bias="int32",
-        residual="both",
-        integer_ops=frozenset(f"aten.{name}" for name in _INTEGER_OPS),
-    )
+    quant_scheme: ClassVar[QuantScheme | None] = u8_scheme()
 
     precision: str = field(default="f32", metadata={"help": "f32, bf16 or f16: what float arithmetic may be done in"})
     pinning: bool = field(default=False, metadata={"help": "bind threads to cores; disturbs other processes"})
@@ -57,19 +47,6 @@ class OpenVino(Engine):
     def __post_init__(self) -> None:
         if self.precision not in ("f32", "bf16", "f16"):
             raise ValueError(f"precision is f32, bf16 or f16, not {self.precision!r}")
-
-    @classmethod
-    def available(cls) -> str | None:
-        return missing("openvino", "openvino")
-
-    @classmethod
-    def version(cls) -> str:
-        return importlib.metadata.version("openvino")
-
-    def unsupported(self, program: Program) -> Iterable[Unsupported]:
-        from fxopt_plugins.engines.onnx_translation import untranslatable
-
-        return [*without_numpy(program, _COMPLEX), *untranslatable(program)]
 
     def emit(self, program: Program, out: Path) -> Artifact:
         import openvino as ov
@@ -84,17 +61,9 @@ class OpenVino(Engine):
                 ov.save_model(model, out / _IR, compress_to_fp16=False)
             except RuntimeError as error:
                 raise EngineError(f"openvino: {_cause(error)}") from error
-        interface = program.interface
-        stage = Stage(self.name, _IR, tuple(item.name for item in interface.inputs), interface.outputs)
-        options = {
-            "threads": thread_count(self.threads),
-            "precision": self.precision,
-            "pinning": self.pinning,
-            "versions": versions("openvino", "torch", "onnxscript"),
-        }
-        artifact = Artifact(out, (stage,), options=options)
-        artifact.write_manifest(interface.to_json())
-        return artifact
+        return Artifact.write(
+            out, self.name, _IR, program.interface, self.told(precision=self.precision, pinning=self.pinning)
+        )
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
         import numpy as np
@@ -178,7 +147,7 @@ def _graph(artifact: Artifact, compiled: openvino.CompiledModel, milliseconds: d
             continue
         merged = [part for part in info.get("originalLayersNames", "").split(",") if part]
         inputs = [known[value.get_node().get_name(), value.get_index()] for value in before]
-        fused = sorted(_kind(source[part]) for part in merged if part in source and _tells(source[part], layer))
+        fused = _fused([source[part] for part in merged if part in source], layer)
         runs = (layer, primitive, info.get("runtimePrecision"), info.get("outputLayouts"))
         digest = signature_of([*runs, types, inputs, fused])
         known |= {(name, index): f"{digest} {index}" for index in range(len(types))}
@@ -197,10 +166,21 @@ def _kind(operation: openvino.Node) -> str:
     return f"{operation.get_type_name()} {sorted(attributes.items())}"
 
 
-def _tells(operation: openvino.Node, layer: str) -> bool:
-    """Whether an operator in a kernel says how the kernel runs: not if it is one that dissolves in weights and bias."""
-    dissolves = operation.get_type_name() in ("Add", "Subtract", "Multiply", "Divide", "Constant", "Reshape")
-    return not (dissolves and layer in ("Convolution", "Deconvolution", "FullyConnected", "MatMul"))
+def _fused(operations: Sequence[openvino.Node], layer: str) -> list[str]:
+    """What the operators merged into a kernel say about how it runs.
+
+    Those that scale and shift a linear kernel's result before anything else is done to it dissolve in its weights and
+    bias and say nothing; after an activation they are work of their own.
+    """
+    told = []
+    linear = layer in ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
+    for operation in operations:
+        kind = operation.get_type_name()
+        if linear and kind in _DISSOLVE:
+            continue
+        linear = linear and kind in _LINEAR
+        told.append(_kind(operation))
+    return sorted(told)
 
 
 def _cause(error: BaseException) -> str:
