@@ -15,6 +15,10 @@ class InputError(FxoptError):
     exit_status = 2
 
 
+class DataError(InputError):
+    """The model cannot take the data given for it: no fault of the pass that asked about the data."""
+
+
 class BudgetError(FxoptError):
     """The budget or the required speed-up cannot be met; the frontier is written, no model."""
 

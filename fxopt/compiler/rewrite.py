@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.passes import Decline, Pass, View
-from fxopt.errors import StaleCandidate
+from fxopt.errors import DataError, StaleCandidate
 from fxopt.ir.edit import Edit, Record
 from fxopt.ir.program import Program, tensor_digest
 from fxopt.verify.fidelity import Evidence, Oracle
 
 if TYPE_CHECKING:
+    import torch
+    from torch.fx import Node
+
     from fxopt.contracts.target import Capabilities
+    from fxopt.ir.statistics import Statistics
     from fxopt.registry import Registry
 
 MAX_SWEEPS = 6  # over all passes; a sweep that finds nothing ends the search
@@ -63,9 +67,14 @@ def search(
     registry: Registry,
     capabilities: Capabilities | None = None,
     note: Callable[[str], None] = lambda text: None,
+    statistics: Statistics | None = None,
 ) -> Search:
-    """Run all passes, stage by stage, to their common fixpoint; every exact rewrite is checked on its region."""
-    return _Searcher(program, passes, registry, capabilities, note).run()
+    """Run all passes, stage by stage, to their common fixpoint; every exact rewrite is checked on its region.
+
+    Raises:
+        DataError: a pass asked for statistics, and the program fails on the calibration data.
+    """
+    return _Searcher(program, passes, registry, capabilities, note, statistics).run()
 
 
 class _Searcher:
@@ -76,8 +85,10 @@ class _Searcher:
         registry: Registry,
         capabilities: Capabilities | None,
         note: Callable[[str], None],
+        statistics: Statistics | None,
     ) -> None:
         self.passes, self.registry, self.capabilities, self.note = passes, registry, capabilities, note
+        self.statistics = statistics
         self.oracle = Oracle(program)
         self.found = Search(program, program, self.oracle.twin)
         self.maker: dict[str, str] = {}  # node name -> id of the step that made it
@@ -107,9 +118,11 @@ class _Searcher:
         self.blame(rule, f"does not come to an end: it still proposes rewrites after {MAX_ROUNDS} rounds")
 
     def propose(self, rule: Pass) -> list[Candidate]:
-        view = View(rule.name, self.capabilities)
+        view = View(rule.name, self.capabilities, _statistics=_of(self.statistics, self.found.program))
         try:
             candidates = list(rule.propose(self.found.program, view))
+        except DataError:
+            raise
         except Exception as error:  # noqa: BLE001 - a pass that raises loses its own rewrites, not the run
             self.blame(rule, f"propose raised {type(error).__name__}: {error}")
             return []
@@ -238,7 +251,13 @@ def closure(steps: Sequence[Step], wanted: Collection[str]) -> list[Step]:
     return [step for step in steps if step.id in kept]
 
 
-def replay(program: Program, steps: Sequence[Step], registry: Registry) -> tuple[Program, list[str]]:
+def _of(statistics: Statistics | None, program: Program) -> Callable[[Node, str], torch.Tensor] | None:
+    return statistics.of(program) if statistics is not None else None
+
+
+def replay(
+    program: Program, steps: Sequence[Step], registry: Registry, statistics: Statistics | None = None
+) -> tuple[Program, list[str]]:
     """Apply steps round by round. A step is applied only where its pass offers it again.
 
     Returns:
@@ -249,8 +268,9 @@ def replay(program: Program, steps: Sequence[Step], registry: Registry) -> tuple
     for number in sorted({step.round for step in steps}):
         group = [step for step in steps if step.round == number]
         rule = registry.make_pass(group[0].spec)
+        view = View(rule.name, _statistics=_of(statistics, program))
         try:
-            offered = {candidate.id for candidate in rule.propose(program, View(rule.name))}
+            offered = {candidate.id for candidate in rule.propose(program, view)}
         except Exception:  # noqa: BLE001 - as in a search: a pass that raises loses its own rewrites
             offered = set()
         skipped += [step.id for step in group if step.id not in offered]

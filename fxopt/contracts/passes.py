@@ -52,10 +52,21 @@ class View:
     def statistics(self, node: Node, kind: str) -> torch.Tensor | None:
         """A statistic of the node's value over the calibration data; None without calibration data.
 
+        The first question about a Program runs it over the data; all passes share what was found. Values are those of
+        the Program's own arithmetic, accumulated in float64. A step is replayed only where its pass offers the same
+        candidate again, and there the last digits may differ: round what goes into a candidate's parameters.
+
         Args:
-            node: a node of the Program whose value is a float tensor of shape (samples, channels, ...).
-            kind: `"min"`, `"max"`, `"mean"`, `"absmax"`, `"var"`: a float64 tensor of shape (channels,), over all
-                axes but axis 1 (but the last for values of 3 or fewer axes).
+            node: an input or call of the Program whose value is a float tensor.
+            kind: `"min"`, `"max"`, `"mean"`, `"absmax"`, or `"var"` (the mean squared distance from the mean).
+
+        Returns:
+            A float64 tensor of shape (channels,), over all samples and all axes but one: axis 1 of values of four or
+            more axes, the last axis of two or three. Values with fewer axes, or where that axis has a dynamic size,
+            count as one channel.
+
+        Raises:
+            ValueError: the node's value is a constant, empty, or no float tensor; or the kind is unknown.
         """
         return self._statistics(node, kind) if self._statistics else None
 

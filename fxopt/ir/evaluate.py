@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -73,6 +73,7 @@ def run_graph(
     inputs: Sequence[torch.Tensor],
     arithmetic: Native = NATIVE,
     keep: frozenset[str] = frozenset(),
+    see: Callable[[Node, Any], None] = lambda node, value: None,
 ) -> tuple[list[torch.Tensor], dict[str, Any]]:
     """Run a whole graph; values are freed after their last use.
 
@@ -82,6 +83,7 @@ def run_graph(
         inputs: flat inputs.
         arithmetic: `NATIVE` or `DOUBLE`.
         keep: names of nodes whose values are wanted too.
+        see: shown each node but the output with its value.
 
     Returns:
         The flat outputs, and the kept values by node name.
@@ -99,6 +101,7 @@ def run_graph(
             values[node] = run_node(node, values, attributes, arithmetic)
         if node.name in keep:
             kept[node.name] = values[node]
+        see(node, values[node])
         for dead in last_use.get(node, ()):
             del values[dead]
     raise ValueError("the graph has no output")
