@@ -20,6 +20,7 @@ from fxopt.verify.fidelity import Evidence, check_whole
 
 if TYPE_CHECKING:
     from fxopt.ir.program import Program
+    from fxopt.ir.statistics import Statistics
     from fxopt.registry import Registry
 
 
@@ -43,6 +44,7 @@ class EngineLab:
     program: Program
     steps: Sequence[Step]
     plan: Plan
+    statistics: Statistics | None = None
     progress: Callable[[int, int], None] = lambda done, total: None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
@@ -59,7 +61,7 @@ class EngineLab:
     def build(self, steps: Collection[str]) -> Build | None:
         """As `Lab.build`."""
         wanted = closure(self.steps, steps)
-        program, skipped = replay(self.program, wanted, self.registry) if wanted else (self.program, [])
+        program, skipped = replay(self.program, wanted, self.registry, self.statistics)
         kept = frozenset(step.id for step in wanted) - set(skipped)
         try:
             artifact = self.workshop.emit(self.engine, program)
@@ -130,7 +132,7 @@ class EngineLab:
     def _fault(self, build: Build) -> str | None:
         """What is wrong with a build as a whole."""
         if build.key not in self.whole:
-            twin, _ = replay(double(self.program), closure(self.steps, build.steps), self.registry)
+            twin, _ = replay(double(self.program), closure(self.steps, build.steps), self.registry, self.statistics)
             self.whole[build.key] = check_whole(self.program, self.programs[build.key], twin)
         return self.whole[build.key].fault
 

@@ -49,9 +49,9 @@ def check_supported(request: Request) -> None:
         raise InputError("--max-drop: no installed pass is lossy, so there is nothing to spend it on; leave it out")
     if budget.minimize != "latency":
         raise InputError(f"--minimize {budget.minimize}: the installed planner minimizes latency only")
-    for flag in ("calib", "eval", "train", "metric"):
+    for flag in ("eval", "train", "metric"):
         if getattr(request, flag) is not None:
-            raise InputError(f"--{flag}: no installed pass uses data yet; leave it out")
+            raise InputError(f"--{flag}: no installed pass is lossy, so there is nothing to use it for; leave it out")
 
 
 def check_writable(out: Path) -> None:

@@ -70,10 +70,11 @@ def optimize(
         target: a target's spec.
         engine: an engine's spec, or `"auto"` for the best.
         passes: a pipeline in the option grammar; all passes by default.
-        calib: data for lossy rewrites; none of the installed passes uses it yet, so that it is refused.
-        eval: likewise.
-        train: likewise.
-        metric: likewise.
+        calib: calibration data, over which passes may ask for statistics of values: the path of an `.npz`,
+            `"module:function"`, a function, an iterable of batches, or one batch, as in `fxopt.data`.
+        eval: data to measure quality on; refused as long as no installed pass is lossy.
+        train: data for recovery by training; likewise.
+        metric: the quality metric; likewise.
         budget: objective and limits.
         out: the output folder; a new temporary folder by default.
         threads: threads that one call may use; all cores by default.
@@ -111,6 +112,16 @@ def optimize_model(request: Request, progress: Progress = NULL) -> Result:
     Raises:
         InputError, BudgetError: as `optimize`.
     """
+    limits.check_writable(request.out)
+    return Result(prepare(request, progress).go(), request.out)
+
+
+def prepare(request: Request, progress: Progress = NULL) -> Run:
+    """Load and capture the model that the request names; the run is ready to go.
+
+    Raises:
+        InputError: as `optimize`.
+    """
     from fxopt.contracts.frontend import LoadRequest, load_model
     from fxopt.ir.input_spec import parse_inputs
 
@@ -119,7 +130,6 @@ def optimize_model(request: Request, progress: Progress = NULL) -> Result:
     registry.make_passes(request.passes)
     limits.engines(registry, target, request)
     inputs, dims = parse_inputs(request.inputs)
-    limits.check_writable(request.out)
     with progress.phase("load and capture the model"):
         loaded = load_model(
             [frontend() for frontend in registry.frontends.values()],
@@ -133,5 +143,4 @@ def optimize_model(request: Request, progress: Progress = NULL) -> Result:
             exported = export(loaded.module, loaded.args, loaded.kwargs, loaded.dynamic_shapes)
             names = positional_names(loaded.module)  # type: ignore[assignment]
         program = capture(exported, {dim.name: dim.measured for dim in loaded.dims}, names)
-    run = Run(request, registry, program, exported, loaded.source, progress)
-    return Result(run.go(), request.out)
+    return Run(request, registry, program, exported, loaded.source, progress)

@@ -42,12 +42,13 @@ class Silent:
 
 
 class Timed:
-    """Tells another listener, and remembers how long each phase took."""
+    """Tells another listener, and remembers how long each phase took and what was noted."""
 
     def __init__(self, listener: Progress) -> None:
         self.listener = listener
         self.seconds: dict[str, float] = {}
-        self.advance, self.detail, self.note = listener.advance, listener.detail, listener.note
+        self.notes: list[str] = []
+        self.advance, self.detail = listener.advance, listener.detail
 
     @contextmanager
     def phase(self, name: str, total: int | None = None) -> Iterator[None]:
@@ -58,6 +59,11 @@ class Timed:
                 yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+
+    def note(self, text: str) -> None:
+        """A line that the user should see."""
+        self.notes.append(text)
+        self.listener.note(text)
 
 
 NULL: Progress = Silent()

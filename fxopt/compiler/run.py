@@ -19,9 +19,11 @@ from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Search, closure, search
 from fxopt.compiler.workshop import Session, Workshop
 from fxopt.contracts.planner import Build, Problem
+from fxopt.data import Data
 from fxopt.errors import BudgetError, EngineError, InputError
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
+from fxopt.ir.statistics import Statistics
 from fxopt.measure import CONFIDENCE, Limits, Plan, Worker
 from fxopt.registry import Registry
 
@@ -93,6 +95,11 @@ class Run:
         self.target = registry.make_target(request.target)
         self.engines = limits.engines(registry, self.target, request)
         self.passes = registry.make_passes(request.passes)
+        self.calib = self.statistics = None
+        if request.calib is not None:
+            with self.progress.phase("read the calibration data"):
+                self.calib = Data.read(request.calib, program.interface, "calib")
+            self.statistics = Statistics(self.calib)
         self.started = time.monotonic()
         self.failures: dict[str, str] = {}  # by name of the engine
 
@@ -132,6 +139,7 @@ class Run:
             "target": self.target.spec(),
             "engines": sorted(self.engines),
             "passes": [rule.spec() for rule in self.passes],
+            "calib": self.calib and self.calib.digest,
             "machine": [machine.cpu, *machine.isa],
             "versions": machine.versions,
             "fxopt": __version__,
@@ -142,7 +150,11 @@ class Run:
     def search(self) -> Search:
         """All rewrites that are legal and true to their claim."""
         with self.progress.phase("search for rewrites"):
-            return search(self.program, self.passes, self.registry, self.target.capabilities(), self.progress.detail)
+            capabilities, tell = self.target.capabilities(), self.progress.detail
+            found = search(self.program, self.passes, self.registry, capabilities, tell, self.statistics)
+        if self.statistics is not None and not self.statistics.asked:
+            self.progress.note("no installed pass asked for calibration data")
+        return found
 
     def measure(self, found: Search) -> Outcome:
         """Baselines on all engines, plans on the competitive ones, one fresh confirmation of all that matters."""
@@ -158,7 +170,9 @@ class Run:
             for spec, engine in self.engines.items():
                 try:
                     plan = Plan(epochs=3, comparisons=8)
-                    labs[spec] = EngineLab(self.workshop, self.registry, spec, self.program, found.steps, plan)
+                    labs[spec] = EngineLab(
+                        self.workshop, self.registry, spec, self.program, found.steps, plan, self.statistics
+                    )
                 except EngineError as error:
                     self.failures[engine.name] = str(error)
                     self.progress.note(str(error))
@@ -263,7 +277,7 @@ class Run:
             "engine": ship.engine,
             "machine": ledger["machine"],
             "budget": self.request.budget.to_json(),
-            "data": {"calib": None, "eval": None, "train": None},
+            "data": {"calib": self.calib and self.calib.to_json(), "eval": None, "train": None},
             "seed": self.request.seed,
             "steps": [step.to_json() for step in closure(found.steps, ship.build.steps)],
         }
