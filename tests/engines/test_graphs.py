@@ -16,6 +16,7 @@ from tests.engines.nets import ConvNet, Merged, case, program
 from tests.engines.test_outputs import make
 
 READABLE = ["onnxruntime", "openvino"]
+SIGNED = [*READABLE, pytest.param("inductor", marks=pytest.mark.slow)]
 
 
 def graph(engine: str, program: Program, folder: Path) -> EngineGraph:
@@ -34,7 +35,7 @@ def folded(net: ConvNet) -> ConvNet:
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
-@pytest.mark.parametrize("engine", READABLE)
+@pytest.mark.parametrize("engine", SIGNED)
 def test_a_batch_norm_that_the_engine_folds_itself_leaves_the_signature(
     engine: str, dynamic: bool, tmp_path: Path
 ) -> None:
@@ -44,14 +45,14 @@ def test_a_batch_norm_that_the_engine_folds_itself_leaves_the_signature(
     assert before.signature == after.signature
 
 
-@pytest.mark.parametrize("engine", READABLE)
+@pytest.mark.parametrize("engine", SIGNED)
 def test_new_weights_leave_the_signature(engine: str, tmp_path: Path) -> None:
     x = torch.randn(2, 3, 16, 16)
     signatures = {graph(engine, program(ConvNet(), x), tmp_path / str(i)).signature for i in range(2)}
     assert len(signatures) == 1
 
 
-@pytest.mark.parametrize("engine", READABLE)
+@pytest.mark.parametrize("engine", SIGNED)
 def test_merged_convolutions_change_the_signature(engine: str, tmp_path: Path) -> None:
     x = torch.randn(2, 3, 8, 8)
     one, two = (graph(engine, program(Merged(n), x), tmp_path / str(n)) for n in (1, 2))

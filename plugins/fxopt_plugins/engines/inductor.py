@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from fxopt.contracts.engine import Artifact, FlatCallable, Stage
+from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Stage
 from fxopt.errors import EngineError
 from fxopt.ir.quiet import quiet
 from fxopt_plugins.engines.common import TorchEngine, thread_count, versions
@@ -57,3 +57,8 @@ class Inductor(TorchEngine):
         with quiet("torch._inductor"):
             model = aoti_load_package(str((artifact.path / stage.file).absolute()))
         return self.on_arrays(lambda tensors: model(*tensors))
+
+    def fused_kernels(self, artifact: Artifact) -> EngineGraph:
+        from fxopt_plugins.engines.inductor_code import engine_graph
+
+        return engine_graph(artifact.path / _PACKAGE)
