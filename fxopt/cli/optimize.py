@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,19 @@ from fxopt.cli.units import Quantity
 from fxopt.errors import InputError
 
 if TYPE_CHECKING:
-    from fxopt.contracts.cost import Budget
+    from fxopt.compiler.progress import Progress
+    from fxopt.compiler.request import Request
 
 TIME = Quantity(units.milliseconds, "TIME")
 SIZE = Quantity(units.size_bytes, "SIZE")
 PATH = click.Path(path_type=Path)
+
+
+def _left_out(text: str) -> str:
+    kind, _, name = text.partition(":")
+    if kind != "no" or not name:
+        raise InputError(f"{text!r}: give no:NAME, the name of a plugin to leave out")
+    return name
 
 
 @click.command(short_help="Make a model faster; write it with the evidence to a folder.")
@@ -35,8 +45,8 @@ PATH = click.Path(path_type=Path)
     metavar="SPEC",
     help="An input's shape and dtype, dimensions' ranges: x=Nx3x224x224:float32,N=1..64@1. Repeatable.",
 )
-@click.option("--calib", metavar="DATA", help="Calibration data: an .npz or module:function.")
-@click.option("--eval", "eval_", metavar="DATA", help="Data on which quality is measured.")
+@click.option("--calib", metavar="DATA", help="Calibration data, for passes that ask: an .npz or module:function.")
+@click.option("--eval", metavar="DATA", help="Data on which quality is measured.")
 @click.option("--train", metavar="DATA", help="Data for recovery by training.")
 @click.option("--metric", metavar="NAME", help="Quality metric: a name or module:function.")
 @click.option(
@@ -51,10 +61,10 @@ PATH = click.Path(path_type=Path)
     type=Quantity(units.confidence, "LEVEL"),
     help="Keep the quality budget at this confidence, like 95%, not just by estimate.",
 )
-@click.option("--max-latency", type=TIME, help="Limit on the latency of one call, like 10ms.")
-@click.option("--max-size", type=SIZE, help="Limit on the artifact's size, like 5MB.")
-@click.option("--max-memory", type=SIZE, help="Limit on live activations at the peak, like 64MB.")
-@click.option("--max-p99", type=TIME, help="Limit on the 99th percentile of latency, like 20ms.")
+@click.option("--max-latency", "max_latency_ms", type=TIME, help="Limit on the latency of one call, like 10ms.")
+@click.option("--max-size", "max_size_bytes", type=SIZE, help="Limit on the artifact's size, like 5MB.")
+@click.option("--max-memory", "max_memory_bytes", type=SIZE, help="Limit on live activations at the peak, like 64MB.")
+@click.option("--max-p99", "max_p99_ms", type=TIME, help="Limit on the 99th percentile of latency, like 20ms.")
 @click.option(
     "--minimize",
     type=click.Choice(["latency", "size", "energy", "memory"]),
@@ -63,14 +73,26 @@ PATH = click.Path(path_type=Path)
     help="The objective.",
 )
 @click.option("--passes", metavar="SPEC", help="Passes to use, like a,b{option=value}; all by default.")
-@click.option("-p", "plugins", multiple=True, metavar="no:NAME", help="Leave a plugin out. Repeatable.")
+@click.option(
+    "-p",
+    "without",
+    type=Quantity(_left_out, "NAME"),
+    multiple=True,
+    metavar="no:NAME",
+    help="Leave a plugin out. Repeatable.",
+)
 @click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads that one call may use; all cores by default."
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of everything random."
 )
-@click.option("--time-limit", type=Quantity(units.seconds, "TIME"), help="Begin no new build after this, like 10m.")
+@click.option(
+    "--time-limit",
+    "time_limit_s",
+    type=Quantity(units.seconds, "TIME"),
+    help="Begin no new build after this, like 10m.",
+)
 @click.option(
     "--require-speedup",
     type=Quantity(units.ratio, "RATIO"),
@@ -89,43 +111,40 @@ def optimize(run: dict[str, Any], /, **flags: Any) -> None:
     MODEL is a .pt2 (torch.export), a .pt as TorchScript or pickled module, or package.module:factory.
     """
     from fxopt.cli.progress import make_progress
-    from fxopt.compiler.request import Request
 
-    request = Request(
-        model=flags["model"],
-        out=flags["out"] or default_out(flags["model"]),
-        weights=flags["weights"],
-        target=flags["target"],
-        engine=flags["engine"],
-        inputs=flags["inputs"],
-        calib=flags["calib"],
-        eval=flags["eval_"],
-        train=flags["train"],
-        metric=flags["metric"],
-        budget=_budget(flags),
-        passes=flags["passes"],
-        without=tuple(_left_out(text) for text in flags["plugins"]),
-        threads=flags["threads"],
-        seed=flags["seed"],
-        trust_pickle=flags["trust_pickle"],
-        source=not flags["no_source"],
-        resume=flags["resume"],
-        dry_run=flags["dry_run"],
-        command=shlex.join(["fxopt", *run["arguments"]]),
-    )
-    run["out"] = request.out
+    request = _request(flags, run["arguments"])
+    progress = make_progress(quiet=flags["as_json"])
     if request.dry_run:
-        raise InputError("--dry-run: not supported yet; limit a real run with --time-limit instead")
+        _dry_run(request, progress, flags["as_json"])
+    else:
+        run["out"] = request.out
+        _optimize(request, progress, flags["as_json"])
+
+
+def _optimize(request: Request, progress: Progress, as_json: bool) -> None:
     from fxopt.compiler.optimize import optimize_model
     from fxopt.report import summary_table
 
-    result = optimize_model(request, make_progress(quiet=flags["as_json"]))
-    if flags["as_json"]:
+    result = optimize_model(request, progress)
+    if as_json:
         say(json.dumps(summary(result.ledger, result.out)))
         return
     show(summary_table(result.ledger))
     say(result.ledger["result"]["verdict"])
     say(f"report: {result.out / 'report.html'}")
+
+
+def _dry_run(request: Request, progress: Progress, as_json: bool) -> None:
+    from fxopt.compiler.dry_run import dry_run
+    from fxopt.report import dry_run_summary, dry_run_table
+
+    found = dry_run(request, progress)
+    if as_json:
+        say(json.dumps(found))
+        return
+    show(dry_run_table(found))
+    for line in dry_run_summary(found):
+        say(line)
 
 
 def default_out(model: str) -> Path:
@@ -148,24 +167,14 @@ def summary(ledger: dict[str, Any], out: Path) -> dict[str, Any]:
     }
 
 
-def _budget(flags: dict[str, Any]) -> Budget:
+def _request(flags: dict[str, Any], arguments: Sequence[str]) -> Request:
+    """What was typed: most flags are stored under the names of the fields that they fill."""
+    from fxopt.compiler.request import Request
     from fxopt.contracts.cost import Budget
 
-    return Budget(
-        minimize=flags["minimize"],
-        max_drop=flags["max_drop"],
-        max_latency_ms=flags["max_latency"],
-        max_size_bytes=flags["max_size"],
-        max_memory_bytes=flags["max_memory"],
-        max_p99_ms=flags["max_p99"],
-        require_speedup=flags["require_speedup"],
-        time_limit_s=flags["time_limit"],
-        confidence=flags["confidence"],
-    )
+    def named(kind: type[Any]) -> dict[str, Any]:
+        return {field.name: flags[field.name] for field in dataclasses.fields(kind) if field.name in flags}
 
-
-def _left_out(text: str) -> str:
-    kind, _, name = text.partition(":")
-    if kind != "no" or not name:
-        raise InputError(f"-p {text!r}: give no:NAME, the name of a plugin to leave out")
-    return name
+    given = named(Request) | {"out": flags["out"] or default_out(flags["model"])}
+    command = shlex.join(["fxopt", *arguments])
+    return Request(**given, budget=Budget(**named(Budget)), source=not flags["no_source"], command=command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from fxopt.cli.optimize import optimize
+from fxopt.compiler.request import Request
 from fxopt.contracts.cost import Budget, Drop
 from fxopt.errors import BudgetError, EngineError, InputError
 
@@ -131,7 +134,6 @@ def test_bad_input_leaves_nothing_behind(fxopt: Callable[..., Any], compiler_: A
         (["optimize", "m", "--minimize", "cost"], "latency"),
         (["optimize", "m", "-p", "cleanup"], "no:NAME"),
         (["optimize", "m", "--thread", "2"], "--threads"),
-        (["optimize", "m", "--dry-run"], "--dry-run"),
         (["optimise", "m"], "optimize"),
     ],
 )
@@ -143,3 +145,8 @@ def test_bad_usage_is_one_line_and_exit_2(
     assert says in answer.err
     assert answer.err.count("\n") == 1
     assert compiler_.requests == []
+
+
+def test_flags_are_stored_under_the_names_of_the_fields_that_they_fill() -> None:
+    fields = {field.name for kind in (Request, Budget) for field in dataclasses.fields(kind)}
+    assert {flag.name for flag in optimize.params} - fields == {"no_source", "as_json"}

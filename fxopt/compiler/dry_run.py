@@ -1,0 +1,61 @@
+"""`--dry-run`: what a run would try, found by the search alone; nothing is built, measured or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fxopt import __version__
+from fxopt.compiler.optimize import prepare
+from fxopt.compiler.progress import NULL, Progress, Timed
+from fxopt.compiler.request import Request
+from fxopt.compiler.rewrite import Search
+
+
+def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
+    """Load and capture the model and search it for rewrites; each exact one is checked in float64.
+
+    Returns:
+        Plain data: what was asked; `nodes` and `weight_bytes` before and after all rewrites; by pass, in their order, how
+        many `steps`, what they change in bytes of weights, and the reasons of what was `refused` and `declined`.
+
+    Raises:
+        InputError: as `fxopt.optimize`.
+    """
+    listener = Timed(progress)
+    run = prepare(request, listener)
+    found = run.search()
+    before, after = found.source, found.program
+    return {
+        "fxopt": __version__,
+        "command": request.command,
+        "model": {"source": run.source, "digest": before.digest},
+        "target": run.target.spec(),
+        "calib": run.calib and run.calib.to_json(),
+        "nodes": {"before": len(before), "after": len(after)},
+        "weight_bytes": {"before": before.weight_bytes, "after": after.weight_bytes},
+        "passes": [_of_pass(found, name) for name in dict.fromkeys(rule.name for rule in run.passes)],
+        "notes": listener.notes,
+    }
+
+
+def _of_pass(found: Search, name: str) -> dict[str, Any]:
+    steps = [step.id for step in found.steps if step.candidate.rule == name]
+    refused = [(r.reason, r.candidate.site[0]) for r in found.refusals if r.candidate.rule == name]
+    return {
+        "pass": name,
+        "steps": len(steps),
+        "size_bytes": sum(found.size_change[step] for step in steps),
+        "refused": _by_reason(refused),
+        "declined": _by_reason((d.reason, d.site) for d in found.declines if d.rule == name),
+        "fault": found.faults.get(name),
+    }
+
+
+def _by_reason(entries: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Reasons with their sites, the most frequent first."""
+    sites: dict[str, list[str]] = {}
+    for reason, site in entries:
+        sites.setdefault(reason, []).append(site)
+    grouped = [{"reason": reason, "count": len(found), "sites": found} for reason, found in sites.items()]
+    return sorted(grouped, key=lambda group: -group["count"])
