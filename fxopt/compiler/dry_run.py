@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,13 +12,16 @@ from fxopt.compiler.progress import NULL, Progress, Timed
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Search
 
+_NAME = re.compile(r"\w+_\w+")  # names of nodes without an underscore, like `add`, are words as well
+
 
 def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
     """Load and capture the model and search it for rewrites; each exact one is checked in float64.
 
     Returns:
         Plain data: what was asked; `nodes` and `weight_bytes` before and after all rewrites; by pass, in their order, how
-        many `steps`, what they change in bytes of weights, and the reasons of what was `refused` and `declined`.
+        many `steps`, what they change in bytes of weights, and the reasons of what was `refused` and `declined` with
+        their counts and sites; "…" stands for a node's name in a reason.
 
     Raises:
         InputError: as `fxopt.optimize`.
@@ -42,20 +46,25 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
 def _of_pass(found: Search, name: str) -> dict[str, Any]:
     steps = [step.id for step in found.steps if step.candidate.rule == name]
     refused = [(r.reason, r.candidate.site[0]) for r in found.refusals if r.candidate.rule == name]
+    declined = [(d.reason, d.site) for d in found.declines if d.rule == name]
     return {
         "pass": name,
         "steps": len(steps),
         "size_bytes": sum(found.size_change[step] for step in steps),
-        "refused": _by_reason(refused),
-        "declined": _by_reason((d.reason, d.site) for d in found.declines if d.rule == name),
+        "refused": _by_reason(found, refused),
+        "declined": _by_reason(found, declined),
         "fault": found.faults.get(name),
     }
 
 
-def _by_reason(entries: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Reasons with their sites, the most frequent first."""
+def _by_reason(found: Search, entries: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Reasons with their sites, the most frequent first; those that differ only in the node that they name are one."""
     sites: dict[str, list[str]] = {}
     for reason, site in entries:
-        sites.setdefault(reason, []).append(site)
-    grouped = [{"reason": reason, "count": len(found), "sites": found} for reason, found in sites.items()]
+        sites.setdefault(_NAME.sub(lambda word: _unnamed(found, word[0]), reason), []).append(site)
+    grouped = [{"reason": reason, "count": len(where), "sites": where} for reason, where in sites.items()]
     return sorted(grouped, key=lambda group: -group["count"])
+
+
+def _unnamed(found: Search, word: str) -> str:
+    return "…" if word in found.source or word in found.program else word
