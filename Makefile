@@ -25,7 +25,7 @@ lint: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(PY) docs/generate.py
-	$(PY) docs/figures.py
+	$(PY) -m docs.figures
 	$(VENV)/bin/mkdocs build --quiet --strict --site-dir build/site
 
 bench: $(VENV)/.installed-dev

@@ -81,10 +81,10 @@ def bert(attention: str = "sdpa") -> Model:
 
 def randomize(module: nn.Module, inputs: tuple[Tensor, ...]) -> Model:
     """Give normalisations and layer scales values as training leaves them, so that folding them changes something."""
-    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)]
     with torch.no_grad():
         for layer in module.modules():
-            if isinstance(layer, nn.BatchNorm2d | nn.LayerNorm):
+            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
                 layer.weight.uniform_(0.5, 1.5)
                 layer.bias.normal_(0, 0.1)
         for name, parameter in module.named_parameters():

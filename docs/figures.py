@@ -1,7 +1,7 @@
-"""Write README's figures from the JSON that benchmarks wrote, between markers that name the file.
+"""Write the figures in README.md and docs/ from the JSON that benchmarks wrote, between markers that name the file.
 
-python docs/figures.py            rewrite the marked blocks of README.md
-python docs/figures.py --check    write nothing; exit 1 where a block is not what its JSON gives
+python -m docs.figures            rewrite the marked blocks of all pages
+python -m docs.figures --check    write nothing; exit 1 where a block is not what its JSON gives
 """
 
 from __future__ import annotations
@@ -10,30 +10,23 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from benchmarks.bench_exact import NAMES
+from benchmarks.bench_rewrites import outcome
+from benchmarks.sites import SITES
 from fxopt.report.table import summary_table
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "rewrites.md")
 RESULTS = ROOT / "benchmarks" / "results"
 NOT_YET = "*Not measured yet.*"
 _BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
 _ENGINES = {"eager": "PyTorch eager", "inductor": "Inductor", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
-_MODELS = {
-    "mobilenet_v2": "MobileNetV2 (trained)",
-    "efficientnet_lite0": "EfficientNet-Lite0 (trained)",
-    "resnet50": "ResNet-50",
-    "convnext_tiny": "ConvNeXt-T",
-    "vit_tiny_patch16_224": "ViT-Ti/16",
-    "repvgg_a0": "RepVGG-A0, training form",
-    "inception_v3": "Inception-v3",
-    "bert": "small BERT, separate Q/K/V",
-}
 
 
 def exact(report: dict[str, Any]) -> str:
@@ -51,14 +44,11 @@ def exact(report: dict[str, Any]) -> str:
         gain = f"{model['speedup']:.2f}"
         gain += f" ({interval['low']:.2f} to {interval['high']:.2f})" if model["applied"] else ", unmodified"
         lines.append(
-            f"| {_MODELS.get(name, name)} | {' | '.join(cells)} | {_ms(latencies['fxopt'])} | {_ENGINES[model['engine']]} | {gain} |"
+            f"| {NAMES.get(name, name)} | {' | '.join(cells)} | {_ms(latencies['fxopt'])} | {_ENGINES[model['engine']]} | {gain} |"
         )
-    missing = [title for name, title in _MODELS.items() if name not in models]
-    first = next(iter(models.values()))
-    machines = sorted({_machine(model) for model in models.values()})
+    missing = [title for name, title in NAMES.items() if name not in models]
     notes = [
-        f"{first['threads']} threads, batch 1, float32; {first['noise']['confidence']:.1%} intervals. Measured on "
-        f"{'; and on '.join(machines)}.",
+        _conditions(models.values()),
         *(
             [f"Geometric mean over RepVGG-A0, Inception-v3 and the BERT: {report['geomean']['speedup']:.3f}."]
             if report["geomean"]["speedup"]
@@ -67,6 +57,27 @@ def exact(report: dict[str, Any]) -> str:
         *([f"Not measured yet: {', '.join(missing)}."] if missing else []),
     ]
     return "\n".join([*lines, "", *notes])
+
+
+def rewrites(report: dict[str, Any]) -> str:
+    """The table of `bench_rewrites.py`: what became of each rewrite on each engine, one row a site."""
+    sites: dict[str, dict[str, Any]] = report["sites"]
+    engines = [engine for engine in _ENGINES if any(engine in results for results in sites.values())]
+    lines = [
+        f"| rewrite | pass | {' | '.join(_ENGINES[engine] for engine in engines)} |",
+        "|---|---|" + "---|" * len(engines),
+    ]
+    for name, site in SITES.items():
+        results = sites.get(name, {})
+        missing = "not measured yet" if site.rule else "none is left"
+        cells = [outcome(results[engine]) if engine in results else missing for engine in engines]
+        rule = f"[`{site.rule}`](reference/passes.md#{site.rule})" if site.rule else "the capture"
+        lines.append(" | ".join([f"| {site.title}", rule, *(cell.replace("|", "\\|") for cell in cells)]) + " |")
+    measured = [result for name in SITES for result in sites.get(name, {}).values() if result["verdict"] != "failed"]
+    errors = [result["float64_error"] for result in measured if result["float64_error"] is not None]
+    if not errors:
+        return NOT_YET
+    return "\n".join([*lines, "", _conditions(measured), f"Largest float64 error of a rewrite: {max(errors):.1e}."])
 
 
 def honesty(report: dict[str, Any]) -> str:
@@ -91,6 +102,7 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exact.json": exact,
     "exact.json#sample": sample,
     "honesty.json": honesty,
+    "rewrites.json": rewrites,
 }
 
 
@@ -113,23 +125,38 @@ def _ms(interval: dict[str, float] | None) -> str:
     return f"{interval['estimate']:.3g}" if interval else "failed"
 
 
-def _machine(model: dict[str, Any]) -> str:
-    machine = model["machine"]
+def _conditions(results: Iterable[dict[str, Any]]) -> str:
+    """How runs were measured, and on which machines."""
+    results = list(results)
+    machines = sorted({_machine(result) for result in results})
+    return (
+        f"{results[0]['threads']} threads, batch 1, float32; {results[0]['noise']['confidence']:.1%} intervals. "
+        f"Measured on {'; and on '.join(machines)}."
+    )
+
+
+def _machine(result: dict[str, Any]) -> str:
+    machine = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return f"{machine['cpu']}, {machine['cores']} cores, {', '.join(machine['isa'])} ({versions}), {model['date'][:10]}"
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {', '.join(machine['isa'])} ({versions}), {result['date'][:10]}"
+    )
 
 
 def main() -> None:
-    """Write or check README.md."""
-    before = README.read_text()
-    after = filled(before)
-    if "--check" in sys.argv[1:]:
-        if before != after:
-            sys.exit(
-                "README.md: figures are not those of benchmarks/results; run `make docs` and commit what it writes"
-            )
-    elif before != after:
-        README.write_text(after)
+    """Write or check the pages."""
+    check, stale = "--check" in sys.argv[1:], []
+    for page in PAGES:
+        before = page.read_text()
+        after = filled(before)
+        if before != after and check:
+            stale.append(str(page.relative_to(ROOT)))
+        elif before != after:
+            page.write_text(after)
+    if stale:
+        sys.exit(
+            f"{', '.join(stale)}: figures are not those of benchmarks/results; run `make docs` and commit what it writes"
+        )
 
 
 if __name__ == "__main__":
