@@ -77,8 +77,9 @@ class Data:
             InputError: the source cannot be read, is empty, or does not fit the interface; one line that says where.
         """
         names = [item.name for item in interface.inputs]
+        wanted = {*names, *interface.argument_names, LABELS}
         path = str(source) if isinstance(source, (str, Path)) else None
-        data = cls(path, interface, 0, "", _opener(source, path or role, {*names, LABELS}))
+        data = cls(path, interface, 0, "", _opener(source, path or role, wanted))
         samples, content = 0, hashlib.sha256()
         for place, inputs, labels in data._arranged():
             samples += sum(batch.inputs[0].shape[0] for batch in data._cut(place, inputs, labels))
@@ -100,7 +101,7 @@ class Data:
     def _arranged(self) -> Iterator[tuple[str, list[torch.Tensor], torch.Tensor | None]]:
         """The source's batches with their places: inputs in the order of the interface, and labels."""
         for place, batch in self._open():
-            inputs, labels = _arrange(place, batch, [item.name for item in self.interface.inputs])
+            inputs, labels = _arrange(place, batch, self.interface)
             counts = {name: value.shape[0] for name, value in [*inputs.items(), (LABELS, labels)] if value is not None}
             (first, count), *others = counts.items()
             for name, other in others:
@@ -188,20 +189,21 @@ def _read_npz(path: Path, wanted: set[str]) -> dict[str, Any]:
     return found
 
 
-def _arrange(place: str, batch: Any, names: list[str]) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+def _arrange(place: str, batch: Any, interface: Interface) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
     """Inputs by name, in order, and labels."""
-    labels: Any = None
+    names, labels = interface.argument_names, None
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         first, second = batch
         if len(names) == 1 or isinstance(first, (Mapping, tuple, list)):
             batch, labels = first, second
     if isinstance(batch, Mapping):
-        missing = [name for name in names if name not in batch]
-        if missing:
-            raise InputError(f"{place}: input {missing[0]} is missing{suggest(missing[0], map(str, batch))}")
-        if labels is None and LABELS not in names:
+        keys = [name if name in batch else item.name for name, item in zip(names, interface.inputs, strict=True)]
+        for name, key in zip(names, keys, strict=True):
+            if key not in batch:
+                raise InputError(f"{place}: input {name} is missing{suggest(name, map(str, batch))}")
+        if labels is None and LABELS not in keys:
             labels = batch.get(LABELS)
-        values = [batch[name] for name in names]
+        values = [batch[key] for key in keys]
     else:
         values = list(batch) if isinstance(batch, (tuple, list)) else [batch]
         if len(values) != len(names):

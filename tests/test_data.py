@@ -13,6 +13,7 @@ import torch
 
 from fxopt.data import BATCH, Data
 from fxopt.errors import InputError
+from fxopt.ir.capture import capture, export
 from fxopt.ir.interface import Dim, Input, Interface
 
 SOURCE = """
@@ -36,9 +37,13 @@ def nothing(): yield from ()
 """
 
 
+def arguments(count: int) -> dict[str, Any]:
+    return {"tuple": [{"tuple": [{"leaf": index} for index in range(count)]}, {"dict": {}}]}
+
+
 def interface(*inputs: Input, dims: tuple[Dim, ...] = (Dim("N", 1, 64, 1),)) -> Interface:
     names = tuple(item.name for item in inputs)
-    return Interface(inputs, ("y",), dims, names, {"tuple": [{"tuple": []}, {"dict": {}}]}, {"leaf": 0})
+    return Interface(inputs, ("y",), dims, names, arguments(len(names)), {"leaf": 0})
 
 
 def one(first: int | str = "N", dims: tuple[Dim, ...] = (Dim("N", 1, 64, 1),)) -> Interface:
@@ -137,6 +142,20 @@ def test_two_inputs_in_order_are_not_taken_for_labels() -> None:
         (found,) = Data.read([batch], TWO, "calib").batches()
         assert len(found.inputs) == 2
         assert (found.labels.tolist() if found.labels is not None else None) == labels
+
+
+def test_inputs_go_by_the_names_of_arguments_or_of_the_graph() -> None:
+    class Net(torch.nn.Module):
+        def forward(self, input: Any, pair: Any, *, type: Any) -> Any:  # noqa: A002 - names that torch.export changes
+            return input + pair[0] + pair[1] + type
+
+    x = torch.ones(2, 4)
+    taken = capture(export(Net(), (x, (x, x)), {"type": x}), names=["input", "pair"]).interface
+    assert taken.argument_names == ["input", "pair_0", "pair_1", "type"]
+    for batch in ({"input": x, "type": x}, {"input_1": x, "type_1": x}):
+        (found,) = Data.read(batch | {"pair_0": 2 * x, "pair_1": 3 * x}, taken, "calib").batches()
+        assert [int(value.mean()) for value in found.inputs] == [1, 2, 3, 1]
+    assert "input type is missing" in refusal({"input": x, "pair_0": x, "pair_1": x}, taken)
 
 
 # -- how it is cut -----------------------------------------------------------------------------------------------

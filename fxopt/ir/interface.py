@@ -90,6 +90,17 @@ class Interface:
             raise InputError(f"input {missing[0]!r} is missing" if missing else "an input is given twice")
         return [values[name] for name in names]
 
+    @property
+    def argument_names(self) -> list[str]:
+        """What a caller names the flat inputs: the argument where that is one tensor, else the flat input's own name.
+
+        They differ where a name is taken in the graph: an argument `input` is the flat input `input_1`.
+        """
+        positional, keywords = (next(iter(part.values())) for part in self.arguments["tuple"])
+        trees_by_name = [*zip(self.parameters, positional, strict=False), *keywords.items()]
+        names = {tree["leaf"]: name for name, tree in trees_by_name if "leaf" in tree}
+        return [names.get(index, item.name) for index, item in enumerate(self.inputs)]
+
     def unflatten(self, outputs: Sequence[Any]) -> Any:
         """What the model returns, from the flat outputs."""
         return trees.build(self.results, outputs)
