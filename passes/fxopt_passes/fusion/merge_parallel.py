@@ -13,7 +13,6 @@ from torch.fx import Node
 from fxopt import Candidate, Pass, Stage, StaleCandidate
 from fxopt_passes.fusion.elementwise import is_elementwise, same_function
 from fxopt_passes.fusion.linear_maps import LinearMap, linear_map
-from fxopt_passes.local import broken_by_layout
 from fxopt_passes.matching import is_call, only_user
 
 if TYPE_CHECKING:
@@ -51,24 +50,21 @@ class MergeParallel(Pass):
 
     Query, key and value projections become one; so do the pointwise convolutions of an Inception block. Activations
     that all of them share go before the split; where a concatenation follows, nothing is split.
-
-    Attributes:
-        max: how many maps one merge takes at most.
     """
 
     name: ClassVar[str] = "merge_parallel"
     stage: ClassVar[Stage] = Stage.FUSE
 
-    max: int = 16
+    max: int = field(default=16, metadata={"help": "how many maps one merge takes at most"})
+
+    def __post_init__(self) -> None:
+        if self.max < 2:
+            raise ValueError(f"max is at least 2, not {self.max}")
 
     def propose(self, program: Program, view: View) -> Iterator[Candidate]:
         for source in program.nodes:
             for members in self._groups(program, view, source):
                 merge = _merge(members)
-                broken = _broken(program, merge)
-                if broken is not None:
-                    view.decline(members[0].node, f"the view {broken.name} further on needs a value that is no slice")
-                    continue
                 reads = frozenset().union(*(item.weight_names for item in members))
                 yield Candidate(self.name, tuple(item.node.name for item in members), merge.writes, reads)
 
@@ -101,8 +97,8 @@ class MergeParallel(Pass):
             else:
                 group.append(item)
         for group in groups:
-            for start in range(0, len(group), max(self.max, 2)):
-                part = group[start : start + max(self.max, 2)]
+            for start in range(0, len(group), self.max):
+                part = group[start : start + self.max]
                 if len(part) > 1:
                     yield part
         for group in groups:
@@ -155,24 +151,6 @@ def _order(cat: Node | None, tails: list[Node], axis: int) -> list[int] | None:
     rank = cat.meta["val"].dim()
     adjacent = [place for place, _ in places] == list(range(places[0][0], places[0][0] + len(tails)))
     return [index for _, index in places] if adjacent and int(dim) % rank == axis % rank else None  # type: ignore[call-overload]
-
-
-def _broken(program: Program, merge: _Merge) -> Node | None:
-    if merge.cat is not None:
-        return None
-    axis, start = merge.members[0].axis, 0
-    total = sum(item.channels_out for item in merge.members)
-    for item, tail in zip(merge.members, merge.tails, strict=True):
-        value = tail.meta["val"]
-        shape = list(value.shape)
-        shape[axis] = total
-        with program.shapes.mode:
-            part = value.new_empty(shape).narrow(axis, start, item.channels_out)
-        start += item.channels_out
-        broken = broken_by_layout(program, tail, part)
-        if broken is not None:
-            return broken
-    return None
 
 
 def _apply(edit: Edit, merge: _Merge) -> None:

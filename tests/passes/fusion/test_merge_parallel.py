@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from fxopt.errors import InputError
 from fxopt_passes.fusion.merge_parallel import MergeParallel
 from tests.passes.apply import Function, captured, proposals, reasons, rewrite, targets
 
@@ -97,9 +98,13 @@ def test_declines_maps_that_differ(one: nn.Module, other: nn.Module, reason: str
     assert reason in reasons(MERGE, program)
 
 
-def test_declines_where_a_view_needs_contiguous_values() -> None:
+def test_merges_maps_whose_value_is_viewed() -> None:
     module = Function(lambda self, x: (self.a(x).view(-1), self.b(x)))
     module.a, module.b = nn.Conv2d(4, 2, 1), nn.Conv2d(4, 3, 1)
-    program = captured(module.double(), image(2, 4, 6, 6))
-    assert not proposals(MERGE, program)
-    assert "no slice" in reasons(MERGE, program)
+    after = rewrite(captured(module.double(), image(2, 4, 6, 6)), MERGE)
+    assert targets(after) == ["aten.conv2d.default", *SPLIT, "aten.reshape.default"]
+
+
+def test_a_merge_of_fewer_than_two_is_refused_by_name() -> None:
+    with pytest.raises(InputError, match="merge_parallel: max is at least 2, not 1"):
+        MergeParallel.from_options({"max": "1"})
