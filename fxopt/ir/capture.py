@@ -21,6 +21,11 @@ from fxopt.ir.quiet import quiet
 
 aten = torch.ops.aten
 _BATCH_NORM = aten._native_batch_norm_legit_no_training.default
+# A view asks for a memory layout, which rewrites far before it may change; a reshape has the same value in any layout.
+_IN_ANY_LAYOUT: dict[Any, Any] = {
+    aten.view.default: aten.reshape.default,
+    aten._unsafe_view.default: aten.reshape.default,  # noqa: SLF001
+}
 _RESERVED = {"torch", "inf", "nan", "device", "aten", "operator"}
 
 
@@ -160,7 +165,7 @@ class _Lift:
                 )
             return
         args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), self.find)
-        target, name = node.target, node.name
+        target, name = _IN_ANY_LAYOUT.get(node.target, node.target), node.name
         if schema is not None and "dtype" not in kwargs and _makes_tensor(node):
             kwargs = {**kwargs, "dtype": node.meta["val"].dtype}  # said, not left to torch's default dtype
         if target == _BATCH_NORM:

@@ -44,8 +44,8 @@ class Found:
 class LocalRewrite(Pass, abc.ABC):
     """A pass whose site is one node. Subclasses say in `match` what the node may become.
 
-    What stays as it is, is checked here: shape and dtype, inner values that others use, outputs that would become one
-    value, and views further on that a new memory layout would make illegal.
+    What stays as it is, is checked here: shape and dtype, inner values that others use, and outputs that would become
+    one value.
     """
 
     @abc.abstractmethod
@@ -83,12 +83,7 @@ class LocalRewrite(Pass, abc.ABC):
             value = fake(program, found.value)
         except (RuntimeError, ValueError, NotImplementedError):
             return None  # the operator does not take these arguments, so it is no match
-        if not _same_kind(node.meta["val"], value):
-            return None
-        broken = broken_by_layout(program, node, value)
-        if broken is not None:
-            return f"the view {broken.name} further on needs the memory layout that {node.name} gives"
-        return found
+        return found if _same_kind(node.meta["val"], value) else None
 
 
 def emit(edit: Edit, value: Any) -> Any:
@@ -136,33 +131,7 @@ def used_elsewhere(root: Node, inner: Iterable[Node]) -> str | None:
     return None
 
 
-def broken_by_layout(program: Program, node: Node, value: Any) -> Node | None:
-    """The call that would fail if `node` had the strides of `value`; views need strides that suit them."""
-    changed: dict[Node, Any] = {} if _same_layout(node.meta["val"], value) else {node: value}
-    waiting = {user for item in changed for user in item.users}
-    while waiting:
-        user = min(waiting)
-        waiting.discard(user)
-        if user.op != "call_function" or isinstance(user.target, torch._ops.HigherOrderOperator):
-            continue
-        args, kwargs = map_arg((user.args, user.kwargs), lambda item: changed.get(item, item.meta["val"]))
-        try:
-            with program.shapes.mode, enable_python_dispatcher():
-                changed[user] = user.target(*args, **kwargs)  # type: ignore[operator]
-        except (RuntimeError, ValueError):
-            return user
-        if not _same_layout(user.meta["val"], changed[user]):
-            waiting |= set(user.users)
-    return None
-
-
 def _same_kind(left: Any, right: Any) -> bool:
     if not isinstance(left, torch.Tensor) or not isinstance(right, torch.Tensor):
         return type(left) is type(right)
     return left.dtype == right.dtype and list(map(str, left.shape)) == list(map(str, right.shape))
-
-
-def _same_layout(left: Any, right: Any) -> bool:
-    if not isinstance(left, torch.Tensor) or not isinstance(right, torch.Tensor):
-        return not isinstance(left, (tuple, list)) or all(map(_same_layout, left, right))
-    return list(map(str, left.stride())) == list(map(str, right.stride()))

@@ -31,7 +31,7 @@ def test_cancels(case: str) -> None:
 
 COMPOSE = {
     "permutes": (lambda x: x.permute(1, 2, 0).permute(0, 2, 1), "aten.permute.default"),
-    "reshapes": (lambda x: x.reshape(2, 12).reshape(6, 4), "aten.view.default"),
+    "reshapes": (lambda x: x.reshape(2, 12).reshape(6, 4), "aten.reshape.default"),
     "pads": (lambda x: F.pad(F.pad(x, (1, 2)), (0, 1, 3, 0)), "aten.constant_pad_nd.default"),
     "relus": (lambda x: x.relu().relu(), "aten.relu.default"),
     "relu, relu6": (lambda x: F.relu6(x.relu()), "aten.relu6.default"),
