@@ -1,42 +1,35 @@
-"""Calibration data in a whole run: recorded in the plan, and part of what an unfinished run is known by."""
+"""Calibration data in a run: recorded in the plan, part of what an unfinished run is known by, at hand in builds."""
 
 from __future__ import annotations
 
 import json
+import types
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 import fxopt
-from fxopt.compiler.progress import Silent
+from fxopt.compiler.lab import EngineLab
+from fxopt.compiler.progress import NULL
 from fxopt.compiler.request import Request
 from fxopt.compiler.run import Run
-from fxopt.contracts.cost import Budget
+from fxopt.contracts.candidate import Candidate
+from fxopt.contracts.engine import Artifact
+from fxopt.contracts.passes import Pass, View
 from fxopt.data import Data
 from fxopt.errors import InputError
 from fxopt.ir.capture import capture, export
+from fxopt.ir.edit import Edit
+from fxopt.ir.program import Program
+from fxopt.ir.statistics import Statistics
+from fxopt.measure import Plan
 from fxopt.registry import Registry
 
 NOTE = "no installed pass asked for calibration data"
-
-
-class Told(Silent):
-    """Remembers what a user would have seen."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    @contextmanager
-    def phase(self, name: str, total: int | None = None) -> Iterator[None]:
-        self.lines.append(name)
-        yield
-
-    def note(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def model() -> nn.Module:
@@ -47,23 +40,21 @@ def model() -> nn.Module:
 def run(calib: object) -> Run:
     exported = export(model(), (torch.ones(2, 4),))
     request = Request("model", Path("out"), engine="eager", threads=1, calib=calib)
-    return Run(request, Registry.load(), capture(exported), exported, "model", Told())
+    return Run(request, Registry.load(), capture(exported), exported, "model", NULL)
 
 
-@pytest.mark.serial
-def test_the_plan_records_the_data_and_the_run_notes_that_no_pass_asked(tmp_path: Path) -> None:
-    data, told = {"input": torch.ones(4, 4)}, Told()
-    options = {"engine": "eager", "threads": 1, "passes": "remove_identities", "budget": Budget(time_limit_s=1)}
-    result = fxopt.optimize(model(), torch.ones(2, 4), out=tmp_path / "out", calib=data, progress=told, **options)  # type: ignore[arg-type]
-    plan = json.loads((result.out / "plan.json").read_text())
-    interface = capture(export(model(), (torch.ones(2, 4),))).interface
-    assert plan["data"] == {
-        "calib": {"path": None, "digest": Data.read(data, interface, "calib").digest},
+def test_the_plan_records_the_data_and_the_run_notes_that_no_pass_asked() -> None:
+    started = run({"input": torch.ones(4, 4)})
+    found = started.search()
+    unmodified: Any = types.SimpleNamespace(engine="eager", build=types.SimpleNamespace(steps=()))
+    assert started.calib is not None
+    assert started.plan({"machine": {}}, unmodified, found)["data"] == {
+        "calib": {"path": None, "digest": started.calib.digest},
         "eval": None,
         "train": None,
     }
-    assert "read the calibration data" in told.lines
-    assert told.lines.count(NOTE) == 1
+    assert started.progress.notes == [NOTE]
+    assert "read the calibration data" in started.progress.seconds
 
 
 def test_an_unfinished_run_is_gone_on_with_only_on_the_same_data() -> None:
@@ -77,3 +68,47 @@ def test_an_unfinished_run_is_gone_on_with_only_on_the_same_data() -> None:
 def test_data_that_do_not_fit_end_the_run_before_anything_is_built() -> None:
     with pytest.raises(InputError, match=r"calib: input input_1: axis 1 is 5, expected 4 of float32\[2, 4\]"):
         run(torch.ones(2, 5))
+
+
+class NotNegative(Pass):
+    """Takes out a relu whose input was never negative."""
+
+    name = "not_negative"
+
+    def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+        for node in program.calls:
+            if node.target == torch.ops.aten.relu.default:
+                low = view.statistics(node.all_input_nodes[0], "min")
+                if low is not None and low.min() >= 0:
+                    yield Candidate(self.name, (node.name,), frozenset({node.name}))
+
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        (node,) = edit.nodes(candidate)
+        edit.replace(node, edit.call(torch.ops.aten.clone.default, (node.args[0],)))
+
+
+def test_a_build_keeps_a_step_that_rests_on_the_data(tmp_path: Path) -> None:
+    class Folders:
+        """A workshop whose artifacts are empty."""
+
+        def emit(self, engine: str, program: Program) -> Path:
+            folder = tmp_path / program.digest
+            folder.mkdir(exist_ok=True)
+            Artifact(folder, ()).write_manifest(program.interface.to_json())
+            return folder
+
+        def signature(self, engine: str, artifact: Path) -> None:
+            return None
+
+    registry = Registry()
+    plugin = type("Plugin", (), {"fxopt_passes": staticmethod(fxopt.hookimpl(lambda: [NotNegative]))})()
+    registry.register(plugin, "test", "test")
+    program = capture(export(nn.Sequential(nn.Sigmoid(), nn.ReLU(), nn.Tanh()), (torch.ones(2, 4),)))
+    (relu,) = (node for node in program.calls if node.target == torch.ops.aten.relu.default)
+    step = fxopt.Step(Candidate("not_negative", (relu.name,), frozenset({relu.name})), "not_negative", 0)
+    data = Statistics(Data.read(torch.randn(4, 4), program.interface, "calib"))
+    for statistics, kept in ((data, {step.id}), (None, set())):
+        lab = EngineLab(Folders(), registry, "none", program, [step], Plan(), statistics)  # type: ignore[arg-type]
+        build = lab.build([step.id])
+        assert build is not None
+        assert build.steps == kept
