@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fxopt.ir.statistics import Statistics
     from fxopt.registry import Registry
 
+# Both count only what leaves the Program no smaller: that may go on for ever, while each fold of a long chain is progress.
 MAX_SWEEPS = 6  # over all passes; a sweep that finds nothing ends the search
 MAX_ROUNDS = 50  # of one pass in one sweep
 
@@ -97,25 +98,30 @@ class _Searcher:
         self.declines: dict[str, list[Decline]] = {}
 
     def run(self) -> Search:
-        for _ in range(MAX_SWEEPS):
-            before = len(self.found.steps)
+        idle = 0
+        while idle < MAX_SWEEPS:
+            steps, size = len(self.found.steps), _size(self.found.program)
             for rule in self.passes:
                 if rule.name not in self.found.faults:
                     self.note(rule.name)
                     self.exhaust(rule)
-            if len(self.found.steps) == before:
+            if len(self.found.steps) == steps:
                 break
+            idle += _size(self.found.program) >= size
         self.found.twin = self.oracle.twin
         self.found.declines = [decline for declines in self.declines.values() for decline in declines]
         return self.found
 
     def exhaust(self, rule: Pass) -> None:
-        for _ in range(MAX_ROUNDS):
+        idle = 0
+        while idle < MAX_ROUNDS:
             candidates = self.propose(rule)
             if not candidates:
                 return
+            size = _size(self.found.program)
             self.apply_round(rule, choose(candidates))
-        self.blame(rule, f"does not come to an end: it still proposes rewrites after {MAX_ROUNDS} rounds")
+            idle += _size(self.found.program) >= size
+        self.blame(rule, f"does not come to an end: {MAX_ROUNDS} rounds of rewrites have left the graph no smaller")
 
     def propose(self, rule: Pass) -> list[Candidate]:
         view = View(rule.name, self.capabilities, _statistics=_of(self.statistics, self.found.program))
@@ -163,27 +169,28 @@ class _Searcher:
 
     def attempt(self, rule: Pass, before: Program, chosen: list[Candidate]) -> tuple[dict[str, str], Edit | None]:
         edit = before.edit()
-        for candidate in chosen:
+        failed: dict[str, str] = {}
+        for candidate in chosen:  # none reads what another writes, so that all that fail are found at once
             try:
                 with edit.step(candidate):
                     rule.apply(edit, candidate)
             except StaleCandidate as error:
-                return {candidate.id: f"its site is gone: {error}"}, None
+                failed[candidate.id] = f"its site is gone: {error}"
             except Exception as error:  # noqa: BLE001 - as in propose
                 fault = f"apply raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
                 self.found.faults[rule.name] = f"{self.owner(rule)}: {rule.name} {fault}"
-                return {candidate.id: fault}, None
+                failed[candidate.id] = fault
+        if failed:
+            return failed, None
         try:
             with edit:
                 pass
         except Exception as error:  # noqa: BLE001 - a rewrite that leaves no sound graph
             if len(chosen) == 1:
                 return {chosen[0].id: f"leaves no sound graph: {str(error).splitlines()[0]}"}, None
-            for candidate in chosen:  # find out which one it is, each alone
-                failed, _ = self.attempt(rule, before, [candidate])
-                if failed:
-                    return failed, None
-            return {candidate.id: "leaves no sound graph together with others" for candidate in chosen[1:]}, None
+            for candidate in chosen:  # find out which ones it is, each alone
+                failed |= self.attempt(rule, before, [candidate])[0]
+            return failed or {item.id: "leaves no sound graph together with others" for item in chosen[1:]}, None
         return {}, edit
 
     def accept(self, rule: Pass, before: Program, edit: Edit, twin: Edit, evidence: dict[str, Evidence]) -> None:
@@ -219,6 +226,10 @@ class _Searcher:
 
     def owner(self, rule: Pass) -> str:
         return self.registry.owners.get(("passes", rule.name), "unregistered")
+
+
+def _size(program: Program) -> tuple[int, int]:
+    return sum(1 for _ in program.calls), program.weight_bytes
 
 
 def choose(candidates: Iterable[Candidate]) -> list[Candidate]:

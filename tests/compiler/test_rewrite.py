@@ -280,6 +280,37 @@ def test_a_pass_without_end_is_stopped_and_blamed() -> None:
     assert "does not come to an end" in found.faults["loops"]
 
 
+def test_a_long_chain_is_folded_to_its_end_one_by_one() -> None:
+    @dataclass(frozen=True)
+    class FirstOfTwo(Swap):
+        """Takes one of the first two relus in a row away."""
+
+        name = "first_of_two"
+
+        def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+            pairs = [node for node in program.calls if node.target is node.args[0].target is aten.relu.default]
+            for node in pairs[:1]:
+                yield Candidate(self.name, (node.name,), frozenset({node.name}), frozenset({node.args[0].name}))
+
+        def apply(self, edit: Edit, candidate: Candidate) -> None:
+            (node,) = edit.nodes(candidate)
+            edit.replace(node, node.args[0])
+
+    plugins = registry(FirstOfTwo)
+    chain = capture(export(nn.Sequential(*(nn.ReLU() for _ in range(MAX_ROUNDS + 10))), (torch.randn(3, 4),)))
+    found = search(chain, plugins.make_passes(None), plugins)
+    assert found.faults == {}
+    assert operators(found.program) == ["relu"]
+
+
+def test_all_candidates_of_a_round_that_fail_are_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr(Program, "edit", lambda self, edit=Program.edit: started.append(self) or edit(self))
+    found, _ = searched(RaisesInApply)
+    assert len(found.refusals) == 2
+    assert len(started) == 1
+
+
 def test_an_approximate_rewrite_is_not_admitted_as_exact() -> None:
     @dataclass(frozen=True)
     class Approximate(Lies):
