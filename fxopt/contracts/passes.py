@@ -42,11 +42,13 @@ class View:
     capabilities: Capabilities | None = None
     declines: list[Decline] = field(default_factory=list)
     _statistics: Callable[[Node, str], torch.Tensor | None] | None = None
+    _known: set[Decline] = field(default_factory=set)
 
     def decline(self, node: Node | str, reason: str) -> None:
         """Record that `node` was a near miss, and why: one clause, like "conv has 2 users"."""
         entry = Decline(self.rule, node if isinstance(node, str) else node.name, reason)
-        if entry not in self.declines:
+        if entry not in self._known:
+            self._known.add(entry)
             self.declines.append(entry)
 
     def statistics(self, node: Node, kind: str) -> torch.Tensor | None:

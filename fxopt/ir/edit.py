@@ -43,10 +43,14 @@ class Edit:
 
     Passes use `node`, `tensor`, `constant`, `call` and `replace`; they never touch arguments of existing nodes.
     At the end dead code goes, the graph is checked, and fake values are computed anew downstream of what changed.
+
+    Attributes:
+        before: the Program that is edited, as it was.
+        records: what each candidate did.
     """
 
     def __init__(self, program: Program) -> None:
-        self._before = program
+        self.before = program
         self._graph = copy_graph(program.graph)
         self._attributes: dict[str, Attribute] = dict(program.attributes)
         self._by_name: dict[str, Node] = {node.name: node for node in self._graph.nodes}
@@ -109,7 +113,7 @@ class Edit:
         """As `Program.tensor`."""
         if isinstance(node, Node) and node.op == "get_attr":
             value = self._attributes[str(node.target)]
-            return value.detach() if isinstance(value, torch.Tensor) else None
+            return value if isinstance(value, torch.Tensor) else None
         return None
 
     def constant(self, value: torch.Tensor, label: str = "constant") -> Node:
@@ -119,7 +123,7 @@ class Edit:
         node = new_node(self._graph, "get_attr", name, name)
         self._leaf.append(node)
         self._leaf = node
-        node.meta["val"] = self._before.shapes.constant(value)
+        node.meta["val"] = self.before.shapes.constant(value)
         self._own(node)
         if self._active:
             self._active.constants.append(name)
@@ -139,7 +143,7 @@ class Edit:
         anchor = max(inputs) if inputs else self._leaf
         anchor.append(node)
         try:
-            node.meta["val"] = self._before.shapes.infer(node)
+            node.meta["val"] = self.before.shapes.infer(node)
         except Exception:
             self._graph.erase_node(node)
             raise
@@ -175,7 +179,7 @@ class Edit:
         attributes = {name: value for name, value in self._attributes.items() if name in used}
         self._propagate()
         self._graph.lint()
-        return Program(self._graph, attributes, self._before.interface, self._before.shapes)
+        return Program(self._graph, attributes, self.before.interface, self.before.shapes)
 
     def _propagate(self) -> None:
         changed = set(self._retyped)
@@ -184,7 +188,7 @@ class Edit:
         for node in self._graph.nodes:
             if node.op == "call_function" and not changed.isdisjoint(node.all_input_nodes):
                 before = node.meta.get("val")
-                node.meta["val"] = self._before.shapes.infer(node)
+                node.meta["val"] = self.before.shapes.infer(node)
                 if not same_type(before, node.meta["val"]):
                     changed.add(node)
 

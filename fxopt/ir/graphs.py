@@ -33,6 +33,8 @@ def copy_graph(graph: Graph, literal: Callable[[Any], Any] | None = None) -> Gra
         args, kwargs = map_arg((node.args, node.kwargs), copied.__getitem__)
         if literal is not None and node.op == "call_function":
             args, kwargs = literal(args), literal(kwargs)
-        copied[node] = new_node(copy, node.op, node.target, node.name, args, kwargs)
+        copied[node] = new_node(copy, node.op, node.target, node.name)
+        # Given afterwards: what a node is created with, FX searches for raw sizes, which takes longer than all the rest.
+        copied[node].args, copied[node].kwargs = args, kwargs
         copied[node].meta = dict(node.meta)
     return copy

@@ -57,6 +57,7 @@ class Program:
             InputError: a call does not fit its arguments; the message names the node.
         """
         shapes, sizes = ShapeEnvironment.of_dims(interface.dims)
+        attributes = {k: v.detach() if isinstance(v, torch.Tensor) else v for k, v in attributes.items()}
         placeholders = iter(interface.inputs)
         for node in graph.nodes:
             if node.op == "placeholder":
@@ -121,7 +122,7 @@ class Program:
         """The tensor that a get_attr node holds; None for anything else (activations, nested graphs, None)."""
         if isinstance(node, Node) and node.op == "get_attr":
             value = self._attributes[str(node.target)]
-            return value.detach() if isinstance(value, torch.Tensor) else None
+            return value if isinstance(value, torch.Tensor) else None
         return None
 
     def memo(self, analysis: Any, compute: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
 
 import sympy
 import torch
@@ -15,6 +15,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from fxopt.ir.interface import Dim, Input
 
 Shape = tuple[Any, ...]  # ints and torch.SymInt
+_SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
 class ShapeEnvironment:
@@ -23,6 +24,7 @@ class ShapeEnvironment:
     def __init__(self, mode: FakeTensorMode, names: dict[sympy.Symbol, str]) -> None:
         self.mode = mode
         self.names = names
+        self._values: dict[Hashable, Any] = {}  # of calls by operator and types of arguments; the same in every Program
 
     @classmethod
     def of_dims(cls, dims: Iterable[Dim]) -> tuple[ShapeEnvironment, dict[str, torch.SymInt]]:
@@ -59,7 +61,7 @@ class ShapeEnvironment:
     def constant(self, value: torch.Tensor | GraphModule) -> Any:
         """The meta value of a get_attr node."""
         if isinstance(value, torch.Tensor):
-            return self.mode.from_tensor(value.detach(), static_shapes=True)
+            return self._once(_type(value), lambda: self.mode.from_tensor(value.detach(), static_shapes=True))
         return value
 
     def infer(self, node: Node) -> Any:
@@ -69,12 +71,24 @@ class ShapeEnvironment:
             Exception: whatever the operator raises on arguments that do not fit.
         """
         args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda n: n.meta["val"])
+        key = _type((args, kwargs))
+        return self._once(None if key is None else (node.target, key), lambda: self._call(node.target, args, kwargs))
+
+    def _once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """The value by that key, which may be None for what has none; sizes that depend on data are new each time."""
+        if key is None or key not in self._values:
+            value = compute()
+            if key is None or any(symbol not in self.names for symbol in _symbols(value)):
+                return value
+            self._values[key] = value
+        return self._values[key]
+
+    def _call(self, target: Any, args: Any, kwargs: Any) -> Any:
         # Without the Python dispatcher, composite operators fix dynamic sizes to the size of the example.
         with self.mode, enable_python_dispatcher():
-            target = cast("Any", node.target)
             if isinstance(target, torch._ops.HigherOrderOperator):
                 # Both branches agree in shape, so one of them tells; the operator itself would trace anew.
-                branch, operands = cast("tuple[Any, Any]", (args[1], args[3]))
+                branch, operands = args[1], args[3]
                 return branch(*operands)
             return target(*args, **kwargs)
 
@@ -112,9 +126,36 @@ def same_type(left: Any, right: Any) -> bool:
     return type(left) is type(right)
 
 
+def _type(value: Any) -> Hashable | None:
+    """All of a meta value, or of arguments, that a call's result depends on in shape and dtype; None for graphs and the like."""
+    if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided:
+            return None
+        sizes = map(_expression, (*value.shape, *value.stride(), value.storage_offset()))
+        return (value.dtype, value.dim(), *sizes, value.is_conj(), value.is_neg())
+    if isinstance(value, (tuple, list)):
+        items = tuple(map(_type, value))
+        return None if None in items else items
+    if isinstance(value, dict):
+        return _type([part for item in value.items() for part in item])
+    if isinstance(value, (GraphModule, slice)):
+        return None
+    return (type(value), _expression(value))  # 1, 1.0 and True are different arguments
+
+
+def _symbols(value: Any) -> set[sympy.Symbol]:
+    """The symbols in all sizes of a meta value."""
+    if isinstance(value, torch.Tensor):
+        sizes = (*value.shape, *value.stride(), value.storage_offset())
+        return set().union(*(size.node.expr.free_symbols for size in sizes if isinstance(size, torch.SymInt)))
+    if isinstance(value, (tuple, list)):
+        return set().union(*map(_symbols, value))
+    return set(value.node.expr.free_symbols) if isinstance(value, _SYMBOLIC) else set()
+
+
 def _same_sizes(left: Sequence[Any], right: Sequence[Any]) -> bool:
     return all(_expression(a) == _expression(b) for a, b in zip(left, right, strict=True))
 
 
 def _expression(size: Any) -> Any:
-    return size.node.expr if isinstance(size, torch.SymInt) else size
+    return size.node.expr if isinstance(size, _SYMBOLIC) else size

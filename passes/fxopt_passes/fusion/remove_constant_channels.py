@@ -53,13 +53,12 @@ class RemoveConstantChannels(Pass):
     stage: ClassVar[Stage] = Stage.SHAPE
 
     def propose(self, program: Program, view: View) -> Iterator[Candidate]:
-        known: dict[Node, Bounds] = {}
         for node in program.calls:
             producer = linear_map(program, node)
             if producer is None or producer.groups != 1:
                 continue
             region = _region(program, producer)
-            dead, padded = _dead(program, region, known)
+            dead, padded = _dead(program, region)
             if region.obstacle is not None:
                 if bool(dead.any()):
                     view.decline(node, f"{int(dead.sum())} channels are constant, but {region.obstacle}")
@@ -87,14 +86,13 @@ class RemoveConstantChannels(Pass):
         region = None if producer is None or producer.groups != 1 else _region(edit, producer)
         if region is None or region.obstacle is not None:
             raise StaleCandidate(f"{candidate.id}: the channels of {candidate.site[0]} cannot go")
-        known: dict[Node, Bounds] = {}
-        constant, _ = _dead(edit, region, known)
+        constant, _ = _dead(edit.before, region)
         dead = torch.tensor(candidate.parameters["channels"])
         if int(dead.max()) >= len(constant) or not bool(constant[dead].all()):
             raise StaleCandidate(f"{candidate.id}: not all of the channels are constant")
         keep = torch.ones(len(constant), dtype=torch.bool)
         keep[dead] = False
-        _remove(edit, region, keep.nonzero().reshape(-1), known)
+        _remove(edit, region, keep.nonzero().reshape(-1))
 
 
 def _region(source: Source, producer: LinearMap) -> _Region:
@@ -126,26 +124,30 @@ def _region(source: Source, producer: LinearMap) -> _Region:
     return region
 
 
-def _dead(source: Source, region: _Region, known: dict[Node, Bounds]) -> tuple[torch.Tensor, str | None]:
+def _dead(program: Program, region: _Region) -> tuple[torch.Tensor, str | None]:
     """Which channels are constant at all ends, bool; and a consumer whose padding alone speaks against more of them."""
     dead = torch.ones(region.producer.channels_out, dtype=torch.bool)
     padded = None
     ends = [item.input for item in region.consumers] or [region.producer.node]
     for end in dict.fromkeys(ends):
         layout = region.layouts[end]
-        bounds = _at(source, end, layout, len(dead), known)
+        bounds = _at(program, end, layout, len(dead))
         dead &= bounds.constant.reshape(len(dead), -1).all(1)
     for consumer in region.consumers:
         if not consumer.uniform:
             layout = region.layouts[consumer.input]
-            zero = (_at(source, consumer.input, layout, len(dead), known).low == 0).reshape(len(dead), -1).all(1)
+            zero = (_at(program, consumer.input, layout, len(dead)).low == 0).reshape(len(dead), -1).all(1)
             padded = consumer.node.name if bool((dead & ~zero).any()) else padded
             dead &= zero
     return dead, padded
 
 
-def _at(source: Source, node: Node, layout: Layout, channels: int, known: dict[Node, Bounds]) -> Bounds:
-    return channel_bounds(source, node, known).on(layout.axis, channels * layout.span)
+def _at(program: Program, node: Node, layout: Layout, channels: int) -> Bounds:
+    """Bounds of the channels of the program's node of that name; what an edit has done since does not change its value."""
+    if node.name not in program:
+        raise StaleCandidate(f"{node.name} is new")
+    known: dict[Node, Bounds] = program.memo(channel_bounds, lambda _: {})
+    return channel_bounds(program, program.node(node.name), known).on(layout.axis, channels * layout.span)
 
 
 def _constants(region: _Region) -> frozenset[str]:
@@ -153,13 +155,13 @@ def _constants(region: _Region) -> frozenset[str]:
     return frozenset(item.name for item in inputs if item.op == "get_attr")
 
 
-def _remove(edit: Edit, region: _Region, keep: torch.Tensor, known: dict[Node, Bounds]) -> None:
+def _remove(edit: Edit, region: _Region, keep: torch.Tensor) -> None:
     producer = region.producer
     channels = producer.channels_out
     shifts = {}
     for item in region.consumers:
         layout = region.layouts[item.input]
-        shift = _at(edit, item.input, layout, channels, known).low.clone()
+        shift = _at(edit.before, item.input, layout, channels).low.clone()
         shift[layout.entries(keep)] = 0
         shifts[item.node] = shift
     bias = None if producer.bias is None else producer.bias64[keep]
