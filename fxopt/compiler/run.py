@@ -63,17 +63,20 @@ class Outcome:
 
     Attributes:
         found: all rewrites.
-        session: the confirming measurement, whose reference is the best engine on the unmodified model.
-        contenders: by their names in the session; the unmodified ones first, the reference before all.
-        base: name of what the result is compared with.
+        session: the confirming measurement, whose base is the best engine on the unmodified model.
+        contenders: by their names in the session; the unmodified ones first.
         shipped: name of what ships.
     """
 
     found: Search
     session: Session
     contenders: dict[str, Contender]
-    base: str
     shipped: str
+
+    @property
+    def base(self) -> str:
+        """Name of what the result is compared with."""
+        return self.session.base
 
 
 class Run:
@@ -219,22 +222,22 @@ class Run:
         return plans
 
     def confirm(self, found: Search, labs: dict[str, EngineLab], first: Session, plans: list[Contender]) -> Outcome:
-        """Measure all that may ship afresh, and choose: the fastest of those proven faster than the best engine."""
-        best = min(first.variants, key=lambda spec: first.variants[spec].latency_ms.estimate)
-        order = [best, *(spec for spec in labs if spec != best)]
+        """Measure all that may ship afresh, and choose: the fastest plan that is proven faster than the best engine."""
+        order = sorted(labs, key=lambda spec: first.variants[spec].latency_ms.estimate)
         contenders = {self.label(spec): Contender(spec, labs[spec].baseline, labs[spec]) for spec in order}
         for index, plan in enumerate(plans):
             contenders[f"plan {index + 1} on {self.label(plan.engine)}"] = plan
         variants = [(name, item.engine, item.artifact, item.program) for name, item in contenders.items()]
         with self.progress.phase("confirm what ships on fresh measurements", 80):
             plan_of_session = Plan(comparisons=len(variants), together=True)
-            session = self.workshop.session(variants, plan_of_session, self._advance())
-        reference = self.label(best)
-        # Another engine may turn out faster on the unmodified model than in the first session.
-        winners = [name for name in contenders if (item := session.variants.get(name)) is not None and item.faster]
-        shipped = min(winners, key=lambda name: session.variants[name].latency_ms.estimate, default=reference)
-        base = shipped if contenders[shipped].unmodified else reference  # an unmodified winner is its own baseline
-        return Outcome(found, session, contenders, base, shipped)
+            session = self.workshop.session(variants, plan_of_session, self._advance(), bases=len(order))
+        winners = [
+            name
+            for name, item in contenders.items()
+            if not item.unmodified and name in session.variants and session.variants[name].faster
+        ]
+        shipped = min(winners, key=lambda name: session.variants[name].latency_ms.estimate, default=session.base)
+        return Outcome(found, session, contenders, shipped)
 
     def _advance(self) -> Callable[[int, int], None]:
         state = {"done": 0}

@@ -51,12 +51,13 @@ class Measured:
 
 @dataclass(frozen=True)
 class Session:
-    """One interleaved measurement: figures by variant, the A/A floor, failures, rounds."""
+    """One interleaved measurement: figures by variant, the A/A floor, failures, rounds, and what ratios are to."""
 
     variants: dict[str, Measured]
     floor: Interval
     failures: dict[str, str]
     rounds: int
+    base: str
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` reads back."""
@@ -65,6 +66,7 @@ class Session:
             "floor": self.floor.to_json(),
             "failures": self.failures,
             "rounds": self.rounds,
+            "base": self.base,
         }
 
     @classmethod
@@ -75,6 +77,7 @@ class Session:
             Interval.from_json(data["floor"]),
             data["failures"],
             data["rounds"],
+            data["base"],
         )
 
 
@@ -158,15 +161,20 @@ class Workshop:
         variants: Sequence[tuple[str, str, Path, Program]],
         plan: Plan,
         progress: Callable[[int, int], None] = lambda d, t: None,
+        bases: int = 1,
     ) -> Session:
-        """Time (name, engine, artifact, program) side by side; the first is the reference.
+        """Time (name, engine, artifact, program) side by side; ratios are to the fastest of the first `bases`.
 
         A variant whose outputs differ from its Program's has failed: what runs is not what was checked.
         """
 
         def run() -> dict[str, Any]:
             comparison = measure(
-                [Variant(n, e, a) for n, e, a, _ in variants], self.inputs, plan=plan, progress=progress
+                [Variant(n, e, a) for n, e, a, _ in variants],
+                self.inputs,
+                plan=plan,
+                progress=progress,
+                bases=bases,
             )
             failures = dict(comparison.failures)
             for name, engine, _, program in variants:
@@ -187,9 +195,9 @@ class Workshop:
                 for name, timing in comparison.timings.items()
                 if name not in failures
             }
-            return Session(timings, comparison.floor.interval, failures, comparison.rounds).to_json()
+            return Session(timings, comparison.floor.interval, failures, comparison.rounds, comparison.base).to_json()
 
-        key = repr([(n, e, a.name) for n, e, a, _ in variants] + [plan])
+        key = repr([(n, e, a.name) for n, e, a, _ in variants] + [plan, bases])
         session = Session.from_json(self.journal.remember("session", key, run))
         self.comparisons += sum(item.ratio is not None for item in session.variants.values())
         return session

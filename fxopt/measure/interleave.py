@@ -15,7 +15,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -77,7 +77,7 @@ class Timing:
     Attributes:
         latency_ms: a call's median latency, with interval.
         p99_ms: the 99th percentile of all calls.
-        ratio: to the reference, or to its twin where that is the weaker evidence; None for the reference itself.
+        ratio: to the base, or to its twin where that is the weaker evidence; None for the base itself.
     """
 
     latency_ms: Interval
@@ -95,12 +95,14 @@ class Comparison:
         failures: one line for each variant whose engine failed; it has no timing.
         outputs: the flat outputs of each variant on the inputs given, to be checked against the Program.
         rounds: rounds measured.
+        base: the variant that ratios are to.
     """
 
     timings: Mapping[str, Timing]
     floor: Ratio
     failures: Mapping[str, str]
     rounds: int
+    base: str
     outputs: Mapping[str, list[np.ndarray[Any, Any]]] = field(default_factory=dict)
 
     def p_values(self) -> dict[str, float]:
@@ -121,6 +123,9 @@ class _Log:
         self.medians.setdefault(name, []).append(float(np.median(block)))
         self.calls.setdefault(name, []).append(block)
 
+    def median(self, name: str) -> float:
+        return float(np.median(list(self.figures[name].values())))
+
     def ratio(self, name: str, reference: str, plan: Plan) -> Ratio:
         mine, its = self.figures[name], self.figures[reference]
         rounds = sorted(mine.keys() & its.keys())
@@ -139,6 +144,7 @@ def interleave(
     begin_epoch: Callable[[Sequence[str]], Mapping[str, str]] = lambda names: {},
     plan: Plan = Plan(),
     progress: Callable[[int, int], None] = lambda done, total: None,
+    bases: int = 1,
 ) -> Comparison:
     """Measure until every ratio is decided.
 
@@ -148,11 +154,12 @@ def interleave(
         begin_epoch: gets fresh processes ready for the variants named; returns a line for each that failed.
         plan: how long, how sure.
         progress: told rounds done and the most that there can be.
+        bases: ratios are to the fastest of the first so many names; more than one wants `plan.together`.
 
     Raises:
         EngineError: the reference fails, or its twin does.
     """
-    reference = names[0]
+    reference = base = names[0]
     log, failures, ratios = _Log(), dict[str, str](), dict[str, Ratio]()
     active = [*names, TWIN]
     order = random.Random(plan.seed)
@@ -177,12 +184,15 @@ def interleave(
                     lose(name, str(error))
             done += 1
             progress(done, plan.rounds * plan.epochs)
-        ratios |= _look(log, active, reference, plan)
-        open_ = [n for n in active if n not in (reference, TWIN) and not _decided(ratios[n], alpha, plan.resolution)]
+        base = min((name for name in names[:bases] if name in active), key=log.median)
+        ratios |= _look(log, active, reference, base, plan)
+        open_ = [n for n in active if n not in (base, TWIN) and not _decided(ratios[n], alpha, plan.resolution)]
         if len(names) > 1 and not open_:
             break
         if not plan.together:
             active = [reference, *open_, TWIN]
+    floor = ratios.pop(TWIN)
+    ratios.pop(base, None)
     timings = {
         name: Timing(
             latency_ms=median_interval(np.divide(log.medians[name], _NS_PER_MS), plan.confidence),
@@ -192,11 +202,11 @@ def interleave(
         for name in names
         if name not in failures
     }
-    return Comparison(timings, ratios[TWIN], failures, done)
+    return Comparison(timings, floor, failures, done, base)
 
 
-def _look(log: _Log, active: Iterable[str], reference: str, plan: Plan) -> dict[str, Ratio]:
-    """The ratios of all active variants, each the weaker of those to the reference and to its twin.
+def _look(log: _Log, active: Iterable[str], reference: str, base: str, plan: Plan) -> dict[str, Ratio]:
+    """The ratios of all active variants to the base, each the weaker of those to the reference and to its twin if that is it.
 
     Now and then a process runs some 2% slower for its whole life, and all others would seem gains over it. That this
     befalls both processes of the reference is rare: where 1 process in 10 is like that, false gains fall from 10% to
@@ -205,11 +215,11 @@ def _look(log: _Log, active: Iterable[str], reference: str, plan: Plan) -> dict[
     floor = log.ratio(TWIN, reference, plan)
     return {TWIN: floor} | {
         name: max(
-            (log.ratio(name, base, plan) for base in (reference, TWIN)),
+            (log.ratio(name, other, plan) for other in ((reference, TWIN) if base == reference else (base,))),
             key=lambda ratio: (ratio.p_value, -abs(math.log(ratio.interval.estimate))),
         )
         for name in active
-        if name not in (reference, TWIN)
+        if name not in (base, TWIN)
     }
 
 
@@ -304,6 +314,7 @@ def measure(
     plan: Plan = Plan(),
     limits: Limits | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    bases: int = 1,
 ) -> Comparison:
     """Compare artifacts on this machine, the first of them being the reference.
 
@@ -313,11 +324,12 @@ def measure(
         plan: how long, how sure.
         limits: of each worker process.
         progress: told rounds done and the most that there can be.
+        bases: as in `interleave`.
 
     Raises:
         EngineError: the reference's engine fails. Another's failure is a line in `Comparison.failures`.
     """
     with _Bench(variants, inputs, limits) as bench:
-        comparison = interleave([v.name for v in variants], bench.block, bench.begin_epoch, plan, progress)
+        comparison = interleave([v.name for v in variants], bench.block, bench.begin_epoch, plan, progress, bases)
     outputs = {name: outputs for name, outputs in bench.outputs.items() if name in comparison.timings}
-    return Comparison(comparison.timings, comparison.floor, comparison.failures, comparison.rounds, outputs)
+    return replace(comparison, outputs=outputs)

@@ -69,6 +69,18 @@ def test_together_all_stay_until_all_are_decided() -> None:
     assert decided.rounds == plan.rounds
 
 
+def test_of_several_bases_the_fastest_is_what_the_others_are_compared_with() -> None:
+    latencies = {"first": 1.1, "second": 1.0, "third": 1.3, "plan": 0.9}
+    machine = Machine(latencies, 0)
+    found = interleave(list(latencies), machine.block, machine.begin_epoch, Plan(together=True), bases=3)
+    assert found.base == "second"
+    ratios = {name: timing.ratio.interval for name, timing in found.timings.items() if timing.ratio}
+    assert set(ratios) == {"first", "third", "plan"}
+    for name, interval in ratios.items():
+        assert interval.low < latencies[name] < interval.high
+    assert found.floor.interval.low < 1 < found.floor.interval.high
+
+
 def test_more_comparisons_ask_for_more_evidence() -> None:
     few, _ = simulate({"reference": 1, "fast": 0.965})
     many, _ = simulate({"reference": 1, "fast": 0.965}, plan=Plan(comparisons=500))

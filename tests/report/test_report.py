@@ -19,6 +19,7 @@ def text(tmp_path: Path) -> str:
 def test_the_text_has_every_part(text: str) -> None:
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     assert headings == [
+        "Notes",
         "Latency",
         "What the rewrites bring",
         "Time by layer",
@@ -28,6 +29,11 @@ def test_the_text_has_every_part(text: str) -> None:
     ]
     assert text.startswith("# 1.14x faster")
     assert "    fxopt optimize repvgg_a0.pt2 --threads 2 -o out" in text
+
+
+def test_notes_and_the_time_that_phases_took_are_told(text: str) -> None:
+    assert "- no installed pass asked for calibration data" in text
+    assert "81 s: search for rewrites 2, confirm what ships on fresh measurements 40" in text
 
 
 def test_the_tables_of_the_text_are_whole(text: str) -> None:
