@@ -81,6 +81,8 @@ def list_(kind: str | None) -> None:
 
 
 def _entries(registry: Registry, kind: str) -> list[str]:
+    from fxopt.contracts.options import print_value
+
     found: dict[str, type[Configurable]] = getattr(registry, kind)
     width = max(map(len, found), default=0)
     lines = []
@@ -94,7 +96,7 @@ def _entries(registry: Registry, kind: str) -> list[str]:
             lines.append(f"{'':{width}}  {state}")
         for option in dataclasses.fields(item):
             help_ = option.metadata.get("help", "")
-            lines.append(f"{'':{width}}    {option.name}={option.default}  {help_}".rstrip())
+            lines.append(f"{'':{width}}    {option.name}={print_value(option.default)}  {help_}".rstrip())
     return lines or ["none"]
 
 

@@ -31,7 +31,7 @@ class Configurable:
     def spec(self) -> str:
         """The text form that `parse` reads back; options at their default are left out."""
         changed = [
-            f"{field.name}={_print_value(value)}"
+            f"{field.name}={print_value(value)}"
             for field in dataclasses.fields(self)
             if (value := getattr(self, field.name)) != field.default
         ]
@@ -102,7 +102,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"; there is {', '.join(known)}" if known else "; there is none"
 
 
-def _print_value(value: object) -> str:
+def print_value(value: object) -> str:
+    """An option's value as the grammar reads it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return "none" if value is None else str(value)

@@ -76,6 +76,7 @@ def test_list_names_every_engine_with_its_availability_and_options(fxopt: Callab
         assert any(line.startswith(name) for line in answer.out.splitlines())
     assert "available" in answer.out
     assert "threads=0  threads that one call may use" in answer.out
+    assert "spinning=true" in answer.out
 
 
 def test_list_alone_names_every_kind(fxopt: Callable[..., Any]) -> None:
