@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch.fx import Node
@@ -86,11 +86,12 @@ class MergeBranches(Pass):
             if not _is_sum(node) or _inside(node, only_user(node)):
                 continue
             inner, leaves = _sum(node)
+            sums = {node, *inner}
             for group in _groups(program, leaves):
                 base = _base(group)
                 merged = []
                 for branch in group:
-                    reason = _obstacle(branch, base, node, inner)
+                    reason = _obstacle(branch, base, sums)
                     if reason is None:
                         merged.append(branch)
                     else:
@@ -106,9 +107,10 @@ class MergeBranches(Pass):
         if not _is_sum(root):
             raise StaleCandidate(f"{candidate.id}: {root.name} is no sum")
         inner, leaves = _sum(root)
+        sums = {root, *inner}
         for group in _groups(edit, leaves):
             base = _base(group)
-            merged = [branch for branch in group if _obstacle(branch, base, root, inner) is None]
+            merged = [branch for branch in group if _obstacle(branch, base, sums) is None]
             if [branch.leaf for branch in merged] == wanted:
                 edit.replace(root, _merged_sum(edit, merged, base, leaves))
                 return
@@ -129,13 +131,14 @@ def _inside(part: Node, total: Node | None) -> bool:
 
 def _sum(root: Node) -> tuple[list[Node], list[Node]]:
     """The sums inside a sum, and what they add up, in order; a value that is added twice is there twice."""
-    inner, leaves = [], []
-    for part in root.args[:2]:
-        assert isinstance(part, Node)
-        if _is_sum(part) and _inside(part, root):
-            below, found = _sum(part)
-            inner += [part, *below]
-            leaves += found
+    inner: list[Node] = []
+    leaves: list[Node] = []
+    waiting: list[Any] = [root.args[1], root.args[0]]
+    while waiting:
+        part = waiting.pop()
+        if _is_sum(part) and _inside(part, only_user(part)):
+            inner.append(part)
+            waiting += [part.args[1], part.args[0]]
         else:
             leaves.append(part)
     return inner, leaves
@@ -144,16 +147,13 @@ def _sum(root: Node) -> tuple[list[Node], list[Node]]:
 def _groups(source: Source, leaves: list[Node]) -> list[list[_Branch]]:
     """Branches of one input, at least two and one of them a linear map; the input itself is a branch, too."""
     branches = [_branch(source, leaf) for leaf in leaves]
-    groups: list[list[_Branch]] = []
-    for origin in dict.fromkeys(branch.input for branch in branches if branch.linear is not None):
-        group = [
-            _Branch(leaf, origin, None) if leaf is origin else branch
-            for leaf, branch in zip(leaves, branches, strict=True)
-        ]
-        group = [branch for branch in group if branch.input is origin]
-        if len(group) > 1:
-            groups.append(group)
-    return groups
+    groups: dict[Node, list[_Branch]] = {branch.input: [] for branch in branches if branch.linear is not None}
+    for branch in branches:
+        if branch.leaf in groups:
+            groups[branch.leaf].append(_Branch(branch.leaf, branch.leaf, None))
+        if branch.input is not branch.leaf and branch.input in groups:
+            groups[branch.input].append(branch)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _branch(source: Source, leaf: Node) -> _Branch:
@@ -171,10 +171,10 @@ def _base(group: list[_Branch]) -> LinearMap:
     return max(maps, key=lambda item: item.weight.numel())
 
 
-def _obstacle(branch: _Branch, base: LinearMap, root: Node, inner: list[Node]) -> str | None:
-    """Why `base` cannot take the branch; None where it can."""
+def _obstacle(branch: _Branch, base: LinearMap, sums: Collection[Node]) -> str | None:
+    """Why `base` cannot take the branch, which goes into one of `sums`; None where it can."""
     for node in branch.nodes:
-        outside = [user for user in node.users if user not in (root, *inner, *branch.nodes)]
+        outside = [user for user in node.users if user not in sums and user not in branch.nodes]
         if outside:
             return f"{node.name} is used elsewhere, by {outside[0].name}"
     linear = branch.linear

@@ -6,7 +6,7 @@ from torch import nn
 
 from fxopt_passes.fusion.fold_batch_norm import FoldBatchNorm
 from fxopt_passes.fusion.merge_branches import MergeBranches
-from tests.passes.apply import captured, proposals, reasons, rewrite, targets
+from tests.passes.apply import Function, captured, proposals, reasons, rewrite, targets
 
 MERGE = MergeBranches()
 
@@ -146,3 +146,9 @@ def test_a_value_added_twice_counts_twice() -> None:
             return x + self.branches[0](x) + x
 
     assert merged(Twice(nn.Linear(4, 4)), 2, 4) == ["aten.linear.default"]
+
+
+def test_a_sum_may_have_more_summands_than_python_may_recurse() -> None:
+    module = Function(lambda s, x: sum((x for _ in range(1000)), start=s.a(x) + s.b(x)))
+    module.a, module.b = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+    assert targets(rewrite(captured(module.double(), image(1, 4, 2, 2)), MERGE)) == ["aten.conv2d.default"]
