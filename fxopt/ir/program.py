@@ -157,7 +157,7 @@ class Program:
     def run(self, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The flat outputs for flat inputs, by PyTorch's eager kernels."""
         with torch.no_grad():
-            return run_graph(self._graph, self._attributes, inputs)[0]
+            return run_graph(self._graph, self._attributes, inputs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it like the model it was captured from.

@@ -12,7 +12,7 @@ from torch.fx import Node
 
 from fxopt.contracts.candidate import Fidelity
 from fxopt.ir.edit import Edit, Record
-from fxopt.ir.evaluate import NATIVE, run_graph, run_node, run_nodes
+from fxopt.ir.evaluate import run_graph, run_node, run_nodes
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.twin import as_inputs, double
@@ -73,11 +73,14 @@ class Oracle:
     def __init__(self, program: Program, inputs: list[torch.Tensor] | None = None) -> None:
         self.twin = double(program)
         flat = as_inputs(self.twin, sample_inputs(program) if inputs is None else inputs)
-        names = frozenset(node.name for node in self.twin.calls)
-        placeholders = [node.name for node in self.twin.nodes if node.op == "placeholder"]
+        self.values: dict[str, Any] = {}
+
+        def see(node: Node, value: Any) -> None:
+            if node.op != "get_attr":
+                self.values[node.name] = value
+
         with torch.no_grad():
-            _, kept = run_graph(self.twin.graph, self.twin.attributes, flat, NATIVE, names)
-        self.values: dict[str, Any] = dict(zip(placeholders, flat, strict=True)) | kept
+            run_graph(self.twin.graph, self.twin.attributes, flat, see)
 
     def check(self, before: Program, after: Program, edit: Edit, twin: Edit) -> dict[str, Evidence]:
         """Check each exact rewrite of a round on its own region; evidence by candidate id.
@@ -106,7 +109,7 @@ class Oracle:
                     for used in node.all_input_nodes:
                         constant = used.op == "get_attr"
                         values[used] = twin.attributes[str(used.target)] if constant else self.values[used.name]
-                    self.values[node.name] = run_node(node, values, twin.attributes, NATIVE)
+                    self.values[node.name] = run_node(node, values, twin.attributes)
         self.values = {name: value for name, value in self.values.items() if name in twin}
         self.twin = twin
 
@@ -159,7 +162,7 @@ class _Region:
             else:
                 value, kind = self.border[self.origin.get(node.name, node.name)], node.meta["val"]
                 values[node] = value.to(kind.dtype) if isinstance(value, torch.Tensor) else value
-        run_nodes(nodes, values, program.attributes, NATIVE)
+        run_nodes(nodes, values, program.attributes)
         return [values[node] for node in targets]
 
 

@@ -167,12 +167,23 @@ worker.run([np.ones(2)])
 """
 
 
-def parent(name: str, folder: Path, after: str = "") -> tuple[subprocess.Popen[str], int]:
-    command = [sys.executable, "-c", PARENT.format(after=after), engine(name), str(folder)]
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+def python(script: str, *arguments: str) -> tuple[subprocess.Popen[str], list[int]]:
+    """A Python that hears Ctrl-C even where the tests run in the background, and the numbers that it prints first."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stdout is not None
-    return process, int(process.stdout.readline())
+    return process, [int(number) for number in process.stdout.readline().split()]
+
+
+def parent(name: str, folder: Path, after: str = "") -> tuple[subprocess.Popen[str], int]:
+    process, (child,) = python(PARENT.format(after=after), engine(name), str(folder))
+    return process, child
 
 
 @pytest.mark.parametrize("name", ["Hangs", "HangsHoldingTheGil"])
@@ -218,11 +229,7 @@ def report():
 threading.Thread(target=report, daemon=True).start()
 measure([Variant(n, sys.argv[1], pathlib.Path(sys.argv[2])) for n in "abcd"], [np.ones(2)])
 """
-    command = [sys.executable, "-c", script, engine("Hangs"), str(folder)]
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
-    assert process.stdout is not None
-    children = [int(pid) for pid in process.stdout.readline().split()]
+    process, children = python(script, engine("Hangs"), str(folder))
     process.send_signal(signal.SIGINT)
     assert process.wait(30) != 0
     assert eventually(lambda: all(gone(child) for child in children))

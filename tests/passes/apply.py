@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,10 +11,9 @@ import torch
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.passes import Decline, Pass, View
 from fxopt.ir.capture import capture, export
-from fxopt.ir.evaluate import DOUBLE
-from fxopt.ir.graphs import copy_graph
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
+from fxopt.ir.twin import double
 
 TOLERANCE = 1e-12
 
@@ -72,34 +69,6 @@ def targets(program: Program) -> list[str]:
     return [str(node.target) for node in program.calls]
 
 
-def twin(program: Program) -> Program:
-    """The same Program in float64: inputs, tensors and literals, so that a rewrite's own constants are float64 too."""
-
-    def literal(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: DOUBLE.argument(item) for key, item in value.items()}
-        return DOUBLE.argument(value)
-
-    def widened(name: str) -> str:
-        return "float64" if getattr(torch, name).is_floating_point else name
-
-    attributes = {name: DOUBLE.attribute(value) for name, value in program.attributes.items()}
-    inputs = tuple(replace(item, dtype=widened(item.dtype)) for item in program.interface.inputs)
-    with default_dtype(torch.float64):
-        return Program.build(copy_graph(program.graph, literal), attributes, replace(program.interface, inputs=inputs))
-
-
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """What calls like `aten.zeros` make where they name no dtype."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
 def assert_equal(
     before: Program, after: Program, sizes: Mapping[str, int] | None = None, tolerance: float = TOLERANCE
 ) -> None:
@@ -112,17 +81,15 @@ def assert_equal(
         torch.testing.assert_close(new, old, rtol=0, atol=tolerance * scale, equal_nan=True)
 
 
-def one_round(program: Program, rule: Pass, double: Program) -> tuple[Program, Program]:
-    """All that the pass proposes and that does not conflict, in one transaction; the same on the twin `double`."""
+def one_round(program: Program, rule: Pass, twin: Program) -> tuple[Program, Program]:
+    """All that the pass proposes and that does not conflict, in one transaction; the same on the twin."""
     chosen: list[Candidate] = []
     for candidate in proposals(rule, program):
         if not any(candidate.conflicts_with(other) for other in chosen):
             chosen.append(candidate)
     if not chosen:
-        return program, double
-    with default_dtype(torch.float64):
-        double = apply(double, rule, chosen)
-    return apply(program, rule, chosen), double
+        return program, twin
+    return apply(program, rule, chosen), apply(twin, rule, chosen)
 
 
 def apply(program: Program, rule: Pass, candidates: Sequence[Candidate]) -> Program:
@@ -143,18 +110,17 @@ def rewrite(program: Program, *rules: Pass, rounds: int = 30) -> Program:
     Raises:
         AssertionError: the outputs changed, or there is no fixpoint within `rounds`.
     """
-    original = twin(program)
+    original = double(program)
     sizes: list[dict[str, int] | None] = [None, *({dim.name: dim.min + 2} for dim in program.interface.dims)]
     after: Program = program
-    double: Program = original
+    twin: Program = original
     for _ in range(rounds):
         before = after
         for rule in rules:
-            after, double = one_round(after, rule, double)
+            after, twin = one_round(after, rule, twin)
         if after is before:
             return after
         for size in sizes:
-            with default_dtype(torch.float64):
-                assert_equal(original, double, size)
+            assert_equal(original, twin, size)
             assert_equal(program, after, size, tolerance=1e-4)
     raise AssertionError(f"no fixpoint within {rounds} rounds of {', '.join(rule.name for rule in rules)}")

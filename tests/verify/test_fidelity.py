@@ -15,8 +15,8 @@ from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.passes import Pass, View
 from fxopt.ir.capture import capture, export
 from fxopt.ir.edit import Edit
-from fxopt.ir.evaluate import canonical
 from fxopt.ir.program import Program
+from fxopt.ir.twin import canonical
 from fxopt.registry import Registry
 from fxopt.verify.fidelity import Evidence
 
