@@ -59,7 +59,8 @@ class Evidence:
         """Why this is not exact; None if it is."""
         if self.float64_error > self.float64_bound:
             return f"differs from the original by {self.float64_error:.1e} in float64 (bound {self.float64_bound:.0e})"
-        if self.native_error > FLOAT32_FACTOR * self.original_error + self.floor:
+        # An original that by luck errs less than one unit in the last place is no measure for others.
+        if self.native_error > FLOAT32_FACTOR * max(self.original_error, self.floor):
             return (
                 f"its rounding error {self.native_error:.1e} is over {FLOAT32_FACTOR:g} times "
                 f"the original's {self.original_error:.1e}"

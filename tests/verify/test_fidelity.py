@@ -89,6 +89,14 @@ def test_results_that_are_rounding_alone_need_not_agree_in_float64() -> None:
     assert Evidence(float64_error=2e-9, native_error=1e-6, original_error=1e-6, floor=eps).fault
 
 
+def test_rounding_may_be_four_times_the_originals_or_four_units_in_the_last_place() -> None:
+    eps = torch.finfo(torch.float32).eps
+    assert Evidence(0.0, native_error=3.9e-6, original_error=1e-6, floor=eps).fault is None
+    assert Evidence(0.0, native_error=4.1e-6, original_error=1e-6, floor=eps).fault
+    assert Evidence(0.0, native_error=3.9 * eps, original_error=0.1 * eps, floor=eps).fault is None
+    assert Evidence(0.0, native_error=4.1 * eps, original_error=0.1 * eps, floor=eps).fault
+
+
 def test_a_pass_that_raises_costs_its_own_rewrites_only() -> None:
     found = run("raises")
     assert not found.steps
