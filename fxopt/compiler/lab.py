@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fxopt.compiler.rewrite import closure, replay
+from fxopt.compiler.rewrite import NOTHING, Context, closure, replay
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Step
 from fxopt.contracts.cost import Interval
@@ -20,7 +20,6 @@ from fxopt.verify.fidelity import Evidence, check_whole
 
 if TYPE_CHECKING:
     from fxopt.ir.program import Program
-    from fxopt.ir.statistics import Statistics
     from fxopt.registry import Registry
 
 
@@ -44,7 +43,7 @@ class EngineLab:
     program: Program
     steps: Sequence[Step]
     plan: Plan
-    statistics: Statistics | None = None
+    context: Context = NOTHING
     progress: Callable[[int, int], None] = lambda done, total: None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
@@ -61,7 +60,7 @@ class EngineLab:
     def build(self, steps: Collection[str]) -> Build | None:
         """As `Lab.build`."""
         wanted = closure(self.steps, steps)
-        program, skipped = replay(self.program, wanted, self.registry, self.statistics)
+        program, skipped = replay(self.program, wanted, self.registry, self.context)
         kept = frozenset(step.id for step in wanted) - set(skipped)
         try:
             artifact = self.workshop.emit(self.engine, program)
@@ -132,7 +131,7 @@ class EngineLab:
     def _fault(self, build: Build) -> str | None:
         """What is wrong with a build as a whole."""
         if build.key not in self.whole:
-            twin, _ = replay(double(self.program), closure(self.steps, build.steps), self.registry, self.statistics)
+            twin, _ = replay(double(self.program), closure(self.steps, build.steps), self.registry, self.context)
             self.whole[build.key] = check_whole(self.program, self.programs[build.key], twin)
         return self.whole[build.key].fault
 

@@ -14,9 +14,6 @@ from fxopt.ir.program import Program, tensor_digest
 from fxopt.verify.fidelity import Evidence, Oracle
 
 if TYPE_CHECKING:
-    import torch
-    from torch.fx import Node
-
     from fxopt.contracts.target import Capabilities
     from fxopt.ir.statistics import Statistics
     from fxopt.registry import Registry
@@ -62,20 +59,35 @@ class Search:
     faults: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Context:
+    """What passes may know beside the Program, the same for the search of a run and all its replays."""
+
+    capabilities: Capabilities | None = None
+    statistics: Statistics | None = None
+
+    def view(self, rule: Pass, program: Program) -> View:
+        """What one pass sees with one Program."""
+        statistics = None if self.statistics is None else self.statistics.of(program)
+        return View(rule.name, self.capabilities, _statistics=statistics)
+
+
+NOTHING = Context()
+
+
 def search(
     program: Program,
     passes: Sequence[Pass],
     registry: Registry,
-    capabilities: Capabilities | None = None,
+    context: Context = NOTHING,
     note: Callable[[str], None] = lambda text: None,
-    statistics: Statistics | None = None,
 ) -> Search:
     """Run all passes, stage by stage, to their common fixpoint; every exact rewrite is checked on its region.
 
     Raises:
         DataError: a pass asked for statistics, and the program fails on the calibration data.
     """
-    return _Searcher(program, passes, registry, capabilities, note, statistics).run()
+    return _Searcher(program, passes, registry, context, note).run()
 
 
 class _Searcher:
@@ -84,12 +96,10 @@ class _Searcher:
         program: Program,
         passes: Sequence[Pass],
         registry: Registry,
-        capabilities: Capabilities | None,
+        context: Context,
         note: Callable[[str], None],
-        statistics: Statistics | None,
     ) -> None:
-        self.passes, self.registry, self.capabilities, self.note = passes, registry, capabilities, note
-        self.statistics = statistics
+        self.passes, self.registry, self.context, self.note = passes, registry, context, note
         self.oracle = Oracle(program)
         self.found = Search(program, program, self.oracle.twin)
         self.maker: dict[str, str] = {}  # node name -> id of the step that made it
@@ -124,7 +134,7 @@ class _Searcher:
         self.blame(rule, f"does not come to an end: {MAX_ROUNDS} rounds of rewrites have left the graph no smaller")
 
     def propose(self, rule: Pass) -> list[Candidate]:
-        view = View(rule.name, self.capabilities, _statistics=_of(self.statistics, self.found.program))
+        view = self.context.view(rule, self.found.program)
         try:
             candidates = list(rule.propose(self.found.program, view))
         except DataError:
@@ -262,12 +272,8 @@ def closure(steps: Sequence[Step], wanted: Collection[str]) -> list[Step]:
     return [step for step in steps if step.id in kept]
 
 
-def _of(statistics: Statistics | None, program: Program) -> Callable[[Node, str], torch.Tensor] | None:
-    return statistics.of(program) if statistics is not None else None
-
-
 def replay(
-    program: Program, steps: Sequence[Step], registry: Registry, statistics: Statistics | None = None
+    program: Program, steps: Sequence[Step], registry: Registry, context: Context = NOTHING
 ) -> tuple[Program, list[str]]:
     """Apply steps round by round. A step is applied only where its pass offers it again.
 
@@ -279,7 +285,7 @@ def replay(
     for number in sorted({step.round for step in steps}):
         group = [step for step in steps if step.round == number]
         rule = registry.make_pass(group[0].spec)
-        view = View(rule.name, _statistics=_of(statistics, program))
+        view = context.view(rule, program)
         try:
             offered = {candidate.id for candidate in rule.propose(program, view)}
         except Exception:  # noqa: BLE001 - as in a search: a pass that raises loses its own rewrites

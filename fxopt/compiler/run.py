@@ -16,7 +16,7 @@ from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.progress import Progress, Timed
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import Search, closure, search
+from fxopt.compiler.rewrite import Context, Search, closure, search
 from fxopt.compiler.workshop import Session, Workshop
 from fxopt.contracts.planner import Build, Problem
 from fxopt.data import Data
@@ -98,11 +98,11 @@ class Run:
         self.target = registry.make_target(request.target)
         self.engines = limits.engines(registry, self.target, request)
         self.passes = registry.make_passes(request.passes)
-        self.calib = self.statistics = None
+        self.calib = None
         if request.calib is not None:
             with self.progress.phase("read the calibration data"):
                 self.calib = Data.read(request.calib, program.interface, "calib")
-            self.statistics = Statistics(self.calib)
+        self.context = Context(self.target.capabilities(), Statistics(self.calib) if self.calib else None)
         self.started = time.monotonic()
         self.failures: dict[str, str] = {}  # by name of the engine
 
@@ -153,9 +153,8 @@ class Run:
     def search(self) -> Search:
         """All rewrites that are legal and true to their claim."""
         with self.progress.phase("search for rewrites"):
-            capabilities, tell = self.target.capabilities(), self.progress.detail
-            found = search(self.program, self.passes, self.registry, capabilities, tell, self.statistics)
-        if self.statistics is not None and not self.statistics.asked:
+            found = search(self.program, self.passes, self.registry, self.context, self.progress.detail)
+        if self.context.statistics is not None and not self.context.statistics.asked:
             self.progress.note("no installed pass asked for calibration data")
         return found
 
@@ -174,7 +173,7 @@ class Run:
                 try:
                     plan = Plan(epochs=3, comparisons=8)
                     labs[spec] = EngineLab(
-                        self.workshop, self.registry, spec, self.program, found.steps, plan, self.statistics
+                        self.workshop, self.registry, spec, self.program, found.steps, plan, self.context
                     )
                 except EngineError as error:
                     self.failures[engine.name] = str(error)

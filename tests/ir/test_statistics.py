@@ -13,7 +13,7 @@ from torch import nn
 from torch.fx import Node
 
 import fxopt
-from fxopt.compiler.rewrite import replay, search
+from fxopt.compiler.rewrite import Context, replay, search
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.passes import Pass, View
 from fxopt.data import Data
@@ -193,7 +193,7 @@ def test_passes_are_told_through_the_view_and_the_data_are_run_once_for_all() ->
     known = statistics(source, counted)
     checked = counted.rounds
     plugins = registry(Unclamp, UnclampToo)
-    found = search(source, plugins.make_passes(None), plugins, statistics=known)
+    found = search(source, plugins.make_passes(None), plugins, Context(statistics=known))
     assert found.faults == {}
     assert counted.rounds == checked + 1
     expected = known.get(source, call(source, aten.conv2d.default), "min")
@@ -205,7 +205,7 @@ def test_nothing_is_run_before_somebody_asks() -> None:
     source, counted = program(), Counted()
     known = statistics(source, counted)
     checked = counted.rounds
-    search(source, (), Registry(), statistics=known)
+    search(source, (), Registry(), Context(statistics=known))
     assert (counted.rounds, known.asked) == (checked, False)
     known.get(source, call(source, aten.relu.default), "max")
     assert (counted.rounds, known.asked) == (checked + 1, True)
@@ -241,7 +241,7 @@ def test_a_step_that_rests_on_statistics_is_replayed_with_them() -> None:
     (node,) = (node for node in source.calls if node.target is aten.relu.default)
     step = fxopt.Step(Candidate("unclamp", (node.name,), frozenset({node.name})), "unclamp", 0)
     known = statistics(source, torch.rand(4, 3))
-    after, skipped = replay(source, [step], plugins, known)
+    after, skipped = replay(source, [step], plugins, Context(statistics=known))
     assert (skipped, [n.target for n in after.calls]) == ([], [aten.add.Tensor, aten.clone.default, aten.mul.Tensor])
     assert replay(source, [step], plugins)[1] == [step.id]
 
@@ -271,5 +271,5 @@ def test_data_that_the_model_fails_on_are_no_fault_of_the_pass_that_asks() -> No
     known = statistics(source, torch.full((1, 3), 9))
     plugins = registry(Asks)
     with pytest.raises(DataError, match="the model cannot be run on the data: .*index out of range") as caught:
-        search(source, plugins.make_passes(None), plugins, statistics=known)
+        search(source, plugins.make_passes(None), plugins, Context(statistics=known))
     assert "\n" not in str(caught.value)

@@ -47,6 +47,8 @@ class RemoveConstantChannels(Pass):
 
     They are where weights are zero, or where bounds on the values before an activation show that it always
     saturates. Channels go on the whole way: through batch norms, activations, depthwise convolutions and pooling.
+    Where the hardware takes channels in steps (`channel_grid`), as many stay as fill the last step: a count off the grid
+    costs as much as the next on it, and some engines leave their blocked layouts for it.
     """
 
     name: ClassVar[str] = "remove_constant_channels"
@@ -72,12 +74,17 @@ class RemoveConstantChannels(Pass):
             if bool(dead.all()):
                 view.decline(node, "all its channels are constant")
                 continue
+            grid = 1 if view.capabilities is None else view.capabilities.channel_grid
+            channels = _off_grid(dead, grid)
+            if not channels:
+                few = f"{int(dead.sum())} of {len(dead)} channels are constant"
+                view.decline(node, f"{few}, too few for a step of the {grid} in which the hardware takes channels")
+                continue
             writes = {item.name for item in (*region.layouts, *region.sizes)} | {
                 item.node.name for item in region.consumers
             }
             maps = (producer, *region.consumers)
             reads = frozenset().union(*(item.weight_names for item in maps)) | _constants(region)
-            channels = dead.nonzero().reshape(-1).tolist()
             site = (node.name, *(item.node.name for item in region.consumers))
             yield Candidate(self.name, site, frozenset(writes), reads, {"channels": channels})
 
@@ -93,6 +100,13 @@ class RemoveConstantChannels(Pass):
         keep = torch.ones(len(constant), dtype=torch.bool)
         keep[dead] = False
         _remove(edit, region, keep.nonzero().reshape(-1))
+
+
+def _off_grid(dead: torch.Tensor, grid: int) -> list[int]:
+    """The dead channels that go, so that those that stay fill whole steps; all where there is no grid."""
+    alive = len(dead) - int(dead.sum())
+    stay = min(len(dead), -(-alive // grid) * grid)
+    return [int(channel) for channel in dead.nonzero().reshape(-1)][: len(dead) - stay]
 
 
 def _region(source: Source, producer: LinearMap) -> _Region:
