@@ -8,7 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from fxopt.compiler.rewrite import Context, replay, search
+from fxopt.contracts.passes import View
+from fxopt.contracts.target import Capabilities
 from fxopt.ir.program import Program
+from fxopt.registry import Registry
 from fxopt_passes.fusion.remove_constant_channels import RemoveConstantChannels
 from tests.passes.apply import captured, proposals, reasons, rewrite
 
@@ -169,3 +173,36 @@ def test_proposes_nothing_where_no_channel_is_constant() -> None:
 def test_removes_any_pattern_of_dead_channels(dead: set[int], padding: int) -> None:
     after = rewrite(captured(inverted_residual(sorted(dead), padding).double(), image(2, 4, 6, 6)), REMOVE)
     assert channels(after) == [12 - len(dead), 12 - len(dead), 4]
+
+
+# -- the hardware's grid -------------------------------------------------------------------------------------------
+
+GRID = Capabilities(frozenset({"float32"}), channel_grid=8)
+
+
+def with_dead(count: int) -> Program:
+    """A convolution of 24 channels, the first `count` of them constant, with one that mixes them."""
+    net = nn.Sequential(blank(nn.Conv2d(3, 24, 1), range(count)), nn.ReLU(), nn.Conv2d(24, 4, 1))
+    return captured(net, torch.randn(1, 3, 5, 5))
+
+
+@pytest.mark.parametrize(("dead", "gone"), [(8, 8), (10, 8), (15, 8), (16, 16), (23, 16)])
+def test_as_many_channels_stay_as_fill_the_last_step(dead: int, gone: int) -> None:
+    (candidate,) = REMOVE.propose(with_dead(dead), View(REMOVE.name, GRID))
+    assert candidate.parameters["channels"] == list(range(gone))
+
+
+def test_too_few_channels_for_a_step_are_declined() -> None:
+    view = View(REMOVE.name, GRID)
+    assert not list(REMOVE.propose(with_dead(7), view))
+    assert [decline.reason for decline in view.declines] == [
+        "7 of 24 channels are constant, too few for a step of the 8 in which the hardware takes channels"
+    ]
+
+
+def test_a_replay_knows_the_grid_that_the_search_knew() -> None:
+    program, registry, context = with_dead(10), Registry.load(), Context(GRID)
+    found = search(program, [REMOVE], registry, context)
+    assert channels(found.program) == [16, 4]
+    again, skipped = replay(program, found.steps, registry, context)
+    assert (again.digest, skipped) == (found.program.digest, [])
