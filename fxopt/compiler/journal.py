@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fxopt.errors import InputError
+
+_ENTRY = re.compile(r"builds|result|old|commit|request\.json|\w+-[0-9a-f]{20}\.json|\..*\.draft")
 
 
 class Journal:
@@ -31,15 +34,14 @@ class Journal:
         text = json.dumps(request, sort_keys=True)
         try:
             out.mkdir(parents=True, exist_ok=True)
-            if any(out.iterdir()) and not (out / "ledger.json").exists() and not self.path.exists():
-                raise InputError(f"-o {out}: the folder holds something that fxopt did not write; give another one")
+            refuse_foreign(out)
             recorded = self.path / "request.json"
             if resume and recorded.exists() and recorded.read_text() != text:
                 raise InputError(
                     f"-o {out}: the unfinished run there was another one (model, options or versions differ); leave out --resume"
                 )
             if not resume or not recorded.exists():
-                shutil.rmtree(self.path, ignore_errors=True)
+                discard(self.path)
             (self.path / "builds").mkdir(parents=True, exist_ok=True)
             write_whole(recorded, text)
         except OSError as error:
@@ -64,9 +66,30 @@ class Journal:
             draft.rename(final)
         return final
 
-    def close(self) -> None:
-        """Remove the journal: the run is finished."""
-        shutil.rmtree(self.path, ignore_errors=True)
+
+def refuse_foreign(out: Path) -> None:
+    """Refuse a folder of somebody else: what no run of fxopt wrote is neither overwritten nor removed.
+
+    Raises:
+        InputError: the folder `out`, which exists, holds something else and no result or unfinished run.
+    """
+    journal = out / "journal"
+    entries = {path.name for path in journal.iterdir()} if journal.is_dir() else set()
+    unknown = journal.exists() and (not journal.is_dir() or not all(map(_ENTRY.fullmatch, entries)))
+    others = {path.name for path in out.iterdir()} - {"journal", "reproducers"}
+    if unknown or (others and "request.json" not in entries and not _is_ledger(out / "ledger.json")):
+        raise InputError(f"-o {out}: the folder holds something that fxopt did not write; give another one")
+
+
+def _is_ledger(file: Path) -> bool:
+    """Whether fxopt wrote it; it may be damaged since."""
+    return file.is_file() and '"fxopt"' in file.read_text(errors="replace")
+
+
+def discard(journal: Path) -> None:
+    """Remove a journal, if there is one. Where this is cut short nothing resumes it: its builds may be half gone."""
+    (journal / "request.json").unlink(missing_ok=True)
+    shutil.rmtree(journal, ignore_errors=True)
 
 
 def digest(text: str) -> str:

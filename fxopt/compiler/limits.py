@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fxopt.compiler.journal import refuse_foreign
 from fxopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,20 +50,24 @@ def check_supported(request: Request) -> None:
         raise InputError("--max-drop: no installed pass is lossy, so there is nothing to spend it on; leave it out")
     if budget.minimize != "latency":
         raise InputError(f"--minimize {budget.minimize}: the installed planner minimizes latency only")
+    if budget.confidence is not None:
+        raise InputError("--confidence: no installed pass is lossy, so there is no quality to be sure of; leave it out")
     for flag in ("eval", "train", "metric"):
         if getattr(request, flag) is not None:
             raise InputError(f"--{flag}: no installed pass is lossy, so there is nothing to use it for; leave it out")
 
 
 def check_writable(out: Path) -> None:
-    """Refuse a folder that cannot be written before minutes are spent.
+    """Refuse a folder that cannot be written, or is somebody else's, before minutes are spent.
 
     Raises:
-        InputError: the folder, or the nearest one above it that exists, is not writable.
+        InputError: the folder, or the nearest one above it that exists, is not writable; or it holds something else.
     """
     nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"-o {out}: {nearest} is not a folder that can be written")
+    if out.is_dir():
+        refuse_foreign(out)
 
 
 def over_budget(budget: Budget, ledger: dict[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fxopt.compiler.journal import write_whole
+from fxopt.compiler.journal import discard, write_whole
 
 STAGING, OLD, COMMIT = "result", "old", "commit"
 
@@ -55,7 +55,7 @@ def roll_forward(out: Path) -> bool:
             os.replace(final, old)
         if new.exists():
             os.replace(new, final)
-    shutil.rmtree(journal)
+    discard(journal)
     return True
 
 

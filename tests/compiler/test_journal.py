@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from fxopt.compiler.journal import Journal
+from fxopt.compiler.journal import Journal, discard
 from fxopt.errors import InputError
 
 REQUEST = {"model": "abc"}
@@ -63,6 +64,36 @@ def test_a_folder_with_foreign_files_is_refused_and_left_alone(tmp_path: Path) -
     with pytest.raises(InputError, match="did not write; give another one"):
         Journal(tmp_path, REQUEST, resume=False)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("mine", ["journal/monday.md", "ledger.json", "journal"])
+def test_files_of_others_that_are_called_like_ours_are_left_alone(tmp_path: Path, mine: str) -> None:
+    file = tmp_path / mine
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("{}")
+    for resume in (False, True):
+        with pytest.raises(InputError, match="did not write; give another one"):
+            Journal(tmp_path, REQUEST, resume)
+    assert file.read_text() == "{}"
+
+
+def test_where_a_fault_left_its_reproducer_a_run_begins(tmp_path: Path) -> None:
+    (tmp_path / "reproducers" / "20260101-000000").mkdir(parents=True)
+    assert Journal(tmp_path, REQUEST, resume=False).remember("kind", "key", lambda: 7) == 7
+
+
+def test_an_unfinished_run_beside_notes_goes_on(tmp_path: Path) -> None:
+    Journal(tmp_path, REQUEST, resume=False).remember("kind", "key", lambda: 7)
+    (tmp_path / "notes.txt").write_text("mine")
+    assert Journal(tmp_path, REQUEST, resume=True).remember("kind", "key", lambda: 8) == 7
+
+
+def test_a_journal_whose_removal_was_cut_short_is_not_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Journal(tmp_path, REQUEST, resume=False).remember("kind", "key", lambda: 7)
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **_: None)
+    discard(tmp_path / "journal")
+    monkeypatch.undo()
+    assert Journal(tmp_path, REQUEST, resume=True).remember("kind", "key", lambda: 8) == 8
 
 
 @pytest.mark.parametrize("inside", ["", "deeper"])

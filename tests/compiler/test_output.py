@@ -30,31 +30,32 @@ def holds(out: Path) -> dict[str, str]:
     return {str(file.relative_to(out)): file.read_text() for file in sorted(out.rglob("*")) if file.is_file()}
 
 
+OLD, NEW = '{"fxopt": "old"}', '{"fxopt": "new"}'
 WHOLE = ("baseline/manifest.json", "ledger.json", "model/manifest.json", "report.md")
 
 
 def test_a_publication_replaces_the_former_and_leaves_no_journal(tmp_path: Path) -> None:
-    for mark in ("old", "new"):
+    for mark in (OLD, NEW):
         stage(tmp_path, mark)
         output.publish(tmp_path)
         assert holds(tmp_path) == dict.fromkeys(WHOLE, mark)
 
 
 def test_a_former_model_goes_where_the_new_run_wrote_none(tmp_path: Path) -> None:
-    stage(tmp_path, "old")
+    stage(tmp_path, OLD)
     output.publish(tmp_path)
-    stage(tmp_path, "new", with_model=False)
+    stage(tmp_path, NEW, with_model=False)
     output.publish(tmp_path)
-    assert holds(tmp_path) == {"ledger.json": "new", "report.md": "new"}
+    assert holds(tmp_path) == {"ledger.json": NEW, "report.md": NEW}
 
 
 def test_files_of_others_beside_a_result_stay(tmp_path: Path) -> None:
-    stage(tmp_path, "old")
+    stage(tmp_path, OLD)
     output.publish(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    stage(tmp_path, "new")
+    stage(tmp_path, NEW)
     output.publish(tmp_path)
-    assert holds(tmp_path) == {**dict.fromkeys(WHOLE, "new"), "notes.txt": "mine"}
+    assert holds(tmp_path) == {**dict.fromkeys(WHOLE, NEW), "notes.txt": "mine"}
 
 
 @pytest.mark.parametrize("former", [False, True])
@@ -69,9 +70,9 @@ def test_killed_at_any_move_it_rolls_back_or_forward_to_one_whole_result(
     for blow in range(30):
         out = tmp_path / str(blow)
         if former:
-            stage(out, "old")
+            stage(out, OLD)
             output.publish(out)
-        stage(out, "new")
+        stage(out, NEW)
         count = 0
 
         def strike(*args: object, blow: int = blow, **kwargs: object) -> None:
@@ -93,7 +94,7 @@ def test_killed_at_any_move_it_rolls_back_or_forward_to_one_whole_result(
         committed = (out / "journal" / output.COMMIT).exists() or not (out / "journal").exists()
         output.roll_forward(out)
         shutil.rmtree(out / "journal", ignore_errors=True)
-        expected = "new" if committed else "old"
+        expected = NEW if committed else OLD
         assert holds(out) == (dict.fromkeys(WHOLE, expected) if committed or former else {}), f"killed at {blow}"
         if finished:
             assert blow > 0
@@ -102,9 +103,9 @@ def test_killed_at_any_move_it_rolls_back_or_forward_to_one_whole_result(
 
 
 def test_without_a_commit_mark_nothing_is_moved(tmp_path: Path) -> None:
-    stage(tmp_path, "old")
+    stage(tmp_path, OLD)
     output.publish(tmp_path)
-    stage(tmp_path, "new")
+    stage(tmp_path, NEW)
     assert not output.roll_forward(tmp_path)
     shutil.rmtree(tmp_path / "journal")
-    assert holds(tmp_path) == dict.fromkeys(WHOLE, "old")
+    assert holds(tmp_path) == dict.fromkeys(WHOLE, OLD)
