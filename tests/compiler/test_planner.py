@@ -9,7 +9,7 @@ from typing import Any, cast
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget, Interval
 from fxopt.contracts.planner import Build, Problem, Ratio
-from fxopt_plugins.planners.by_pass import ByPass
+from fxopt_plugins.planners.by_pass import NOT_ALONE, ByPass
 
 
 def step(identity: str) -> Step:
@@ -28,6 +28,7 @@ class FakeLab:
 
     factors: dict[str, float]
     unbuildable: frozenset[str] = frozenset()
+    company: dict[str, str] = field(default_factory=dict)  # steps that are possible only beside another
     time: Callable[[], bool] = lambda: False
     builds: list[frozenset[str]] = field(default_factory=list)
     verdicts: dict[str, tuple[str, str, Ratio | None]] = field(default_factory=dict)
@@ -37,7 +38,7 @@ class FakeLab:
         self.baseline = Build("base", frozenset(), "", 1)
 
     def build(self, steps: Collection[str]) -> Build | None:
-        kept = frozenset(steps)
+        kept = frozenset(step for step in steps if self.company.get(step, step) in steps)
         self.builds.append(kept)
         if kept & self.unbuildable:
             return None
@@ -85,6 +86,15 @@ def test_a_group_that_the_engine_fuses_itself_is_refused_beside_one_that_pays() 
     assert best.steps == {"b@1"}
     assert "the engine fuses this itself" in lab.verdicts["a@1"][1]
     assert lab.verdicts["b@1"][0] == "applied"
+
+
+def test_what_is_possible_only_beside_other_passes_is_not_called_the_engines_own_work() -> None:
+    lab = FakeLab({"a@1": 0.9, "b@1": 0.8, "b@2": 0.9}, company={"a@1": "b@1", "b@2": "a@1"})
+    plans = plan(lab, "a@1", "b@1", "b@2")
+    assert lab.verdicts["a@1"] == ("refused", NOT_ALONE, None)
+    assert lab.verdicts["b@1"][0] == "applied"
+    assert lab.verdicts["b@2"] == ("refused", NOT_ALONE, None)
+    assert {"a@1", "b@1", "b@2"} in [build.steps for build in plans]
 
 
 def test_gains_go_together_and_neutral_groups_are_left_out() -> None:

@@ -12,6 +12,7 @@ from fxopt.contracts.planner import Build, Problem, Ratio
 from fxopt.measure import holm
 
 SAME = "the engine fuses this itself: it runs the same kernels with and without it"
+NOT_ALONE = "not possible without the rewrites of other passes"
 
 
 @dataclass(frozen=True)
@@ -37,27 +38,31 @@ class ByPass(Planner):
             lab.refuse([step.id for step in steps], SAME)
             return []
         builds: dict[str, Build] = {}
-        for name, group in _groups(steps).items():
+        groups = _groups(steps)
+        for name, group in groups.items():
             if lab.out_of_time():
                 lab.skip(group, "not measured: the time limit was reached", name)
                 continue
             build = lab.build(group)
             if build is None:
                 lab.refuse(group, "the engine cannot build the program with it", name)
-            elif _same(build, lab.baseline):
-                lab.refuse(group, SAME, name)
-            else:
+                continue
+            groups[name] = [step for step in group if step in build.steps]
+            lab.refuse([step for step in group if step not in build.steps], NOT_ALONE, name)
+            if not _same(build, lab.baseline):
                 builds[name] = build
+            else:
+                lab.refuse(groups[name], SAME, name)
         timed = list(builds.values()) + ([everything] if everything is not None else [])
         ratios = lab.compare(timed)
         named = {name: ratios[build.key] for name, build in builds.items() if build.key in ratios}
         standing = holm({name: ratio.p_value for name, ratio in named.items()}, 1 - problem.confidence)
         gains, harms = _split(named, standing)
         for name in builds:
-            self._judge(problem, name, _groups(steps)[name], named.get(name), name in gains, name in harms)
-        rescued = self._rescue(problem, {name: _groups(steps)[name] for name in harms})
-        wanted = [*(s for name in gains for s in _groups(steps)[name]), *rescued]
-        harmful = {s for name in harms for s in _groups(steps)[name]} - set(rescued)
+            self._judge(problem, name, groups[name], named.get(name), name in gains, name in harms)
+        rescued = self._rescue(problem, {name: groups[name] for name in harms})
+        wanted = [*(s for name in gains for s in groups[name]), *rescued]
+        harmful = {s for name in harms for s in groups[name]} - set(rescued)
         plans = [lab.build(wanted)] if wanted else []
         if everything is not None and everything.key in ratios and ratios[everything.key].interval.high < 1:
             plans.append(lab.build([step.id for step in steps if step.id not in harmful]) if harmful else everything)
