@@ -190,11 +190,9 @@ class _Lift:
                 self.results.append(self.literal[value] if isinstance(value, Node) else value)
         if not flat:
             raise InputError("the model returns no tensor")
-        self.output_names = (
-            tuple(dict.fromkeys(f"{n.name}" for n in flat))
-            if len({*flat}) == len(flat)
-            else tuple(f"output_{i}" for i in range(len(flat)))
-        )
+        # Engines want every name once, and those of inputs and weights are taken.
+        own = len({*flat}) == len(flat) and all(node.op == "call_function" for node in flat)
+        self.output_names = tuple(node.name if own else f"output_{i}" for i, node in enumerate(flat))
         self.graph.output(flat)
 
     def find(self, node: Node) -> Any:

@@ -66,6 +66,17 @@ class ManyOutputs(nn.Module):
         return b, c, c, c.sum(), c.argmax(1), c > 0
 
 
+class GivesBack(nn.Module):
+    """An input as it is, a weight, and a value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return x, self.weight, x * self.weight
+
+
 class Branches(nn.Module):
     """A linear layer in either branch of a condition on the data."""
 
@@ -107,6 +118,7 @@ CASES: dict[str, tuple[type[nn.Module], Sequence[Tensor], bool]] = {
     "static": (ConvNet, [torch.randn(1, 3, 16, 16)], False),
     "transformer": (Transformer, [torch.randint(0, 11, (2, 6)), torch.rand(2, 6) < 0.8], True),
     "many outputs": (ManyOutputs, [torch.randn(3, 4), torch.randn(4, 5)], False),
+    "outputs that are no calls": (GivesBack, [torch.randn(3, 4)], False),
     "condition": (Branches, [torch.randn(2, 4)], False),
     "half": (Half, [torch.randn(2, 4).half()], False),
     "unused input": (Unused, [torch.randn(2, 4), torch.randn(2, 4)], True),

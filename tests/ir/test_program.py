@@ -189,6 +189,21 @@ def test_a_tensor_made_from_sizes_says_its_dtype() -> None:
     assert "dtype=torch.float32" in program.text()
 
 
+def test_outputs_that_are_inputs_or_weights_have_names_of_their_own() -> None:
+    class GivesBack(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return x, self.weight, x * self.weight
+
+    program = capture(export(GivesBack(), (torch.randn(2),)))
+    names = program.interface.outputs
+    assert len(set(names)) == 3
+    assert not any(name in program for name in names)
+
+
 def test_padding_keeps_a_dynamic_batch_dynamic() -> None:
     class Pad(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
