@@ -130,4 +130,8 @@ def _function(node: Node) -> tuple[Any, ...] | None:
 
 
 def _is_softplus(node: object) -> bool:
-    return is_call(node, aten.softplus.default) and arguments(node)["beta"] == 1  # type: ignore[arg-type]
+    """Whether it is the softplus of Mish, which is the identity above 20: tanh cannot tell a later threshold."""
+    if not is_call(node, aten.softplus.default):
+        return False
+    call = arguments(node)  # type: ignore[arg-type]
+    return bool(call["beta"] == 1 and call["threshold"] >= 20)

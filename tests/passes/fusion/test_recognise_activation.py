@@ -74,6 +74,7 @@ def test_recognises_after_common_subexpressions() -> None:
         lambda s, x: x * F.relu6(x + 2) / 6,
         lambda s, x: x * F.hardtanh(x + 3, 0, 5) / 6,
         lambda s, x: x * torch.tanh(F.softplus(x, beta=2)),
+        lambda s, x: x * torch.tanh(F.softplus(x, threshold=5)),
         lambda s, x: x * torch.sigmoid(x + x[0]),
         lambda s, x: x[0] * torch.sigmoid(x),
     ],
