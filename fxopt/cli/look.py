@@ -27,9 +27,11 @@ CHECK_FAILED = 3
 @click.argument("node", required=False)
 def explain(out: Path, node: str | None) -> None:
     """Say why each rewrite in OUT was applied, refused, declined or reverted: at NODE, or everywhere."""
+    from fxopt.compiler.output import roll_forward
     from fxopt.report import explain as lines
     from fxopt.report import read
 
+    roll_forward(out)
     for line in lines(read(out), node):
         say(line)
 
@@ -41,8 +43,10 @@ def explain(out: Path, node: str | None) -> None:
 def check(out: Path, eval_: str | None, as_json: bool) -> int:
     """Load the artifact in OUT here and compare latency ratio, size and outputs with the ledger."""
     from fxopt.cli.progress import make_progress
+    from fxopt.compiler.output import roll_forward
     from fxopt.report import read
 
+    roll_forward(out)
     if read(out)["result"]["quality"] is None and eval_ is not None:
         raise InputError(f"--eval {eval_}: the ledger of {out} holds no quality to compare with; leave --eval out")
     if eval_ is not None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from fxopt.compiler import output
 from fxopt.compiler.load import engine_spec, load
 from fxopt.compiler.progress import NULL, Progress
 from fxopt.compiler.workshop import ARTIFACT_BOUND
@@ -19,6 +18,7 @@ from fxopt.errors import InputError
 from fxopt.ir.interface import Interface
 from fxopt.measure import Plan, Variant, measure
 from fxopt.registry import Registry
+from fxopt.report import read
 from fxopt.verify.error import worst
 
 
@@ -45,12 +45,12 @@ def check(out: Path, progress: Progress = NULL) -> CheckResult:
     Raises:
         InputError: OUT holds no finished model, or no baseline to measure against.
     """
-    output.roll_forward(out)
-    ledger = read_ledger(out)
     registry = Registry.load()
-    load(out, registry)  # says in one line what is missing here
+    load(out, registry)  # finishes a publication that was cut short, and says in one line what is missing here
+    ledger = read(out)
     if not (out / "baseline" / Artifact.MANIFEST).exists():
         raise InputError(f"{out}: there is no baseline to measure against; optimize without --no-source")
+    load(out / "baseline", registry)
     artifacts = {name: Artifact.read(out / name) for name in ("baseline", "model")}
     variants = [Variant(n, engine_spec(a.stages[0].engine, a), a.path) for n, a in artifacts.items()]
     inputs = example_arrays(artifacts["model"])
@@ -99,22 +99,6 @@ def check(out: Path, progress: Progress = NULL) -> CheckResult:
         lines.append("note: the ledger was written on a machine with another instruction set")
     data = {"ratio": ratio.interval.to_json(), "recorded_ratio": recorded, "size_bytes": size, "error": error}
     return CheckResult(all(ok for _, ok, _ in checks), lines, data)
-
-
-def read_ledger(out: Path) -> dict[str, Any]:
-    """The ledger of an output folder.
-
-    Raises:
-        InputError: there is none, or it is damaged.
-    """
-    file = out / "ledger.json"
-    if not file.exists():
-        raise InputError(f"{out}: there is no ledger.json; give the output folder of fxopt optimize")
-    try:
-        data: dict[str, Any] = json.loads(file.read_text())
-    except ValueError as error:
-        raise InputError(f"{file}: damaged ({error}); optimize the model again") from error
-    return data
 
 
 def example_arrays(artifact: Artifact) -> list[np.ndarray[Any, Any]]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fxopt.contracts.engine import Artifact, FlatCallable
+from fxopt.compiler.output import roll_forward
+from fxopt.contracts.engine import Artifact, FlatCallable, in_sequence
 from fxopt.errors import InputError
 from fxopt.ir.interface import Interface
 from fxopt.registry import Registry
@@ -22,7 +23,9 @@ class Loaded:
     """
 
     def __init__(self, artifact: Artifact, interface: Interface, stages: Sequence[FlatCallable]) -> None:
-        self.artifact, self.interface, self._stages = artifact, interface, stages
+        self.artifact, self.interface = artifact, interface
+        names = [item.name for item in interface.inputs]
+        self.run = in_sequence(artifact.stages, stages, names, interface.outputs)  # flat outputs for flat inputs
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the model returns.
@@ -41,14 +44,6 @@ class Loaded:
             outputs = [torch.from_numpy(output) for output in outputs]
         return self.interface.unflatten(outputs)
 
-    def run(self, arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        """Flat outputs for flat inputs."""
-        values = dict(zip((item.name for item in self.interface.inputs), arrays, strict=True))
-        for stage, call in zip(self.artifact.stages, self._stages, strict=True):
-            results = call([values[name] for name in stage.inputs])
-            values.update({f"output:{name}": value for name, value in zip(stage.outputs, results, strict=True)})
-        return [values[f"output:{name}"] for name in self.interface.outputs]
-
 
 def load(out: str | Path, registry: Registry | None = None) -> Loaded:
     """The optimized model in OUT, ready to call.
@@ -61,6 +56,7 @@ def load(out: str | Path, registry: Registry | None = None) -> Loaded:
         InputError: the folder holds no finished model, or its engine is not installed here.
     """
     out = Path(out)
+    roll_forward(out)
     folder = out if (out / Artifact.MANIFEST).exists() else out / "model"
     if not (folder / Artifact.MANIFEST).exists():
         unfinished = " (an unfinished run is there: go on with --resume)" if (out / "journal").exists() else ""

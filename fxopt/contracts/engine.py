@@ -200,6 +200,27 @@ class Engine(Configurable, abc.ABC):
         return ()
 
 
+def in_sequence(
+    stages: Sequence[Stage], calls: Sequence[FlatCallable], inputs: Sequence[str], outputs: Sequence[str]
+) -> FlatCallable:
+    """One callable for stages that pass values on by name.
+
+    Args:
+        stages: of an artifact, in order.
+        calls: what the engines have loaded, one a stage.
+        inputs: names of the flat inputs.
+        outputs: names of the flat outputs.
+    """
+
+    def run(arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+        values = dict(zip(inputs, arrays, strict=True))
+        for stage, call in zip(stages, calls, strict=True):
+            values.update(zip(stage.outputs, call([values[name] for name in stage.inputs]), strict=True))
+        return [values[name] for name in outputs]
+
+    return run
+
+
 def signature_of(parts: Iterable[object]) -> str:
     """The digest for `EngineGraph.signature` over parts in a canonical order."""
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]

@@ -12,14 +12,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from fxopt.contracts.engine import Artifact, Engine, FlatCallable
+from fxopt.contracts.engine import Artifact, Engine, FlatCallable, in_sequence
 from fxopt.contracts.options import split_spec
 from fxopt.errors import InputError
 from fxopt.measure import wire
@@ -43,17 +43,8 @@ def make_engine(spec: str) -> Engine:
 
 def bind(engine: Engine, artifact: Artifact) -> FlatCallable:
     """One callable for all stages of an artifact: the first stage's inputs to the last stage's outputs."""
-    calls = [(engine.load(artifact, stage), stage) for stage in artifact.stages]
-    if len(calls) == 1:
-        return calls[0][0]
-
-    def run(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        values = dict(zip(calls[0][1].inputs, inputs, strict=True))
-        for call, stage in calls:
-            values.update(zip(stage.outputs, call([values[name] for name in stage.inputs]), strict=True))
-        return [values[name] for name in calls[-1][1].outputs]
-
-    return run
+    stages, calls = artifact.stages, [engine.load(artifact, stage) for stage in artifact.stages]
+    return calls[0] if len(calls) == 1 else in_sequence(stages, calls, stages[0].inputs, stages[-1].outputs)
 
 
 class Host:

@@ -31,6 +31,17 @@ def test_explain_tells_the_story_of_one_node(fxopt: Callable[..., Any], out: Pat
     ]
 
 
+@pytest.mark.parametrize("command", ["explain", "check"])
+def test_a_publication_that_was_cut_short_is_finished_before_the_ledger_is_read(
+    fxopt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: Path, command: str
+) -> None:
+    monkeypatch.setattr(checking, "check", lambda folder, progress: checking.CheckResult(True))
+    (out / "journal" / "result").mkdir(parents=True)
+    (out / "ledger.json").rename(out / "journal" / "result" / "ledger.json")
+    (out / "journal" / "commit").write_text('["ledger.json"]')
+    assert fxopt(command, str(out)).status == 0
+
+
 def test_explain_suggests_the_nearest_node(fxopt: Callable[..., Any], out: Path) -> None:
     answer = fxopt("explain", str(out), "stem_bm")
     assert answer.status == 2
