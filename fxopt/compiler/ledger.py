@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         layers = {
             name: run.workshop.kernels(item.engine, item.artifact) for name, item in (("before", base), ("after", ship))
         }
-    return {
+    data = {
         "version": VERSION,
         "fxopt": __version__,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -78,6 +79,17 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "seconds": round(time.monotonic() - run.started, 1),
         "phases": {name: round(seconds, 1) for name, seconds in run.progress.seconds.items()},
     }
+    finite: dict[str, Any] = finite_only(data)
+    return finite
+
+
+def finite_only(value: Any) -> Any:
+    """The same data with None for infinities and nan, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite_only(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_only(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _checks(run: Run, ship: Contender) -> dict[str, float | None]:

@@ -85,7 +85,6 @@ def optimize(
         BudgetError: the budget cannot be met.
     """
     args = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
-    exported = export(model, args, kwargs, dynamic_shapes)
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="fxopt-"))
     request = Request(
         model=type(model).__name__,
@@ -101,6 +100,8 @@ def optimize(
         out=folder,
         command=f"fxopt.optimize({type(model).__name__}, ...)",
     )
+    limits.check_supported(request)
+    exported = export(model, args, kwargs, dynamic_shapes)
     program = capture(exported, names=positional_names(model))
     run = Run(request, Registry.load(), program, exported, type(model).__name__, progress)
     return Result(run.go(), folder)
@@ -125,8 +126,9 @@ def prepare(request: Request, progress: Progress = NULL) -> Run:
     from fxopt.contracts.frontend import LoadRequest, load_model
     from fxopt.ir.input_spec import parse_inputs
 
+    limits.check_supported(request)  # usage errors come before the model is loaded
     registry = Registry.load(request.without)
-    target = registry.make_target(request.target)  # usage errors come before the model is loaded
+    target = registry.make_target(request.target)
     registry.make_passes(request.passes)
     limits.engines(registry, target, request)
     inputs, dims = parse_inputs(request.inputs)

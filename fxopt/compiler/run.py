@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fxopt import __version__
 from fxopt.compiler import ledger as ledgers
 from fxopt.compiler import limits, output
@@ -24,7 +26,7 @@ from fxopt.errors import BudgetError, EngineError, InputError
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.statistics import Statistics
-from fxopt.measure import CONFIDENCE, Limits, Plan, Worker
+from fxopt.measure import CONFIDENCE, Limits, Plan, Worker, holm
 from fxopt.registry import Registry
 
 if TYPE_CHECKING:
@@ -91,13 +93,14 @@ class Run:
         source: str,
         progress: Progress,
     ) -> None:
-        limits.check_supported(request)
         self.request, self.registry = request, registry
         self.program, self.exported, self.source = program, exported, source
         self.progress = Timed(progress)
         self.target = registry.make_target(request.target)
         self.engines = limits.engines(registry, self.target, request)
         self.passes = registry.make_passes(request.passes)
+        if not registry.planners:
+            raise InputError("there is no planner, which chooses among rewrites; leave out -p no:planners")
         self.calib = None
         if request.calib is not None:
             with self.progress.phase("read the calibration data"):
@@ -119,8 +122,7 @@ class Run:
         deadline = None if limit is None else self.started + limit
         try:
             with Worker(Limits()) as worker:
-                inputs = [value.numpy() for value in sample_inputs(self.program, seed=self.request.seed)]
-                self.workshop = Workshop(journal, worker, inputs, deadline)
+                self.workshop = Workshop(journal, worker, self._inputs(), deadline)
                 outcome = self.measure(self.search())
                 ledger = ledgers.compose(self, outcome)
             self.write(ledger, outcome)
@@ -128,6 +130,19 @@ class Run:
             raise InputError(f"-o {out}: cannot write there: {error.strerror or error}") from error
         self.registry.event("finished", out=str(out), verdict=ledger["result"]["verdict"])
         return ledger
+
+    def _inputs(self) -> list[np.ndarray[Any, Any]]:
+        """What is measured on."""
+        arrays = []
+        values = sample_inputs(self.program, seed=self.request.seed)
+        for item, value in zip(self.program.interface.inputs, values, strict=True):
+            try:
+                arrays.append(value.numpy())
+            except TypeError as error:
+                raise InputError(
+                    f"input {item.name} is {item.dtype}, which no engine takes; cast it in the model"
+                ) from error
+        return arrays
 
     def label(self, engine: str) -> str:
         """An engine's name in tables."""
@@ -140,6 +155,7 @@ class Run:
         return {
             "model": self.program.digest,
             "target": self.target.spec(),
+            "seed": self.request.seed,
             "engines": sorted(self.engines),
             "passes": [rule.spec() for rule in self.passes],
             "calib": self.calib and self.calib.digest,
@@ -185,15 +201,23 @@ class Run:
 
     def compare_baselines(self, labs: dict[str, EngineLab]) -> Session:
         """Which engine is best on the unmodified model; those that fail at it leave `labs`."""
-        variants = [(s, s, lab.artifacts[lab.baseline.key], self.program) for s, lab in labs.items()]
         with self.progress.phase("measure the engines on the unmodified model", 40):
-            session = self.workshop.session(variants, Plan(rounds=15, epochs=2), self._advance())
-        for spec, reason in session.failures.items():
-            self.failures[self.engines[spec].name] = reason
-            labs.pop(spec, None)
-        if not labs or not session.variants:
-            raise InputError(f"no engine can run this model: {'; '.join(session.failures.values())}")
-        return session
+            while labs:
+                variants = [(s, s, lab.artifacts[lab.baseline.key], self.program) for s, lab in labs.items()]
+                try:
+                    session = self.workshop.session(variants, Plan(rounds=15, epochs=2), self._advance())
+                except EngineError as error:  # the first fails, which ratios are to: the others are measured without it
+                    self._lose(labs, next(iter(labs)), str(error))
+                    continue
+                for spec, reason in session.failures.items():
+                    self._lose(labs, spec, reason)
+                if labs:
+                    return session
+        raise InputError(f"no engine can run this model: {'; '.join(self.failures.values())}")
+
+    def _lose(self, labs: dict[str, EngineLab], spec: str, reason: str) -> None:
+        self.failures[self.engines[spec].name] = reason
+        del labs[spec]
 
     def plans(self, found: Search, labs: dict[str, EngineLab], first: Session) -> list[Contender]:
         """What the planner makes of the rewrites for each engine that is near the best."""
@@ -230,11 +254,9 @@ class Run:
         with self.progress.phase("confirm what ships on fresh measurements", 80):
             plan_of_session = Plan(comparisons=len(variants), together=True)
             session = self.workshop.session(variants, plan_of_session, self._advance(), bases=len(order))
-        winners = [
-            name
-            for name, item in contenders.items()
-            if not item.unmodified and name in session.variants and session.variants[name].faster
-        ]
+        measured = {name: m for name, m in session.variants.items() if not contenders[name].unmodified}
+        standing = holm({name: m.ratio.p_value for name, m in measured.items() if m.ratio is not None})
+        winners = [name for name in measured if name in standing and measured[name].faster]
         shipped = min(winners, key=lambda name: session.variants[name].latency_ms.estimate, default=session.base)
         return Outcome(found, session, contenders, shipped)
 

@@ -85,7 +85,7 @@ class Workshop:
     """Builds Programs for engines and times the artifacts; shared by all plans of a run.
 
     Attributes:
-        comparisons: how many ratios the run has looked at, for Holm's correction.
+        comparisons: how many ratios the run has looked at.
     """
 
     def __init__(

@@ -146,12 +146,18 @@ class TestTarget(Cpu):
     engines = ("onnxruntime", "crashes_at_build", "crashes_at_run", "hangs", "lies", "is_missing")
 
 
+@dataclasses.dataclass(frozen=True)
+class CrashesFirst(TestTarget):
+    name = "crashes_first"
+    engines = ("crashes_at_run", "onnxruntime")
+
+
 def with_engines(monkeypatch: pytest.MonkeyPatch, *classes: type[fxopt.Engine]) -> None:
-    """Let runs find these engines, and a target that asks for them."""
+    """Let runs find these engines, and targets that ask for them."""
     registry = Registry.load()
     plugin = type("Plugin", (), {})()
     plugin.fxopt_engines = lambda: list(classes)
-    plugin.fxopt_targets = lambda: [TestTarget]
+    plugin.fxopt_targets = lambda: [TestTarget, CrashesFirst]
     registry.register(plugin, "test", "test")
     monkeypatch.setattr(Registry, "load", classmethod(lambda cls, without=(): registry))
 
@@ -175,6 +181,15 @@ def test_engines_that_crash_lie_or_are_missing_leave_the_run_going_on_and_the_le
         assert "\n" not in said[name]
 
 
+def test_an_engine_that_crashes_first_of_all_leaves_the_run_going_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with_engines(monkeypatch, engines.CrashesAtRun)
+    result = optimize(tmp_path / "out", engine="auto", target="crashes_first", passes="fold_batch_norm")
+    assert result.ledger["result"]["engine"] == "onnxruntime"
+    assert "SIGABRT" in result.ledger["engines"]["crashes_at_run"]
+
+
 def test_an_engine_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with_engines(monkeypatch, engines.Hangs)
     short = dataclasses.replace(Limits(), run_s=4.0)
@@ -191,6 +206,11 @@ def test_a_missing_engine_is_one_line_that_says_how_to_get_it(monkeypatch: pytes
         optimize(tmp_path / "out", engine="is_missing")
 
 
+def test_an_input_of_a_dtype_that_no_engine_takes_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="input input is bfloat16, which no engine takes"):
+        fxopt.optimize(nn.Linear(2, 2).bfloat16(), torch.randn(3, 2).bfloat16(), engine="eager", out=tmp_path / "out")
+
+
 def test_a_failing_run_leaves_the_former_result_as_it_was(monkeypatch: pytest.MonkeyPatch, finished: Path) -> None:
     before = {file: file.read_bytes() for file in finished.rglob("*") if file.is_file()}
     with_engines(monkeypatch, engines.CrashesAtBuild)
@@ -198,6 +218,12 @@ def test_a_failing_run_leaves_the_former_result_as_it_was(monkeypatch: pytest.Mo
         optimize(finished, engine="crashes_at_build")
     assert {file: file.read_bytes() for file in before} == before
     assert fxopt.load(finished)(torch.randn(1, 3, 12, 12))["scores"].shape == (1, 2)
+
+
+@pytest.mark.parametrize("option", [{"budget": Budget(confidence=0.95)}, {"eval": "e.npz"}])
+def test_what_would_be_ignored_is_refused_before_the_model_is_captured(tmp_path: Path, option: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="leave it out"):
+        fxopt.optimize(nn.Linear(2, 2), torch.randn(3, 3), out=tmp_path / "out", **option)  # which does not fit
 
 
 def test_a_budget_that_cannot_be_met_writes_the_figures_and_no_model(tmp_path: Path) -> None:
