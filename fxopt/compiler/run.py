@@ -254,10 +254,12 @@ class Run:
         with self.progress.phase("confirm what ships on fresh measurements", 80):
             plan_of_session = Plan(comparisons=len(variants), together=True)
             session = self.workshop.session(variants, plan_of_session, self._advance(), bases=len(order))
-        measured = {name: m for name, m in session.variants.items() if not contenders[name].unmodified}
-        standing = holm({name: m.ratio.p_value for name, m in measured.items() if m.ratio is not None})
-        winners = [name for name in measured if name in standing and measured[name].faster]
-        shipped = min(winners, key=lambda name: session.variants[name].latency_ms.estimate, default=session.base)
+        measured = ((name, item.ratio) for name, item in session.variants.items() if not contenders[name].unmodified)
+        ratios = {name: ratio for name, ratio in measured if ratio is not None}
+        standing = holm({name: ratio.p_value for name, ratio in ratios.items()})
+        winners = [name for name in ratios if name in standing and session.variants[name].faster]
+        # By paired ratios, as everything else: the machine's pace changes within a session.
+        shipped = min(winners, key=lambda name: ratios[name].interval.estimate, default=session.base)
         return Outcome(found, session, contenders, shipped)
 
     def _advance(self) -> Callable[[int, int], None]:

@@ -81,6 +81,19 @@ def test_of_several_bases_the_fastest_is_what_the_others_are_compared_with() -> 
     assert found.floor.interval.low < 1 < found.floor.interval.high
 
 
+def test_the_fastest_base_is_found_in_pairs_whatever_the_machine_did_meanwhile() -> None:
+    rounds = {"first": [1.0, 2.0, 3.0], "second": [0.9, 2.7, 2.1]}  # faster in two of three, but of a larger median
+    turns = {
+        name: iter([times[i % 3] for i in range(60)]) for name, times in (rounds | {TWIN: rounds["first"]}).items()
+    }
+
+    def block(name: str) -> np.ndarray:
+        return np.full(5, next(turns[name]) * 1e6, np.int64)
+
+    found = interleave(list(rounds), block, plan=Plan(rounds=60, epochs=1, together=True), bases=2)
+    assert found.base == "second"
+
+
 def test_more_comparisons_ask_for_more_evidence() -> None:
     few, _ = simulate({"reference": 1, "fast": 0.965})
     many, _ = simulate({"reference": 1, "fast": 0.965}, plan=Plan(comparisons=500))
