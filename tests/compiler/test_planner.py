@@ -29,15 +29,18 @@ class FakeLab:
     factors: dict[str, float]
     unbuildable: frozenset[str] = frozenset()
     company: dict[str, str] = field(default_factory=dict)  # steps that are possible only beside another
+    needs: dict[str, str] = field(default_factory=dict)
     time: Callable[[], bool] = lambda: False
     builds: list[frozenset[str]] = field(default_factory=list)
     verdicts: dict[str, tuple[str, str, Ratio | None]] = field(default_factory=dict)
+    groups: dict[str, str | None] = field(default_factory=dict)
     compared: list[list[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.baseline = Build("base", frozenset(), "", 1)
 
     def build(self, steps: Collection[str]) -> Build | None:
+        steps = {*steps, *(self.needs[step] for step in steps if step in self.needs)}
         kept = frozenset(step for step in steps if self.company.get(step, step) in steps)
         self.builds.append(kept)
         if kept & self.unbuildable:
@@ -55,6 +58,7 @@ class FakeLab:
         return found
 
     def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:
+        self.groups |= dict.fromkeys(steps, group)
         self.verdicts |= dict.fromkeys(steps, ("refused", reason, ratio))
 
     def skip(self, steps: Collection[str], reason: str, group: str | None = None) -> None:
@@ -95,6 +99,13 @@ def test_what_is_possible_only_beside_other_passes_is_not_called_the_engines_own
     assert lab.verdicts["b@1"][0] == "applied"
     assert lab.verdicts["b@2"] == ("refused", NOT_ALONE, None)
     assert {"a@1", "b@1", "b@2"} in [build.steps for build in plans]
+
+
+def test_a_group_bears_the_names_of_all_passes_that_were_measured_in_it() -> None:
+    lab = FakeLab({"cut@1": 1.3}, needs={"fold@1": "cut@1"})
+    assert plan(lab, "cut@1", "fold@1") == []
+    assert lab.groups == {"cut@1": "cut", "fold@1": "fold with cut"}
+    assert lab.verdicts["fold@1"][1] == "fold with cut together slow this engine down"
 
 
 def test_gains_go_together_and_neutral_groups_are_left_out() -> None:

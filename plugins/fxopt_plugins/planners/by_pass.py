@@ -39,6 +39,7 @@ class ByPass(Planner):
             return []
         builds: dict[str, Build] = {}
         groups = _groups(steps)
+        labels: dict[str, str] = {}
         for name, group in groups.items():
             if lab.out_of_time():
                 lab.skip(group, "not measured: the time limit was reached", name)
@@ -49,17 +50,19 @@ class ByPass(Planner):
                 continue
             groups[name] = [step for step in group if step in build.steps]
             lab.refuse([step for step in group if step not in build.steps], NOT_ALONE, name)
+            others = {step.candidate.rule for step in steps if step.id in build.steps} - {name}
+            labels[name] = " with ".join(filter(None, (name, ", ".join(sorted(others)))))
             if not _same(build, lab.baseline):
                 builds[name] = build
             else:
-                lab.refuse(groups[name], SAME, name)
+                lab.refuse(groups[name], SAME, labels[name])
         timed = list(builds.values()) + ([everything] if everything is not None else [])
         ratios = lab.compare(timed)
         named = {name: ratios[build.key] for name, build in builds.items() if build.key in ratios}
         standing = holm({name: ratio.p_value for name, ratio in named.items()}, 1 - problem.confidence)
         gains, harms = _split(named, standing)
         for name in builds:
-            self._judge(problem, name, groups[name], named.get(name), name in gains, name in harms)
+            self._judge(problem, labels[name], groups[name], named.get(name), name in gains, name in harms)
         rescued = self._rescue(problem, {name: groups[name] for name in harms})
         wanted = [*(s for name in gains for s in groups[name]), *rescued]
         harmful = {s for name in harms for s in groups[name]} - set(rescued)
@@ -70,17 +73,17 @@ class ByPass(Planner):
         return list(unique.values())
 
     def _judge(
-        self, problem: Problem, name: str, group: list[str], ratio: Ratio | None, gain: bool, harm: bool
+        self, problem: Problem, label: str, group: list[str], ratio: Ratio | None, gain: bool, harm: bool
     ) -> None:
         lab = problem.lab
         if ratio is None:
-            lab.refuse(group, "it could not be measured: the engine failed on it", name)
+            lab.refuse(group, "it could not be measured: the engine failed on it", label)
         elif gain:
-            lab.credit(group, name, ratio)
+            lab.credit(group, label, ratio)
         elif harm:
-            lab.refuse(group, "it slows this engine down", name, ratio)
+            lab.refuse(group, f"{label} together slow this engine down", label, ratio)
         else:
-            lab.refuse(group, "no measurable gain: the interval includes 1", name, ratio)
+            lab.refuse(group, "no measurable gain: the interval includes 1", label, ratio)
 
     def _rescue(self, problem: Problem, harmful: dict[str, list[str]]) -> list[str]:
         """Halves of harmful groups that pay by themselves, within the builds allowed."""
