@@ -1,11 +1,11 @@
 """Interleaved measurement of several artifacts: `measure` on real ones, `interleave` on any source of blocks.
 
 A round measures one block of calls of each variant, in an order drawn anew each round; nothing else runs meanwhile
-(idle workers are stopped). Rounds come in epochs. Each epoch has fresh processes, so that no variant keeps a lucky or
-unlucky place in memory, and ends with a look at the data: a variant whose ratio to the reference is decided leaves.
-Looking several times would inflate false positives; so each of the `epochs` looks may spend only its equal share of
-`1 - confidence` (Bonferroni over the looks: it holds whatever the dependence between them, and makes intervals 15%
-wider than one look would).
+(idle workers are stopped). Rounds come in epochs. Each epoch has fresh processes, started in an order drawn anew, so that
+no variant keeps a lucky or unlucky place in memory, and ends with a look at the data: a variant whose ratio to the
+reference is decided leaves. Looking several times would inflate false positives; so each of the `epochs` looks may spend
+only its equal share of `1 - confidence` (Bonferroni over the looks: it holds whatever the dependence between them, and
+makes intervals 15% wider than one look would).
 """
 
 from __future__ import annotations
@@ -177,7 +177,8 @@ def interleave(
         ratios.pop(name, None)
 
     for _ in range(plan.epochs):
-        for name, line in begin_epoch(tuple(active)).items():
+        # Drawn anew as well: the first process to start has other memory than the last.
+        for name, line in begin_epoch(tuple(order.sample(active, len(active)))).items():
             lose(name, line)
         for _ in range(plan.rounds):
             for name in order.sample(active, len(active)):

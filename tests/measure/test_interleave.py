@@ -138,6 +138,12 @@ def test_order_is_drawn_from_the_seed() -> None:
     assert sorted(order(1)[:3]) == sorted(["reference", "same", TWIN])
 
 
+def test_no_variant_is_always_the_first_to_start() -> None:
+    _, machine = simulate({"reference": 1, "same": 1}, plan=Plan(rounds=5, epochs=20, resolution=0))
+    assert {epoch[0] for epoch in machine.epochs} == {"reference", "same", TWIN}
+    assert all(set(epoch) == {"reference", "same", TWIN} for epoch in machine.epochs)
+
+
 def variant(name: str, kind: str, tmp_path: Path) -> Variant:
     return Variant(name, f"tests.measure.engines:{kind}", artifact(tmp_path / name))
 
