@@ -27,7 +27,7 @@ class Evidence:
     """What checking found.
 
     Attributes:
-        float64_error: relative difference in float64.
+        float64_error: relative difference in float64; nan where the original's values are nan throughout, which tells nothing.
         native_error: relative error in the program's own dtypes against float64.
         original_error: the same of what was replaced.
         floor: one unit in the last place of the coarsest float dtype involved.
@@ -57,6 +57,8 @@ class Evidence:
     @property
     def fault(self) -> str | None:
         """Why this is not exact; None if it is."""
+        if math.isnan(self.float64_error):
+            return "cannot be checked: on the inputs that it is tried with, the original's values are nan"
         if self.float64_error > self.float64_bound:
             return f"differs from the original by {self.float64_error:.1e} in float64 (bound {self.float64_bound:.0e})"
         # An original that by luck errs less than one unit in the last place is no measure for others.
@@ -147,7 +149,7 @@ class _Region:
     def evidence(self) -> Evidence:
         oracle = self.run(self.twin_before, self.olds, self.old_inside)
         return Evidence(
-            float64_error=worst(self.run(self.twin_after, self.news, self.new_inside), oracle),
+            float64_error=_difference(self.run(self.twin_after, self.news, self.new_inside), oracle),
             native_error=worst(self.run(self.after, self.news, self.new_inside), oracle),
             original_error=worst(self.run(self.before, self.olds, self.old_inside), oracle),
             floor=max((_epsilon(self.before.node(name)) for name in self.olds), default=0.0),
@@ -183,11 +185,21 @@ def check_whole(before: Program, after: Program, twin: Program, seeds: Sequence[
         doubles = as_inputs(original, inputs)
         oracle = original.run(doubles)
         found.append(
-            (worst(twin.run(doubles), oracle), worst(after.run(inputs), oracle), worst(before.run(inputs), oracle))
+            (
+                _difference(twin.run(doubles), oracle),
+                worst(after.run(inputs), oracle),
+                worst(before.run(inputs), oracle),
+            )
         )
     floor = max((_epsilon(node) for node in before.outputs), default=0.0)
     twins, natives, originals = zip(*found, strict=True)
-    return Evidence(max(twins), max(natives), max(originals), floor)
+    return Evidence(math.nan if any(map(math.isnan, twins)) else max(twins), max(natives), max(originals), floor)
+
+
+def _difference(found: Sequence[Any], oracle: Sequence[Any]) -> float:
+    """The worst relative difference; nan where a value to compare with is nan throughout."""
+    floats = (value for value in oracle if isinstance(value, torch.Tensor) and value.is_floating_point())
+    return math.nan if any(value.numel() and bool(value.isnan().all()) for value in floats) else worst(found, oracle)
 
 
 def _region(targets: Sequence[Node], inside: Callable[[Node], bool]) -> tuple[list[Node], set[Node]]:

@@ -97,6 +97,21 @@ def test_rounding_may_be_four_times_the_originals_or_four_units_in_the_last_plac
     assert Evidence(0.0, native_error=4.1 * eps, original_error=0.1 * eps, floor=eps).fault
 
 
+def test_values_that_are_nan_throughout_are_no_evidence() -> None:
+    class OfLogarithms(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x.log()  # of normal numbers
+            return self.norm(self.conv(x - x.mean()))
+
+    found = search(capture(export(OfLogarithms(), (torch.rand(1, 3, 6, 6),))), [Fold("forgets eps")], Registry())
+    assert not found.steps
+    assert ["cannot be checked" in refusal.reason for refusal in found.refusals] == [True]
+
+
 def test_a_pass_that_raises_costs_its_own_rewrites_only() -> None:
     found = run("raises")
     assert not found.steps
