@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, cast
 
@@ -162,12 +162,27 @@ class Registry:
 
     def event(self, kind: str, **data: Any) -> None:
         """Tell all listeners."""
-        self._manager.hook.fxopt_event(kind=kind, data=data)
+        self._ask("fxopt_event", kind=kind, data=data)
 
     def veto(self, program: Any, candidate: Any) -> str | None:
         """The first reason why a candidate must not be applied, or None."""
-        reasons = self._manager.hook.fxopt_veto(program=program, candidate=candidate)
-        return next((reason for reason in reasons if reason), None)
+        return next(
+            (reason for reason in self._ask("fxopt_veto", program=program, candidate=candidate) if reason), None
+        )
+
+    def _ask(self, hook: str, **arguments: Any) -> list[Any]:
+        """What the plugins answer. One that raises is left out from then on, and `plugins` says why."""
+        answers = []
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            try:
+                answers.append(implementation.function(*(arguments[name] for name in implementation.argnames)))
+            except Exception as error:  # noqa: BLE001 - a listener that raises costs itself, not the run
+                name, fault = implementation.plugin_name, f"{hook} raised {type(error).__name__}: {error}"
+                self._manager.unregister(implementation.plugin)
+                known = next((plugin for plugin in self.plugins if plugin.name == name), Plugin(name, "unknown", ""))
+                self.plugins = [plugin for plugin in self.plugins if plugin.name != name]
+                self.plugins.append(replace(known, fault=f"{known.distribution}: {fault}"))
+        return answers
 
     def _make(self, kind: str, singular: str, spec: str) -> Configurable:
         name, options = split_spec(spec)

@@ -57,3 +57,25 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 def test_leaving_out_a_plugin_that_is_not_there_is_an_error() -> None:
     with pytest.raises(InputError, match="there is no such plugin"):
         Registry.load(without=["fusoin"])
+
+
+def test_a_listener_that_raises_is_left_out_from_then_on_and_named() -> None:
+    told: list[str] = []
+
+    class Raises:
+        @hookimpl
+        def fxopt_event(self, kind: str) -> None:
+            told.append(kind)
+            raise ZeroDivisionError("by design")
+
+        @hookimpl
+        def fxopt_veto(self, candidate: object) -> str:
+            return "never asked"
+
+    registry = Registry()
+    registry.register(Raises(), "raises", "somebody")
+    registry.event("first")
+    registry.event("second")
+    assert told == ["first"]
+    assert registry.veto(None, None) is None
+    assert [plugin.fault for plugin in registry.plugins] == ["unknown: fxopt_event raised ZeroDivisionError: by design"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,17 +37,29 @@ class Journal:
         try:
             out.mkdir(parents=True, exist_ok=True)
             refuse_foreign(out)
-            recorded = self.path / "request.json"
-            if resume and recorded.exists() and recorded.read_text() != text:
-                raise InputError(
-                    f"-o {out}: the unfinished run there was another one (model, options or versions differ); leave out --resume"
-                )
-            if not resume or not recorded.exists():
-                discard(self.path)
-            (self.path / "builds").mkdir(parents=True, exist_ok=True)
-            write_whole(recorded, text)
+            self._unlock = weakref.finalize(self, os.close, _lock(out))
+            try:
+                self._open(out, text, resume)
+            except BaseException:
+                self.release()
+                raise
         except OSError as error:
             raise InputError(f"-o {out}: cannot write there: {error.strerror or error}") from error
+
+    def _open(self, out: Path, text: str, resume: bool) -> None:
+        recorded = self.path / "request.json"
+        if resume and recorded.exists() and recorded.read_text() != text:
+            raise InputError(
+                f"-o {out}: the unfinished run there was another one (model, options or versions differ); leave out --resume"
+            )
+        if not resume or not recorded.exists():
+            discard(self.path)
+        (self.path / "builds").mkdir(parents=True, exist_ok=True)
+        write_whole(recorded, text)
+
+    def release(self) -> None:
+        """Let other runs have the folder."""
+        self._unlock()
 
     def remember(self, kind: str, key: str, compute: Callable[[], Any]) -> Any:
         """The JSON value recorded under kind and key, computed and recorded if there is none."""
@@ -65,6 +79,17 @@ class Journal:
             fill(draft)
             draft.rename(final)
         return final
+
+
+def _lock(out: Path) -> int:
+    """A descriptor that keeps other runs out of the folder until it is closed, if only by the end of this process."""
+    descriptor = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise InputError(f"-o {out}: another run is writing there; wait for it, or give another folder") from None
+    return descriptor
 
 
 def refuse_foreign(out: Path) -> None:

@@ -122,10 +122,10 @@ def rewrites(search: Search, plan: Sequence[Step], verdicts: Mapping[str, Verdic
         kind, reason = verdict.verdict, verdict.reason
         if step.id in applied and kind != "applied":
             users = [other.id for other in plan if step.id in other.needs]
-            kind, reason = (
-                "applied",
-                f"needed by {users[0]}" if users else "part of the plan that was measured as a whole",
-            )
+            kind, reason = "applied", "part of the plan that was measured as a whole"
+            if users:  # what they brought, they brought together
+                reason = f"needed by {users[0]}"
+                verdict = dataclasses.replace(verdicts.get(users[0], verdict), reason=reason)
         elif step.id not in applied and kind == "applied":
             kind, reason = "reverted", f"{reason}; the composite plan was not confirmed, or another was faster"
         entry = _entry(step.candidate, kind, reason, search.evidence.get(step.id))

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fxopt.contracts.candidate import Candidate, Step
+from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.passes import Decline, Pass, View
 from fxopt.errors import DataError, StaleCandidate
 from fxopt.ir.edit import Edit, Record
+from fxopt.ir.export_error import reason
 from fxopt.ir.program import Program, tensor_digest
 from fxopt.verify.fidelity import Evidence, Oracle
 
@@ -65,6 +66,7 @@ class Context:
 
     capabilities: Capabilities | None = None
     statistics: Statistics | None = None
+    lossy: bool = True  # whether rewrites that are not exact may be tried
 
     def view(self, rule: Pass, program: Program) -> View:
         """What one pass sees with one Program."""
@@ -150,6 +152,10 @@ class _Searcher:
             reason = self.registry.veto(self.found.program, candidate)
             if reason:
                 self.refuse(candidate, f"vetoed: {reason}")
+            elif candidate.fidelity is not Fidelity.EXACT and not self.context.lossy:
+                self.refuse(
+                    candidate, f"it is {candidate.fidelity.value}, and no drop of quality is allowed: see --max-drop"
+                )
             else:
                 open_candidates.append(candidate)
         return open_candidates
@@ -163,7 +169,15 @@ class _Searcher:
             if edit is not None:
                 failed, twin = self.attempt(rule, self.oracle.twin, chosen)
             if edit is not None and twin is not None:
-                evidence = self.oracle.check(before, edit.program, edit, twin)
+                try:
+                    evidence = self.oracle.check(before, edit.program, edit, twin)
+                except Exception as error:  # noqa: BLE001 - what a pass has made may fail when it is run
+                    if len(chosen) > 1:  # find out which one it is, each alone
+                        for candidate in chosen:
+                            self.apply_round(rule, [candidate])
+                        return
+                    self.refuse(chosen[0], f"cannot be checked: it raised {type(error).__name__}: {reason(error)}")
+                    return
                 failed = {key: fault for key, item in evidence.items() if (fault := item.fault)}
                 if not failed:
                     self.accept(rule, before, edit, twin, evidence)

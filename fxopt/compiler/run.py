@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from fxopt.compiler.progress import Progress, Timed
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Context, Search, closure, search
 from fxopt.compiler.workshop import Session, Workshop
-from fxopt.contracts.planner import Build, Problem
+from fxopt.contracts.planner import Build, Problem, Ratio
 from fxopt.data import Data
 from fxopt.errors import BudgetError, EngineError, InputError
 from fxopt.ir.program import Program
@@ -105,7 +105,11 @@ class Run:
         if request.calib is not None:
             with self.progress.phase("read the calibration data"):
                 self.calib = Data.read(request.calib, program.interface, "calib")
-        self.context = Context(self.target.capabilities(), Statistics(self.calib) if self.calib else None)
+        self.context = Context(
+            self.target.capabilities(),
+            Statistics(self.calib) if self.calib else None,
+            request.budget.max_drop.value > 0,
+        )
         self.started = time.monotonic()
         self.failures: dict[str, str] = {}  # by name of the engine
 
@@ -118,17 +122,23 @@ class Run:
         out = self.request.out
         output.roll_forward(out)
         journal = Journal(out, self._identity(), self.request.resume)
-        limit = self.request.budget.time_limit_s
-        deadline = None if limit is None else self.started + limit
         try:
-            with Worker(Limits()) as worker:
-                self.workshop = Workshop(journal, worker, self._inputs(), deadline)
-                outcome = self.measure(self.search())
-                ledger = ledgers.compose(self, outcome)
-            self.write(ledger, outcome)
+            ledger = self._go(journal)
         except OSError as error:
             raise InputError(f"-o {out}: cannot write there: {error.strerror or error}") from error
+        finally:
+            journal.release()
         self.registry.event("finished", out=str(out), verdict=ledger["result"]["verdict"])
+        return ledger
+
+    def _go(self, journal: Journal) -> dict[str, Any]:
+        limit = self.request.budget.time_limit_s
+        deadline = None if limit is None else self.started + limit
+        with Worker(Limits()) as worker:
+            self.workshop = Workshop(journal, worker, self._inputs(), deadline)
+            outcome = self.measure(self.search())
+            ledger = ledgers.compose(self, outcome)
+        self.write(ledger, outcome)
         return ledger
 
     def _inputs(self) -> list[np.ndarray[Any, Any]]:
@@ -229,6 +239,10 @@ class Run:
         for spec, lab in labs.items():
             name = self.engines[spec].name
             if name == "eager" and len(labs) > 1:
+                lab.skip(
+                    [step.id for step in found.steps],
+                    "not planned for: eager is the reference, not to be shipped rewritten",
+                )
                 continue
             slower = first.variants[spec].latency_ms.low / best
             if slower > COMPETITIVE:
@@ -257,9 +271,10 @@ class Run:
         measured = ((name, item.ratio) for name, item in session.variants.items() if not contenders[name].unmodified)
         ratios = {name: ratio for name, ratio in measured if ratio is not None}
         standing = holm({name: ratio.p_value for name, ratio in ratios.items()})
-        winners = [name for name in ratios if name in standing and session.variants[name].faster]
+        winners = {name: ratios[name] for name in ratios if name in standing and session.variants[name].faster}
+        best = _best_plans(contenders, winners)
         # By paired ratios, as everything else: the machine's pace changes within a session.
-        shipped = min(winners, key=lambda name: ratios[name].interval.estimate, default=session.base)
+        shipped = min(best, key=lambda name: ratios[name].interval.estimate, default=session.base)
         return Outcome(found, session, contenders, shipped)
 
     def _advance(self) -> Callable[[int, int], None]:
@@ -307,6 +322,16 @@ class Run:
             "seed": self.request.seed,
             "steps": [step.to_json() for step in closure(found.steps, ship.build.steps)],
         }
+
+
+def _best_plans(contenders: Mapping[str, Contender], winners: Mapping[str, Ratio]) -> list[str]:
+    """One plan for each engine: the one of the fewest steps, but for a larger one that is faster beyond both intervals."""
+    best: dict[str, str] = {}
+    for name in sorted(winners, key=lambda name: len(contenders[name].build.steps)):
+        smaller = best.setdefault(contenders[name].engine, name)
+        if winners[name].interval.high < winners[smaller].interval.low:
+            best[contenders[name].engine] = name
+    return list(best.values())
 
 
 def _save_source(exported: ExportedProgram, file: Path) -> None:

@@ -11,8 +11,10 @@ import torch
 from torch.fx import Node
 
 from fxopt.contracts.candidate import Fidelity
+from fxopt.errors import InputError
 from fxopt.ir.edit import Edit, Record
 from fxopt.ir.evaluate import run_graph, run_node, run_nodes
+from fxopt.ir.export_error import reason
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.twin import as_inputs, double
@@ -82,8 +84,14 @@ class Oracle:
             if node.op != "get_attr":
                 self.values[node.name] = value
 
-        with torch.no_grad():
-            run_graph(self.twin.graph, self.twin.attributes, flat, see)
+        try:
+            with torch.no_grad():
+                run_graph(self.twin.graph, self.twin.attributes, flat, see)
+        except Exception as error:
+            raise InputError(
+                f"the model fails on inputs made up from their shapes and dtypes ({reason(error)}); "
+                "integers are taken from the tables that they index directly: fold offsets into the tables"
+            ) from error
 
     def check(self, before: Program, after: Program, edit: Edit, twin: Edit) -> dict[str, Evidence]:
         """Check each exact rewrite of a round on its own region; evidence by candidate id.

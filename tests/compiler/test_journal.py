@@ -44,6 +44,7 @@ def test_a_build_that_was_cut_short_is_built_again(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         journal.folder("key", half)
+    journal.release()  # the end of its process
     folder = Journal(tmp_path, REQUEST, resume=True).folder("key", whole)
     assert [file.name for file in folder.iterdir()] == ["whole"]
 
@@ -102,3 +103,13 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, inside: str
     with pytest.raises(InputError, match="-o .*file.*: cannot write there") as caught:
         Journal(tmp_path / "file" / inside, REQUEST, resume=False)
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_a_run_writes_into_is_refused_until_it_ends(tmp_path: Path) -> None:
+    first = Journal(tmp_path, {}, resume=False)
+    with pytest.raises(InputError, match="another run is writing there"):
+        Journal(tmp_path, {}, resume=True)
+    first.release()
+    with pytest.raises(InputError, match="was another one"):
+        Journal(tmp_path, {"model": "other"}, resume=True)
+    Journal(tmp_path, {}, resume=True).release()

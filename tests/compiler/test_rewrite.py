@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 import fxopt
-from fxopt.compiler.rewrite import MAX_ROUNDS, Search, choose, closure, replay, search
+from fxopt.compiler.rewrite import MAX_ROUNDS, Context, Search, choose, closure, replay, search
 from fxopt.contracts.candidate import Candidate, Fidelity, Stage, Step
 from fxopt.contracts.passes import Pass, View
 from fxopt.ir.capture import capture, export
@@ -194,6 +195,50 @@ def test_a_step_whose_apply_raises_in_a_replay_costs_itself_only(monkeypatch: py
     assert operators(again) == ["linear", "relu", "linear", "threshold", "linear"]
     assert set(skipped) == {first.id, *(step.id for step in thresholds if first.id in step.needs)}
     assert second.id not in skipped
+
+
+class Approximate(Swap):
+    name = "approximate"
+    stage = Stage.CLEAN
+    old, new = aten.relu.default, (aten.clamp_min.default, 0.1)
+
+    def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+        for candidate in super().propose(program, view):
+            yield dataclasses.replace(candidate, fidelity=Fidelity.APPROXIMATE)
+
+
+def test_what_is_not_exact_is_refused_where_no_drop_is_allowed() -> None:
+    plugins = registry(Approximate)
+    found = search(program(), plugins.make_passes(None), plugins, Context(lossy=False))
+    assert found.steps == []
+    assert {refusal.reason for refusal in found.refusals} == {
+        "it is approximate, and no drop of quality is allowed: see --max-drop"
+    }
+    assert len(search(program(), plugins.make_passes(None), plugins).steps) == 2
+
+
+class Fails(Swap):
+    """What it makes has the right shape and fails when it is run, but for the first relu."""
+
+    name = "fails"
+    stage = Stage.CLEAN
+    old = aten.relu.default
+
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        (node,) = edit.nodes(candidate)
+        if node.name == "relu":
+            edit.replace(node, edit.call(aten.clamp_min.default, (node.args[0], 0.0)))
+        else:
+            index = edit.constant(torch.tensor([7]), "index")
+            row = edit.call(aten.index_select.default, (node.args[0], 0, index))
+            edit.replace(node, edit.call(aten.add.Tensor, (node.args[0], edit.call(aten.mul.Tensor, (row, 0)))))
+
+
+def test_a_rewrite_that_cannot_be_run_is_refused_and_the_others_of_its_round_stay() -> None:
+    found, _ = searched(Fails)
+    assert len(found.steps) == 1
+    (refusal,) = found.refusals
+    assert "cannot be checked: it raised IndexError" in refusal.reason or "out of range" in refusal.reason
 
 
 def test_every_step_carries_its_evidence() -> None:
