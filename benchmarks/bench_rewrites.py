@@ -1,8 +1,8 @@
 """What becomes of each rewrite on each engine: applied, refused with the ratio measured, or the engine's own work.
 
 Run: `python -m benchmarks.bench_rewrites [SITE ...] [--engine NAME ...] [--out FILE] [--smoke]`. Each site of
-`benchmarks/sites.py` on each engine is a run of `fxopt.optimize` in a process of its own, at 2 threads and with all
-passes. Prints a line a run and merges it into `benchmarks/results/rewrites.json` at once: a run that was stopped goes on
+`benchmarks/sites.py` on each engine is a run of `fxopt.optimize` in a process of its own, at 2 threads, with the pass
+alone where it finds something alone, else with all passes. Prints a line a run and merges it into `benchmarks/results/rewrites.json` at once: a run that was stopped goes on
 where it was, as only the sites that are named are measured, or without names those not there yet.
 """
 
@@ -36,10 +36,17 @@ _ALL = {name: site for name, site in SITES.items() if site.rule} | {"tiny": _TIN
 def optimize(name: str, engine: str) -> dict[str, Any]:
     """The ledger of one run, in this process."""
     import fxopt
+    from fxopt.compiler.rewrite import search
+    from fxopt.ir.capture import capture, export
+    from fxopt.registry import Registry
 
     module, inputs = _ALL[name].build()
+    registry, rule = Registry.load(), _ALL[name].rule
+    alone = search(capture(export(module, inputs)), registry.make_passes(rule), registry).steps
     with tempfile.TemporaryDirectory() as folder:
-        return fxopt.optimize(module, inputs, engine=engine, threads=THREADS, out=Path(folder) / "out").ledger
+        return fxopt.optimize(
+            module, inputs, engine=engine, threads=THREADS, passes=rule if alone else None, out=Path(folder) / "out"
+        ).ledger
 
 
 def run(name: str, engine: str) -> dict[str, Any]:

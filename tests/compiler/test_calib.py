@@ -16,6 +16,7 @@ import fxopt
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.progress import NULL
 from fxopt.compiler.request import Request
+from fxopt.compiler.rewrite import Context
 from fxopt.compiler.run import Run
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.engine import Artifact
@@ -108,7 +109,7 @@ def test_a_build_keeps_a_step_that_rests_on_the_data(tmp_path: Path) -> None:
     step = fxopt.Step(Candidate("not_negative", (relu.name,), frozenset({relu.name})), "not_negative", 0)
     data = Statistics(Data.read(torch.randn(4, 4), program.interface, "calib"))
     for statistics, kept in ((data, {step.id}), (None, set())):
-        lab = EngineLab(Folders(), registry, "none", program, [step], Plan(), statistics)  # type: ignore[arg-type]
+        lab = EngineLab(Folders(), registry, "none", program, [step], Plan(), Context(statistics=statistics))  # type: ignore[arg-type]
         build = lab.build([step.id])
         assert build is not None
         assert build.steps == kept
