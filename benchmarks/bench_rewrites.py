@@ -2,8 +2,9 @@
 
 Run: `python -m benchmarks.bench_rewrites [SITE ...] [--engine NAME ...] [--out FILE] [--smoke]`. Each site of
 `benchmarks/sites.py` on each engine is a run of `fxopt.optimize` in a process of its own, at 2 threads, with the pass
-alone where it finds something alone, else with all passes. Prints a line a run and merges it into `benchmarks/results/rewrites.json` at once: a run that was stopped goes on
-where it was, as only the sites that are named are measured, or without names those not there yet.
+alone where it finds something alone, else with all passes. Prints a line a run and merges it into
+`benchmarks/results/rewrites.json` at once: a run that was stopped goes on where it was, as only the sites that are named
+are measured, or without names those not there yet.
 """
 
 from __future__ import annotations
