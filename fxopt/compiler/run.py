@@ -145,12 +145,13 @@ class Run:
         """What is measured on."""
         arrays = []
         values = sample_inputs(self.program, seed=self.request.seed)
-        for item, value in zip(self.program.interface.inputs, values, strict=True):
+        interface = self.program.interface
+        for name, item, value in zip(interface.argument_names, interface.inputs, values, strict=True):
             try:
                 arrays.append(value.numpy())
             except TypeError as error:
                 raise InputError(
-                    f"input {item.name} is {item.dtype}, which no engine takes; cast it in the model"
+                    f"input {name} is {item.dtype}, which no engine takes; cast it in the model"
                 ) from error
         return arrays
 

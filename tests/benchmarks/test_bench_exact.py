@@ -35,4 +35,4 @@ def test_smoke_measures_and_keeps_what_was_there(tmp_path: Path) -> None:
     assert names[-1] == "fxopt"
     assert "PyTorch eager" in names
     assert tiny["peak_rss_bytes"] > 0
-    assert tiny["checks"]["float64_error"] < 1e-9
+    assert tiny["checks"]["artifact_error"] < 1e-3
