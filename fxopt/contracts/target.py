@@ -66,7 +66,3 @@ class Target(Configurable, abc.ABC):
     @abc.abstractmethod
     def predict(self, program: Program, engine: Engine) -> Cost:
         """The program's price without building it. Deterministic, finite, not negative."""
-
-    def present(self) -> bool:
-        """Whether its hardware is here; if not, every figure is marked predicted."""
-        return True

@@ -76,11 +76,3 @@ def match(tree: Tree, value: Any, where: str, found: dict[int, Any]) -> None:
             raise InputError(f"{where}: expected a {kind} of {len(content)}")
         for index, item in enumerate(content):
             match(item, value[index], f"{where}[{index}]", found)
-
-
-def leaf_count(tree: Tree) -> int:
-    """Number of leaves."""
-    (kind, content), *_ = tree.items()
-    if kind in ("leaf", "constant"):
-        return int(kind == "leaf")
-    return sum(leaf_count(item) for item in (content.values() if kind == "dict" else content))

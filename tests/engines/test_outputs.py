@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fxopt.contracts.engine import Artifact, Engine
+from fxopt.contracts.engine import Artifact, Engine, FlatCallable
+from fxopt.ir.program import Program
 from fxopt_plugins.engines import fxopt_engines
 from tests.engines.nets import CASES, case
 
@@ -20,6 +21,13 @@ def make(name: str) -> Engine:
     if reason := ENGINES[name].available():
         pytest.skip(reason)
     return ENGINES[name](threads=1)
+
+
+def emitted(engine: Engine, program: Program, folder: Path) -> FlatCallable:
+    """What the engine loads of what it has emitted."""
+    engine.emit(program, folder)
+    artifact = Artifact.read(folder)
+    return engine.load(artifact, artifact.stages[0])
 
 
 def assert_close(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
@@ -36,18 +44,14 @@ def test_outputs_are_those_of_the_program(engine: str, net: str, tmp_path: Path)
     program, inputs = case(net)
     runtime = make(engine)
     assert not list(runtime.unsupported(program))
-    runtime.emit(program, tmp_path)
-    artifact = Artifact.read(tmp_path)
-    call = runtime.load(artifact, artifact.stages[0])
+    call = emitted(runtime, program, tmp_path)
     assert_close(call([value.numpy() for value in inputs]), [value.numpy() for value in program.run(inputs)])
 
 
 @pytest.mark.parametrize("engine", QUICK)
 def test_a_dynamic_batch_takes_any_size_in_its_range(engine: str, tmp_path: Path) -> None:
     program, inputs = case("convolutions")
-    runtime = make(engine)
-    artifact = runtime.emit(program, tmp_path)
-    call = runtime.load(artifact, artifact.stages[0])
+    call = emitted(make(engine), program, tmp_path)
     for size in (1, 7):
         sample = inputs[0][:1].expand(size, -1, -1, -1).contiguous()
         assert_close(call([sample.numpy()]), [value.numpy() for value in program.run([sample])])
@@ -56,9 +60,7 @@ def test_a_dynamic_batch_takes_any_size_in_its_range(engine: str, tmp_path: Path
 @pytest.mark.parametrize("engine", QUICK)
 def test_inputs_need_not_be_contiguous_or_writable(engine: str, tmp_path: Path) -> None:
     program, inputs = case("convolutions")
-    runtime = make(engine)
-    artifact = runtime.emit(program, tmp_path)
-    call = runtime.load(artifact, artifact.stages[0])
+    call = emitted(make(engine), program, tmp_path)
     strided = np.asfortranarray(inputs[0].numpy())
     strided.flags.writeable = False
     assert_close(call([strided]), [value.numpy() for value in program.run(inputs)])
@@ -67,9 +69,7 @@ def test_inputs_need_not_be_contiguous_or_writable(engine: str, tmp_path: Path) 
 @pytest.mark.parametrize("engine", QUICK)
 def test_an_output_outlives_the_next_call(engine: str, tmp_path: Path) -> None:
     program, inputs = case("convolutions")
-    runtime = make(engine)
-    artifact = runtime.emit(program, tmp_path)
-    call = runtime.load(artifact, artifact.stages[0])
+    call = emitted(make(engine), program, tmp_path)
     first = call([inputs[0].numpy()])[0]
     kept = first.copy()
     call([np.zeros_like(inputs[0].numpy())])
