@@ -1,0 +1,62 @@
+"""The built-in passes keep to what the kit asks of all passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fxopt.registry import Registry
+from fxopt.testing import Specimen, pass_checks
+from tests.testing import sites
+
+# For each pass: programs with sites beside those of the zoo, near misses, and a part of the reason.
+SUBJECTS: dict[str, tuple[list[Specimen], dict[Specimen, str]]] = {
+    "remove_identities": ([sites.identities], {sites.identity_that_is_an_output: "the output would be"}),
+    "fold_sizes": ([sites.sizes_of_static_axes], {}),
+    "fold_constants": ([sites.constants], {sites.constant_that_grows: "bytes larger"}),
+    "common_subexpressions": ([sites.repeated_calls], {sites.repeated_output: "are both outputs"}),
+    "cancel_inverses": ([sites.inverses], {sites.cast_that_rounds: "loses digits"}),
+    "fold_batch_norm": ([sites.norms_around_convolutions], {sites.norm_of_a_shared_convolution: "has 2 users"}),
+    "fold_affine": ([sites.scales_and_shifts], {sites.scale_of_a_shared_layer: "has 2 users"}),
+    "fold_padding": ([sites.padded_calls], {sites.padding_on_one_side: "asymmetric"}),
+    "compose_linear": (
+        [sites.bottlenecks, sites.wide_then_narrow_layers],
+        {sites.narrow_then_wide_layers: "multiplications"},
+    ),
+    "merge_parallel": ([sites.parallel_layers], {sites.parallel_convolutions_of_other_strides: "strides differ"}),
+    "merge_branches": ([sites.branches_that_add_up], {sites.branches_of_other_paddings: "is not that of"}),
+    "recognise_activation": ([sites.gelu_written_out], {sites.gelu_with_a_shared_part: "is used elsewhere"}),
+    "recognise_attention": ([sites.attention_written_out], {sites.attention_with_finite_mask: "not -inf"}),
+    "recognise_normalization": ([sites.norms_written_out], {sites.norm_with_eps_outside: "standard deviation"}),
+    "remove_constant_channels": (
+        [sites.constant_channels],
+        {sites.constant_channels_of_an_output: "channels are constant, but"},
+    ),
+}
+
+
+def checks() -> list[Any]:
+    registry = Registry.load()
+    return [
+        parameter
+        for name, (programs, near) in SUBJECTS.items()
+        for parameter in pass_checks(
+            registry.make_pass(name),
+            programs={item.name: item for item in programs},
+            near_misses={item.name: (item, reason) for item, reason in near.items()},
+        )
+    ]
+
+
+@pytest.mark.parametrize("check", checks())
+def test_a_built_in_pass(check: Callable[[], None]) -> None:
+    check()
+
+
+def test_every_built_in_pass_is_checked() -> None:
+    registry = Registry.load()
+    assert set(SUBJECTS) == {
+        name for (kind, name), owner in registry.owners.items() if (kind, owner) == ("passes", "fxopt")
+    }
