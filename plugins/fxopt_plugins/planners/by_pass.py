@@ -32,7 +32,7 @@ class ByPass(Planner):
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: the union of what pays, and everything but what harms."""
-        lab, steps = problem.lab, problem.steps
+        lab, steps = problem.lab, _exclusive(problem)
         everything = lab.build([step.id for step in steps])
         if everything is not None and _same(everything, lab.baseline):
             lab.refuse([step.id for step in steps], SAME)
@@ -70,7 +70,8 @@ class ByPass(Planner):
         if everything is not None and everything.key in ratios and ratios[everything.key].interval.high < 1:
             plans.append(lab.build([step.id for step in steps if step.id not in harmful]) if harmful else everything)
         unique = {plan.key: plan for plan in plans if plan is not None and not _same(plan, lab.baseline)}
-        return list(unique.values())
+        limit = problem.budget.max_size_bytes
+        return [plan for plan in unique.values() if limit is None or plan.size_bytes <= limit]
 
     def _judge(
         self, problem: Problem, label: str, group: list[str], ratio: Ratio | None, gain: bool, harm: bool
@@ -107,6 +108,20 @@ class ByPass(Planner):
                 else:
                     lab.refuse(half, "no measurable gain: the interval includes 1", name, ratio)
         return rescued
+
+
+def _exclusive(problem: Problem) -> list[Step]:
+    """The steps, of each choice only the first; the others, and what needs them, are refused."""
+    taken: set[str] = set()
+    left_out: set[str] = set()
+    for step in problem.steps:
+        choice = step.candidate.choice
+        if choice in taken or left_out.intersection(step.needs):
+            left_out.add(step.id)
+            problem.lab.refuse([step.id], "another step of the same choice is tried instead")
+        elif choice is not None:
+            taken.add(choice)
+    return [step for step in problem.steps if step.id not in left_out]
 
 
 def _groups(steps: Sequence[Step]) -> dict[str, list[str]]:
