@@ -1,0 +1,38 @@
+"""The built-in target, engines and planner keep to what the kit asks of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from fxopt.registry import Registry
+from fxopt.testing import engine_checks, planner_checks, target_checks
+from fxopt_plugins.engines.eager import Eager
+from fxopt_plugins.engines.onnxruntime import OnnxRuntime
+from fxopt_plugins.engines.openvino import OpenVino
+from fxopt_plugins.planners.by_pass import ByPass
+from fxopt_plugins.targets.cpu import Cpu
+
+
+@pytest.mark.parametrize("check", target_checks(Cpu(), engines=[OnnxRuntime(), Eager()]))
+def test_the_target_cpu(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", planner_checks(ByPass(), ByPass(splits=0)))
+def test_the_planner_by_pass(check: Callable[[], None]) -> None:
+    check()
+
+
+@pytest.mark.parametrize("check", engine_checks(Eager(threads=1), OnnxRuntime(threads=1), OpenVino(threads=1)))
+def test_an_engine(check: Callable[[], None]) -> None:
+    check()
+
+
+def test_every_built_in_planner_and_target_is_checked() -> None:
+    registry = Registry.load()
+    built_in = {key for key, owner in registry.owners.items() if owner == "fxopt"}
+    assert {name for kind, name in built_in if kind == "targets"} == {"cpu"}
+    assert {name for kind, name in built_in if kind == "planners"} == {"by_pass"}
+    assert {name for kind, name in built_in if kind == "engines"} == {"onnxruntime", "openvino", "eager", "inductor"}
