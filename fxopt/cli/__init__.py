@@ -15,8 +15,9 @@ from typing import Any
 import click
 
 from fxopt import __version__
-from fxopt.cli.look import check, explain, list_
+from fxopt.cli.look import check, diff, explain, list_
 from fxopt.cli.optimize import optimize
+from fxopt.cli.replay import replay
 from fxopt.errors import FxoptError, Interrupted
 
 
@@ -30,7 +31,7 @@ def cli() -> None:
     """
 
 
-for command in (optimize, explain, check, list_):
+for command in (optimize, explain, check, diff, replay, list_):
     cli.add_command(command)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
+
+from fxopt.errors import InputError
 
 
 def say(text: str = "") -> None:
@@ -14,6 +17,20 @@ def say(text: str = "") -> None:
     except BrokenPipeError:
         # Python flushes standard output once more at exit, which must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a file that the user named, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    from fxopt.compiler.journal import write_whole
+
+    try:
+        write_whole(file, text)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror or error}") from error
 
 
 def show(renderable: Any) -> None:

@@ -1,4 +1,4 @@
-"""The commands that look at what is there: `fxopt explain`, `fxopt check`, `fxopt list`."""
+"""The commands that look at what is there: `fxopt explain`, `fxopt check`, `fxopt diff`, `fxopt list`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fxopt.cli.console import say
+from fxopt.cli.console import say, write_text
 from fxopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,27 +39,51 @@ def explain(out: Path, node: str | None) -> None:
 @click.command(short_help="Measure an output again, against its ledger.")
 @click.argument("out", type=PATH)
 @click.option("--eval", "eval_", metavar="DATA", help="Measure quality on this data again.")
+@click.option("--junit", type=PATH, metavar="FILE", help="Write the checks as JUnit XML, a test case each.")
+@click.option("--sarif", type=PATH, metavar="FILE", help="Write the failed checks as SARIF 2.1.0, a result each.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output and nothing else.")
-def check(out: Path, eval_: str | None, as_json: bool) -> int:
+def check(out: Path, eval_: str | None, junit: Path | None, sarif: Path | None, as_json: bool) -> int:
     """Load the artifact in OUT here and compare latency ratio, size and outputs with the ledger."""
     from fxopt.cli.progress import make_progress
     from fxopt.compiler.output import roll_forward
-    from fxopt.report import read
+    from fxopt.report import ci, read
 
     roll_forward(out)
     if read(out)["result"]["quality"] is None and eval_ is not None:
         raise InputError(f"--eval {eval_}: the ledger of {out} holds no quality to compare with; leave --eval out")
     if eval_ is not None:
         raise InputError("--eval: quality cannot be measured again yet; leave it out")
+    for flag, file in (("--junit", junit), ("--sarif", sarif)):
+        if file is not None and not (file.absolute().parent.is_dir() and not file.is_dir()):
+            raise InputError(f"{flag} {file}: cannot be written: give a file in a folder that is there")
     from fxopt.compiler.check import check as measure_again
 
     result = measure_again(out, make_progress(quiet=as_json))
+    for file, form in ((junit, ci.junit), (sarif, ci.sarif)):
+        if file is not None:
+            write_text(file, form(result.checks, out))
     if as_json:
         say(json.dumps({"ok": result.ok, **result.data}))
     else:
         for line in result.lines:
             say(line)
     return 0 if result.ok else CHECK_FAILED
+
+
+@click.command(short_help="Say what differs between two outputs.")
+@click.argument("out1", type=PATH)
+@click.argument("out2", type=PATH)
+@click.option("--markdown", is_flag=True, help="Write Markdown, for a comment on a pull request.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else.")
+def diff(out1: Path, out2: Path, markdown: bool, as_json: bool) -> None:
+    """Say what OUT2 has other than OUT1: rewrites, latency, size, errors, layers. Nothing is measured."""
+    from fxopt.report import diff as compare
+    from fxopt.report import diff_markdown, diff_text, read
+
+    if markdown and as_json:
+        raise InputError("--markdown and --json exclude one another; give one")
+    found = compare(read(out1), read(out2))
+    say(json.dumps(found) if as_json else diff_markdown(found) if markdown else diff_text(found))
 
 
 @click.command("list", short_help="Say what is installed.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fxopt.cli import units
+from fxopt.cli import settings, units
 from fxopt.cli.console import say, show
 from fxopt.cli.units import Quantity
 from fxopt.errors import InputError
@@ -26,7 +26,12 @@ SIZE = Quantity(units.size_bytes, "SIZE")
 PATH = click.Path(path_type=Path)
 
 
-def _left_out(text: str) -> str:
+def left_out(text: str) -> str:
+    """`no:NAME`, the value of `-p`, is the name of a plugin.
+
+    Raises:
+        InputError: it is of another form.
+    """
     kind, _, name = text.partition(":")
     if kind != "no" or not name:
         raise InputError(f"{text!r}: give no:NAME, the name of a plugin to leave out")
@@ -76,7 +81,7 @@ def _left_out(text: str) -> str:
 @click.option(
     "-p",
     "without",
-    type=Quantity(_left_out, "NAME"),
+    type=Quantity(left_out, "NAME"),
     multiple=True,
     metavar="no:NAME",
     help="Leave a plugin out. Repeatable.",
@@ -104,15 +109,22 @@ def _left_out(text: str) -> str:
 @click.option("--dry-run", is_flag=True, help="Say what would be tried; build, measure and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output and nothing else.")
 @click.option("-o", "--out", type=PATH, metavar="OUT", help="Output folder; <model>.fxopt by default.")
-@click.pass_obj
-def optimize(run: dict[str, Any], /, **flags: Any) -> None:
+@click.pass_context
+def optimize(context: click.Context, /, **flags: Any) -> None:
     """Make MODEL as fast as this machine's engines allow; write it to OUT with the evidence.
 
-    MODEL is a .pt2 (torch.export), a .pt as TorchScript or pickled module, or package.module:factory.
+    MODEL is a .pt2 (torch.export), a .pt as TorchScript or pickled module, or package.module:factory. Flags that are
+    not typed are taken from the table [optimize] of an fxopt.toml beside it or in the current folder.
     """
     from fxopt.cli.progress import make_progress
 
-    request = _request(flags, run["arguments"])
+    run: dict[str, Any] = context.obj
+    taken: list[str] = []
+    if (file := settings.find(flags["model"])) is not None:
+        taken = settings.apply(context, file, flags)
+        if not flags["as_json"]:
+            say(f"settings from {file}: {shlex.join(taken) or 'none'}")
+    request = _request(flags, [*run["arguments"], *taken])
     progress = make_progress(quiet=flags["as_json"])
     if request.dry_run:
         _dry_run(request, progress, flags["as_json"])
@@ -168,7 +180,7 @@ def summary(ledger: dict[str, Any], out: Path) -> dict[str, Any]:
 
 
 def _request(flags: dict[str, Any], arguments: Sequence[str]) -> Request:
-    """What was typed: most flags are stored under the names of the fields that they fill."""
+    """What was typed, or set: most flags are stored under the names of the fields that they fill."""
     from fxopt.compiler.request import Request
     from fxopt.contracts.cost import Budget
 

@@ -18,8 +18,17 @@ from fxopt.errors import InputError
 from fxopt.ir.interface import Interface
 from fxopt.measure import Plan, Variant, measure
 from fxopt.registry import Registry
-from fxopt.report import read
+from fxopt.report.read import read
 from fxopt.verify.error import worst
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that the ledger promises: its name, whether it is kept here, and the figures in words."""
+
+    name: str
+    ok: bool
+    text: str
 
 
 @dataclass(frozen=True)
@@ -27,14 +36,25 @@ class CheckResult:
     """What `fxopt check` found.
 
     Attributes:
-        ok: whether everything is within the ledger's intervals.
-        lines: one line a check, for people.
-        data: the same for programs.
+        checks: one for each promise.
+        notes: lines for people beside them.
+        data: the figures for programs.
     """
 
-    ok: bool
-    lines: list[str] = field(default_factory=list)
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is within the ledger's intervals."""
+        return all(check.ok for check in self.checks)
+
+    @property
+    def lines(self) -> list[str]:
+        """One line a check, then the notes."""
+        checks = [f"{check.name}: {'ok' if check.ok else 'FAILED'}: {check.text}" for check in self.checks]
+        return [*checks, *(f"note: {note}" for note in self.notes)]
 
 
 def check(out: Path, progress: Progress = NULL) -> CheckResult:
@@ -65,40 +85,34 @@ def check(out: Path, progress: Progress = NULL) -> CheckResult:
 
         comparison = measure(variants, inputs, plan=Plan(), progress=tell)
     if "model" in comparison.failures:
-        return CheckResult(False, [f"model: {comparison.failures['model']}"], {"failures": dict(comparison.failures)})
+        failed = Check("model", False, comparison.failures["model"])
+        return CheckResult((failed,), data={"failures": dict(comparison.failures)})
     ratio = comparison.timings["model"].ratio
     assert ratio is not None
     recorded = ledger["result"]["ratio"] or {"estimate": 1.0, "low": 1.0, "high": 1.0}
     floor = comparison.floor.interval
     noise = max(abs(floor.low - 1), abs(floor.high - 1))
-    checks = []
-    checks.append(
-        (
+    size, recorded_size = artifacts["model"].size_bytes(), ledger["result"]["size_bytes"]
+    found, expected = (_tensors(comparison.outputs[name]) for name in ("model", "baseline"))
+    error = worst(found, expected)
+    checks = (
+        Check(
             "latency",
             ratio.interval.low <= recorded["high"] * (1 + noise),
             f"{ratio.interval.estimate:.3f} of the baseline's ({ratio.interval.low:.3f} to {ratio.interval.high:.3f}); "
             f"the ledger says {recorded['estimate']:.3f} ({recorded['low']:.3f} to {recorded['high']:.3f})",
-        )
+        ),
+        Check("size", size <= recorded_size, f"{size} bytes; the ledger says {recorded_size}"),
+        Check(
+            "outputs",
+            error <= ARTIFACT_BOUND,
+            f"differ from the baseline's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})",
+        ),
     )
-    size = artifacts["model"].size_bytes()
-    checks.append(
-        (
-            "size",
-            size <= ledger["result"]["size_bytes"],
-            f"{size} bytes; the ledger says {ledger['result']['size_bytes']}",
-        )
-    )
-    found, expected = (_tensors(comparison.outputs[name]) for name in ("model", "baseline"))
-    error = worst(found, expected)
-    checks.append(
-        ("outputs", error <= ARTIFACT_BOUND, f"differ from the baseline's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})")
-    )
-    lines = [f"{name}: {'ok' if ok else 'FAILED'}: {text}" for name, ok, text in checks]
-    isa = registry.make_target(ledger["target"]).machine().isa
-    if tuple(ledger["machine"]["isa"]) != tuple(isa):
-        lines.append("note: the ledger was written on a machine with another instruction set")
+    same = tuple(ledger["machine"]["isa"]) == tuple(registry.make_target(ledger["target"]).machine().isa)
+    notes = () if same else ("the ledger was written on a machine with another instruction set",)
     data = {"ratio": ratio.interval.to_json(), "recorded_ratio": recorded, "size_bytes": size, "error": error}
-    return CheckResult(all(ok for _, ok, _ in checks), lines, data)
+    return CheckResult(checks, notes, data)
 
 
 def example_arrays(artifact: Artifact) -> list[np.ndarray[Any, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,8 +117,13 @@ def optimize_model(request: Request, progress: Progress = NULL) -> Result:
     return Result(prepare(request, progress).go(), request.out)
 
 
-def prepare(request: Request, progress: Progress = NULL) -> Run:
+def prepare(request: Request, progress: Progress = NULL, kind: Callable[..., Run] = Run) -> Run:
     """Load and capture the model that the request names; the run is ready to go.
+
+    Args:
+        request: what is asked for.
+        progress: told what is going on.
+        kind: what makes the run.
 
     Raises:
         InputError: as `optimize`.
@@ -145,4 +150,4 @@ def prepare(request: Request, progress: Progress = NULL) -> Run:
             exported = export(loaded.module, loaded.args, loaded.kwargs, loaded.dynamic_shapes)
             names = positional_names(loaded.module)  # type: ignore[assignment]
         program = capture(exported, {dim.name: dim.measured for dim in loaded.dims}, names)
-    return Run(request, registry, program, exported, loaded.source, progress)
+    return kind(request, registry, program, exported, loaded.source, progress)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fxopt.compiler.journal import discard, write_whole
+from fxopt.errors import InputError
 
 STAGING, OLD, COMMIT = "result", "old", "commit"
 
@@ -62,3 +63,23 @@ def roll_forward(out: Path) -> bool:
 def write_json(file: Path, data: Any) -> None:
     """JSON as people like to read it."""
     write_whole(file, json.dumps(data, indent=1) + "\n")
+
+
+def read_json(file: Path, version: int, missing: str) -> dict[str, Any]:
+    """A file of an output folder, whose `version` must be the one that this package reads.
+
+    Raises:
+        InputError: there is no such file (`missing` says so), it is damaged, or its schema is of another version.
+    """
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(missing) from error
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise InputError(f"{file}: damaged ({error}); optimize the model again") from error
+    found = data.get("version") if isinstance(data, dict) else None
+    if found != version:
+        raise InputError(f"{file}: schema version {found}, but this fxopt reads {version}; optimize the model again")
+    return dict(data)

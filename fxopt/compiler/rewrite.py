@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import torch
 
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.passes import Decline, Pass, View
@@ -44,6 +46,7 @@ class Search:
         steps: the steps, in order of rounds.
         evidence: of each step by id; none for steps that do not claim to be exact.
         size_change: bytes of tensors that each step's round added, shared equally.
+        tensors: those of steps that do not claim to be exact, by name: they cannot be computed from the weights alone.
         refusals: candidates found wanting.
         declines: the near misses.
         faults: what plugins did wrong, by pass.
@@ -55,6 +58,7 @@ class Search:
     steps: list[Step] = field(default_factory=list)
     evidence: dict[str, Evidence] = field(default_factory=dict)
     size_change: dict[str, int] = field(default_factory=dict)
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     declines: list[Decline] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
@@ -62,11 +66,19 @@ class Search:
 
 @dataclass(frozen=True)
 class Context:
-    """What passes may know beside the Program, the same for the search of a run and all its replays."""
+    """What passes may know beside the Program, the same for the search of a run and all its replays.
+
+    Attributes:
+        capabilities: what the engine can do.
+        statistics: of the calibration data.
+        lossy: whether rewrites that are not exact may be tried.
+        fitted: tensors that are known already, by the name that a pass makes them under: they are not fitted again.
+    """
 
     capabilities: Capabilities | None = None
     statistics: Statistics | None = None
-    lossy: bool = True  # whether rewrites that are not exact may be tried
+    lossy: bool = True
+    fitted: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def view(self, rule: Pass, program: Program) -> View:
         """What one pass sees with one Program."""
@@ -90,6 +102,29 @@ def search(
         DataError: a pass asked for statistics, and the program fails on the calibration data.
     """
     return _Searcher(program, passes, registry, context, note).run()
+
+
+def follow(
+    program: Program,
+    steps: Sequence[Step],
+    registry: Registry,
+    context: Context = NOTHING,
+    note: Callable[[str], None] = lambda text: None,
+) -> Search:
+    """Apply the steps of a plan and nothing else, each with the checks that a search makes.
+
+    Args:
+        program: of the graph that the plan was made for; its weights may be others.
+        steps: of the plan, in order. A step that its pass does not offer here, or that fails its check, is refused.
+        registry: where passes come from.
+        context: its `fitted` holds the tensors of steps that do not claim to be exact; without it they are fitted anew.
+        note: told what is being done.
+
+    Raises:
+        InputError: a pass of the plan is not installed.
+        DataError: as `search`.
+    """
+    return _Searcher(program, (), registry, context, note).follow(steps)
 
 
 class _Searcher:
@@ -122,6 +157,22 @@ class _Searcher:
             idle += _size(self.found.program) >= size
         self.found.twin = self.oracle.twin
         self.found.declines = [decline for declines in self.declines.values() for decline in declines]
+        return self.found
+
+    def follow(self, steps: Sequence[Step]) -> Search:
+        for number, group in _rounds(steps):
+            self.round = number
+            rule = self.registry.make_pass(group[0].spec)
+            self.note(rule.name)
+            offered = {candidate.id for candidate in self.propose(rule)}
+            for step in group:
+                if step.id not in offered | self.barred:
+                    gone = [need for need in step.needs if need in self.barred]
+                    self.refuse(step.candidate, f"needs {gone[0]}" if gone else "its pass does not offer it here")
+            self.apply_round(rule, [step.candidate for step in group if step.id in offered])
+        self.found.twin = self.oracle.twin
+        planned = {step.id for step in steps}
+        self.found.refusals = [refusal for refusal in self.found.refusals if refusal.candidate.id in planned]
         return self.found
 
     def exhaust(self, rule: Pass) -> None:
@@ -192,7 +243,7 @@ class _Searcher:
             chosen = [candidate for candidate in chosen if candidate.id not in failed]
 
     def attempt(self, rule: Pass, before: Program, chosen: list[Candidate]) -> tuple[dict[str, str], Edit | None]:
-        edit = before.edit()
+        edit = before.edit(self.context.fitted)
         failed: dict[str, str] = {}
         for candidate in chosen:  # none reads what another writes, so that all that fail are found at once
             try:
@@ -234,12 +285,11 @@ class _Searcher:
 
     def step(self, rule: Pass, record: Record, after: Program) -> Step:
         needs = {self.maker[name] for name in record.candidate.footprint if name in self.maker}
-        tensors = {
-            name: tensor_digest(value)
-            for name in record.constants
-            if (value := after.attributes.get(name)) is not None and not hasattr(value, "graph")
-        }
-        return Step(record.candidate, rule.spec(), self.round, tuple(sorted(needs)), tensors)
+        made = {n: value for n in record.constants if isinstance(value := after.attributes.get(n), torch.Tensor)}
+        if record.candidate.fidelity is not Fidelity.EXACT:
+            self.found.tensors.update(made)
+        digests = {name: tensor_digest(value) for name, value in made.items()}
+        return Step(record.candidate, rule.spec(), self.round, tuple(sorted(needs)), digests)
 
     def refuse(self, candidate: Candidate, reason: str, evidence: Evidence | None = None) -> None:
         self.barred.add(candidate.id)
@@ -286,18 +336,29 @@ def closure(steps: Sequence[Step], wanted: Collection[str]) -> list[Step]:
     return [step for step in steps if step.id in kept]
 
 
+def _rounds(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:
+    """Steps by round, in ascending order; those of one round are of one pass."""
+    for number in sorted({step.round for step in steps}):
+        yield number, [step for step in steps if step.round == number]
+
+
 def replay(
     program: Program, steps: Sequence[Step], registry: Registry, context: Context = NOTHING
 ) -> tuple[Program, list[str]]:
-    """Apply steps round by round. A step is applied only where its pass offers it again.
+    """Apply steps round by round, unchecked. A step is applied only where its pass offers it again.
+
+    Args:
+        program: what they were found on, or its twin.
+        steps: in order.
+        registry: where passes come from.
+        context: as in the search that found them.
 
     Returns:
         The rewritten Program, and the ids of steps that were not offered or could not be applied (what they rely on
         was left out).
     """
     skipped: list[str] = []
-    for number in sorted({step.round for step in steps}):
-        group = [step for step in steps if step.round == number]
+    for _, group in _rounds(steps):
         rule = registry.make_pass(group[0].spec)
         view = context.view(rule, program)
         try:
@@ -305,18 +366,18 @@ def replay(
         except Exception:  # noqa: BLE001 - as in a search: a pass that raises loses its own rewrites
             offered = set()
         skipped += [step.id for step in group if step.id not in offered]
-        program, failed = _apply(program, rule, [step for step in group if step.id in offered])
+        program, failed = _apply(program, rule, [step for step in group if step.id in offered], context)
         skipped += failed
     return program, skipped
 
 
-def _apply(program: Program, rule: Pass, steps: list[Step]) -> tuple[Program, list[str]]:
+def _apply(program: Program, rule: Pass, steps: list[Step], context: Context) -> tuple[Program, list[str]]:
     """Apply steps of one round in one transaction, without those that fail; what was left out."""
     failed: list[str] = []
     while steps:
         step = steps[-1]
         try:
-            with program.edit() as edit:
+            with program.edit(context.fitted) as edit:
                 for step in steps:
                     with edit.step(step.candidate):
                         rule.apply(edit, step.candidate)

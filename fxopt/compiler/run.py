@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from fxopt import __version__
 from fxopt.compiler import ledger as ledgers
-from fxopt.compiler import limits, output
+from fxopt.compiler import limits, lockfile, output
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.progress import Progress, Timed
@@ -137,7 +137,7 @@ class Run:
         with Worker(Limits()) as worker:
             self.workshop = Workshop(journal, worker, self._inputs(), deadline)
             outcome = self.measure(self.search())
-            ledger = ledgers.compose(self, outcome)
+            ledger = self.ledger(outcome)
         self.write(ledger, outcome)
         return ledger
 
@@ -195,13 +195,12 @@ class Run:
     def baselines(self, found: Search) -> dict[str, EngineLab]:
         """The unmodified model on every engine that can build it."""
         labs: dict[str, EngineLab] = {}
+        context = replace(self.context, fitted=found.tensors)
         with self.progress.phase("build the unmodified model on each engine", len(self.engines)):
             for spec, engine in self.engines.items():
                 try:
                     plan = Plan(epochs=3, comparisons=8)
-                    labs[spec] = EngineLab(
-                        self.workshop, self.registry, spec, self.program, found.steps, plan, self.context
-                    )
+                    labs[spec] = EngineLab(self.workshop, self.registry, spec, self.program, found.steps, plan, context)
                 except EngineError as error:
                     self.failures[engine.name] = str(error)
                     self.progress.note(str(error))
@@ -288,11 +287,19 @@ class Run:
 
         return tell
 
+    def ledger(self, outcome: Outcome) -> dict[str, Any]:
+        """What was found and decided, and why."""
+        return ledgers.compose(self, outcome)
+
+    def fault(self, ledger: dict[str, Any]) -> str | None:
+        """The first limit that is not kept, in words."""
+        return limits.over_budget(self.request.budget, ledger)
+
     def write(self, ledger: dict[str, Any], outcome: Outcome) -> None:
         """Meet the limits or say so; then stage everything and publish it at once."""
         from fxopt.report import write as write_report
 
-        out, fault = self.request.out, limits.over_budget(self.request.budget, ledger)
+        out, fault = self.request.out, self.fault(ledger)
         ship, base = outcome.contenders[outcome.shipped], outcome.contenders[outcome.base]
         folder = output.staging(self.workshop.journal.path)
         with self.progress.phase("write the output"):
@@ -300,7 +307,7 @@ class Run:
             write_report(ledger, folder)
             if fault is None:
                 shutil.copytree(ship.artifact, folder / "model")
-                output.write_json(folder / "plan.json", self.plan(ledger, ship, outcome.found))
+                lockfile.write(folder, self.plan(ledger, ship, outcome.found), outcome.found.tensors)
                 if self.request.source:
                     shutil.copytree(base.artifact, folder / "baseline")
                     _save_source(self.exported, folder / "source.pt2")
@@ -311,7 +318,7 @@ class Run:
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:
         """The lockfile: what to do to which graph, under which versions."""
         return {
-            "version": 1,
+            "version": lockfile.VERSION,
             "fxopt": __version__,
             "graph": self.program.structure_digest,
             "model": self.program.digest,
@@ -321,6 +328,8 @@ class Run:
             "budget": self.request.budget.to_json(),
             "data": {"calib": self.calib and self.calib.to_json(), "eval": None, "train": None},
             "seed": self.request.seed,
+            "inputs": list(self.request.inputs),
+            "text": lockfile.structure(self.program),
             "steps": [step.to_json() for step in closure(found.steps, ship.build.steps)],
         }
 

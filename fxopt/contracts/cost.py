@@ -104,5 +104,10 @@ class Budget:
     confidence: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for plan.json."""
+        """Plain data, for plan.json; `from_json` reads it back."""
         return {**self.__dict__, "max_drop": f"{self.max_drop.value:g}{self.max_drop.unit}"}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(**{**data, "max_drop": Drop.parse(data["max_drop"])})

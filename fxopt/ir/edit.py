@@ -49,8 +49,15 @@ class Edit:
         records: what each candidate did.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, fitted: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Begin.
+
+        Args:
+            program: what to edit.
+            fitted: tensors that take the place of those that a pass makes under their names: they are known already.
+        """
         self.before = program
+        self._fitted = fitted or {}
         self._graph = copy_graph(program.graph)
         self._attributes: dict[str, Attribute] = dict(program.attributes)
         self._by_name: dict[str, Node] = {node.name: node for node in self._graph.nodes}
@@ -119,6 +126,8 @@ class Edit:
     def constant(self, value: torch.Tensor, label: str = "constant") -> Node:
         """A get_attr node for a new tensor. The tensor must not be changed afterwards."""
         name = self._fresh(label)
+        if name in self._fitted:
+            value = self._fitted[name].to(value.dtype)
         self._attributes[name] = value.detach()
         node = new_node(self._graph, "get_attr", name, name)
         self._leaf.append(node)

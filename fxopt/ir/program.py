@@ -192,11 +192,11 @@ class Program:
 
     # -- changing and storing --------------------------------------------------------------------------------
 
-    def edit(self) -> Edit:
-        """A transaction: `with program.edit() as edit: ...`; the outcome is `edit.program`."""
+    def edit(self, fitted: Mapping[str, torch.Tensor] | None = None) -> Edit:
+        """A transaction: `with program.edit() as edit: ...`; the outcome is `edit.program`. `fitted` as in `Edit`."""
         from fxopt.ir.edit import Edit
 
-        return Edit(self)
+        return Edit(self, fitted)
 
     def text(self) -> str:
         """The readable `.fx` form; `Program.parse` reads it back."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from fxopt.errors import InputError
+from fxopt.compiler.output import read_json
 
 VERSION = 1  # of the ledger's schema that this package reads
 
@@ -17,16 +16,5 @@ def read(out: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, it is damaged, or its schema is of another version.
     """
-    file = out / "ledger.json"
-    try:
-        ledger = json.loads(file.read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"{out}: there is no ledger.json; give the output folder of fxopt optimize") from error
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise InputError(f"{file}: damaged ({error}); optimize the model again") from error
-    version = ledger.get("version") if isinstance(ledger, dict) else None
-    if version != VERSION:
-        raise InputError(f"{file}: schema version {version}, but this fxopt reads {VERSION}; optimize the model again")
-    return dict(ledger)
+    missing = f"{out}: there is no ledger.json; give the output folder of fxopt optimize"
+    return read_json(out / "ledger.json", VERSION, missing)

@@ -1,4 +1,4 @@
-"""`fxopt explain`, `fxopt check`, `fxopt list`, and starting fxopt at all."""
+"""`fxopt explain`, `fxopt check`, `fxopt diff`, `fxopt list`, and starting fxopt at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_explain_tells_the_story_of_one_node(fxopt: Callable[..., Any], out: Pat
 def test_a_publication_that_was_cut_short_is_finished_before_the_ledger_is_read(
     fxopt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: Path, command: str
 ) -> None:
-    monkeypatch.setattr(checking, "check", lambda folder, progress: checking.CheckResult(True))
+    monkeypatch.setattr(checking, "check", lambda folder, progress: checking.CheckResult(()))
     (out / "journal" / "result").mkdir(parents=True)
     (out / "ledger.json").rename(out / "journal" / "result" / "ledger.json")
     (out / "journal" / "commit").write_text('["ledger.json"]')
@@ -66,18 +67,56 @@ def test_a_bad_output_folder_is_one_line(
 def test_check_exits_3_where_the_ledger_is_not_kept(
     fxopt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: Path, ok: bool, status: int
 ) -> None:
-    result = checking.CheckResult(ok, ["latency: as it should be"], {"ratio": 0.9})
+    result = checking.CheckResult((checking.Check("latency", ok, "0.9 of it"),), ("one thing",), {"ratio": 0.9})
     monkeypatch.setattr(checking, "check", lambda folder, progress: result)
     answer = fxopt("check", str(out))
-    assert (answer.status, answer.out) == (status, "latency: as it should be\n")
+    said = f"latency: {'ok' if ok else 'FAILED'}: 0.9 of it\nnote: one thing\n"
+    assert (answer.status, answer.out) == (status, said)
     answer = fxopt("check", str(out), "--json")
     assert (answer.status, json.loads(answer.out)) == (status, {"ok": ok, "ratio": 0.9})
+
+
+def test_check_writes_its_checks_for_ci_systems(
+    fxopt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: Path
+) -> None:
+    checks = (checking.Check("size", True, "5 bytes"), checking.Check("latency", False, "1.2 of it"))
+    monkeypatch.setattr(checking, "check", lambda folder, progress: checking.CheckResult(checks))
+    assert fxopt("check", str(out), "--junit", "j.xml", "--sarif", "s.json").status == 3
+    suite = ElementTree.parse("j.xml").getroot()[0]
+    assert [(case.get("name"), case[0].tag) for case in suite] == [("size", "system-out"), ("latency", "failure")]
+    (result,) = json.loads(Path("s.json").read_text())["runs"][0]["results"]
+    assert (result["ruleId"], result["message"]) == ("latency", {"text": "1.2 of it"})
+
+
+@pytest.mark.parametrize("flag", ["--junit", "--sarif"])
+def test_check_measures_nothing_where_its_files_cannot_be_written(
+    fxopt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: Path, flag: str
+) -> None:
+    monkeypatch.setattr(checking, "check", lambda folder, progress: pytest.fail("something is measured"))
+    for file in ("missing/there.xml", str(out)):
+        answer = fxopt("check", str(out), flag, file)
+        assert answer.status == 2
+        assert f"{flag} {file}: cannot be written" in answer.err
 
 
 def test_check_refuses_eval_where_no_quality_was_recorded(fxopt: Callable[..., Any], out: Path) -> None:
     answer = fxopt("check", str(out), "--eval", "e.npz")
     assert answer.status == 2
     assert "no quality" in answer.err
+
+
+def test_diff_says_what_differs_as_text_markdown_or_json(fxopt: Callable[..., Any], out: Path) -> None:
+    other = out / "other"
+    other.mkdir()
+    (other / "ledger.json").write_text(json.dumps(ledger(rewrites=[])))
+    arguments = ("diff", str(out), str(other))
+    text, markdown, data = (fxopt(*arguments, *flags) for flags in ((), ("--markdown",), ("--json",)))
+    assert {answer.status for answer in (text, markdown, data)} == {0}
+    assert "0 rewrites gained, 7 lost" in text.out
+    assert markdown.out.startswith("**0 rewrites gained, 7 lost")
+    assert len(json.loads(data.out)["rewrites"]["lost"]) == 7
+    answer = fxopt(*arguments, "--json", "--markdown")
+    assert (answer.status, answer.err.count("\n")) == (2, 1)
 
 
 def test_list_names_every_engine_with_its_availability_and_options(fxopt: Callable[..., Any]) -> None:

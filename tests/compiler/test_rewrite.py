@@ -350,7 +350,7 @@ def test_a_long_chain_is_folded_to_its_end_one_by_one() -> None:
 
 def test_all_candidates_of_a_round_that_fail_are_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr(Program, "edit", lambda self, edit=Program.edit: started.append(self) or edit(self))
+    monkeypatch.setattr(Program, "edit", lambda self, *a, edit=Program.edit: started.append(self) or edit(self, *a))
     found, _ = searched(RaisesInApply)
     assert len(found.refusals) == 2
     assert len(started) == 1

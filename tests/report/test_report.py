@@ -31,6 +31,12 @@ def test_the_text_has_every_part(text: str) -> None:
     assert "    fxopt optimize repvgg_a0.pt2 --threads 2 -o out" in text
 
 
+def test_the_speed_up_of_a_replay_is_over_the_engine_of_the_plan(tmp_path: Path, text: str) -> None:
+    assert "Speed-up is over the best engine on the unmodified model." in text
+    write(ledger(replay={}), tmp_path)
+    assert "Speed-up is over the unmodified model on the plan's engine." in (tmp_path / "report.md").read_text()
+
+
 def test_notes_and_the_time_that_phases_took_are_told(text: str) -> None:
     assert "- no installed pass asked for calibration data" in text
     assert "81 s: search for rewrites 2, confirm what ships on fresh measurements 40" in text

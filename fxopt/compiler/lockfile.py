@@ -1,0 +1,163 @@
+"""plan.json, the lockfile of a result: what was done to which graph, under which versions. docs/pipelines.md has its schema."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fxopt import __version__
+from fxopt.compiler import output
+from fxopt.contracts.candidate import Fidelity, Step
+from fxopt.contracts.cost import Budget
+from fxopt.contracts.target import Machine
+from fxopt.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from fxopt.ir.program import Program
+
+PLAN, TENSORS = "plan.json", "plan.safetensors"
+VERSION = 1
+_KEYS = {"fxopt", "graph", "model", "target", "engine", "machine", "budget", "data", "seed", "inputs", "text", "steps"}
+_LONGEST = 120  # characters of a line of the graph that a message quotes
+
+
+@dataclass(frozen=True)
+class Lockfile:
+    """A plan that was read back.
+
+    Attributes:
+        file: where it lies.
+        data: as in plan.json.
+        steps: what was done, in order.
+        budget: what was asked for.
+        machine: where it was made.
+        calib: path and digest of the calibration data; None if there were none.
+    """
+
+    file: Path
+    data: Mapping[str, Any]
+    steps: tuple[Step, ...]
+    budget: Budget
+    machine: Machine
+    calib: Mapping[str, Any] | None
+
+    @classmethod
+    def read(cls, path: Path) -> Lockfile:
+        """The plan in a file, or in an output folder.
+
+        Raises:
+            InputError: there is none, it is damaged, or its schema is of another version.
+        """
+        file = path / PLAN if path.is_dir() else path
+        data = output.read_json(file, VERSION, f"{path}: there is no {PLAN}; give it, or the output folder it lies in")
+        try:
+            if missing := _KEYS - data.keys():
+                raise KeyError(min(missing))
+            return cls(
+                file,
+                data,
+                steps=tuple(Step.from_json(step) for step in data["steps"]),
+                budget=Budget.from_json(data["budget"]),
+                machine=Machine(**{**data["machine"], "isa": tuple(data["machine"]["isa"])}),
+                calib=data["data"]["calib"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
+            raise InputError(f"{file}: damaged ({type(error).__name__}: {error}); optimize the model again") from error
+
+    def check_graph(self, program: Program) -> None:
+        """Refuse a Program of another graph.
+
+        Raises:
+            InputError: the graphs differ; the message names the first node that does.
+        """
+        if program.structure_digest != self.data["graph"]:
+            difference = first_difference(self.data["text"], structure(program))
+            raise InputError(f"{self.file}: this plan is for another graph: {difference}; optimize this model anew")
+
+    def moved(self, machine: Machine) -> list[str]:
+        """What is another machine or version than the plan's, in words."""
+        then, found = self.machine, []
+        if (machine.cpu, machine.isa) != (then.cpu, then.isa):
+            isa = " with other instruction sets" if machine.cpu == then.cpu else ""
+            found.append(f"another machine: the plan was made on {then.cpu}, this is {machine.cpu}{isa}")
+        old = {"fxopt": self.data["fxopt"], **then.versions}
+        new = {"fxopt": __version__, **machine.versions}
+        changed = [
+            f"{name} {old.get(name, 'not installed')} is now {new.get(name, 'not installed')}"
+            for name in dict.fromkeys((*old, *new))
+            if old.get(name) != new.get(name)
+        ]
+        return [*found, f"other versions: {', '.join(changed)}"] if changed else found
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors of the steps that cannot compute theirs from the weights, by name.
+
+        Raises:
+            InputError: the file beside the plan that holds them is missing, damaged, or lacks one.
+        """
+        needed = [name for step in self.steps if step.candidate.fidelity is not Fidelity.EXACT for name in step.tensors]
+        if not needed:
+            return {}
+        from safetensors import safe_open
+
+        file = self.file.with_name(TENSORS)
+        try:
+            with safe_open(file, "pt") as tensors:
+                return {name: tensors.get_tensor(name) for name in needed}
+        except Exception as error:  # safetensors raises its own and whatever the file system does
+            raise InputError(f"{file}: missing or damaged ({error}); give --refit to fit its tensors anew") from error
+
+
+def structure(program: Program) -> list[str]:
+    """The lines of the graph's `.fx` form, free of weights."""
+    from fxopt.ir.text import to_text
+
+    return to_text(program, digests=False).splitlines()
+
+
+def first_difference(planned: Sequence[str], found: Sequence[str]) -> str:
+    """The first node, in order of execution, that differs between two graphs as `structure` gives them, in words."""
+    for old, new in itertools.zip_longest(_in_order(planned), _in_order(found)):
+        if old != new:
+            name = _name(new or old)
+            if old is None or new is None:
+                return f"node {name} is {'not in the plan' if old is None else 'not in this model'}"
+            return f"the first node that differs is {name}: {_short(new)}, where the plan has: {_short(old)}"
+    return "their digests differ"
+
+
+def _in_order(lines: Sequence[str]) -> list[str]:
+    """Inputs and calls first: a weight of another shape matters where it is used."""
+    late = ("tensor ", "interface ")
+    return sorted(lines, key=lambda line: line.startswith(late))  # sorting is stable
+
+
+def _name(line: str | None) -> str:
+    head, _, _ = (line or "").strip().partition(" : ")
+    return head.split(" = ")[0].split(" ")[-1] if " : " in (line or "") else head[:_LONGEST]
+
+
+def _short(line: str) -> str:
+    line = line.strip()
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
+def write(folder: Path, plan: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write plan.json, and beside it the tensors that its steps need.
+
+    Args:
+        folder: where to.
+        plan: what the lockfile says.
+        tensors: those that steps cannot compute from the weights, by name; the plan's own are written.
+    """
+    output.write_json(folder / PLAN, plan)
+    needed = {name for step in plan["steps"] for name in step["tensors"]} & tensors.keys()
+    if needed:
+        from safetensors.torch import save_file
+
+        save_file({name: tensors[name].detach().contiguous().clone() for name in sorted(needed)}, folder / TENSORS)

@@ -1,0 +1,180 @@
+"""`fxopt replay`: a run whose plan is given. Nothing is searched for; everything is checked and measured here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fxopt.compiler import limits
+from fxopt.compiler.lab import Verdict
+from fxopt.compiler.lockfile import Lockfile
+from fxopt.compiler.optimize import Result, prepare
+from fxopt.compiler.progress import NULL, Progress
+from fxopt.compiler.request import Request
+from fxopt.compiler.rewrite import Search, follow
+from fxopt.compiler.run import Contender, Outcome, Run
+from fxopt.contracts.candidate import Fidelity
+from fxopt.contracts.cost import Budget
+from fxopt.errors import InputError
+from fxopt.measure import Plan
+from fxopt.user_code import is_reference
+
+_SAID = 5  # steps left out that are said one by one
+_TIMES = ("max_latency_ms", "max_p99_ms", "require_speedup")  # limits of a budget that no replay is stopped by
+
+
+def replay_plan(request: Request, lock: Lockfile, refit: bool = False, progress: Progress = NULL) -> Result:
+    """Rebuild the artifact of a plan from a model of the same graph.
+
+    Args:
+        request: names the model and the output folder; what else the plan records is taken from there, but for inputs
+            and calibration data that the request gives.
+        lock: the plan.
+        refit: whether tensors that rest on data are fitted anew also where the model is the plan's own.
+        progress: told what is going on.
+
+    Raises:
+        InputError: as `fxopt.optimize`; or the model's graph is another one; or the plan cannot be built here.
+        BudgetError: the plan's limit on size or memory is not kept.
+    """
+    limits.check_writable(request.out)
+    request = dataclasses.replace(
+        request,
+        target=lock.data["target"],
+        engine=lock.data["engine"],
+        inputs=request.inputs or tuple(lock.data["inputs"]),
+        calib=request.calib or _at_hand(lock.calib),
+        budget=lock.budget,
+        passes=",".join(dict.fromkeys(step.spec for step in lock.steps)),
+        seed=lock.data["seed"],
+    )
+    run = prepare(request, progress, lambda *parts: Replay(lock, refit, *parts))
+    return Result(run.go(), request.out)
+
+
+def _at_hand(recorded: Mapping[str, Any] | None) -> str | None:
+    """Where recorded data can be read here, if they can."""
+    path: str | None = recorded["path"] if recorded is not None else None
+    return path if path is not None and (is_reference(path) or Path(path).exists()) else None
+
+
+class Replay(Run):
+    """A run that searches nothing: its steps are those of a plan, and the engine is the plan's."""
+
+    def __init__(self, lock: Lockfile, refit: bool, request: Request, registry: Any, program: Any, *rest: Any) -> None:
+        lock.check_graph(program)
+        super().__init__(request, registry, program, *rest)
+        self.lock = lock
+        self.new_weights = program.digest != lock.data["model"]
+        self.moved = lock.moved(self.target.machine())
+        self.refitted = refit or self.new_weights
+        self.tensors = {} if self.refitted else lock.tensors()
+
+    def _identity(self) -> dict[str, Any]:
+        return {**super()._identity(), "plan": self.lock.data, "refitted": self.refitted}
+
+    def search(self) -> Search:
+        """The plan's steps, each checked on its region as in a search."""
+        with self.progress.phase("replay the plan"):
+            context = dataclasses.replace(self.context, lossy=True, fitted=self.tensors)
+            found = follow(self.program, self.lock.steps, self.registry, context, self.progress.detail)
+        self._say_what_is_new(found)
+        if not self.new_weights:
+            self._compare_tensors(found)
+        return found
+
+    def _say_what_is_new(self, found: Search) -> None:
+        fitted = sum(step.candidate.fidelity is not Fidelity.EXACT for step in self.lock.steps)
+        if self.new_weights:
+            exact = len(self.lock.steps) - fitted
+            self.progress.note(f"new weights: the graph is the plan's; {exact} exact steps were done anew and checked")
+        for text in self.moved:
+            self.progress.note(f"{text}; the plan was rebuilt, checked and measured here")
+        if not self.new_weights and not self.moved:
+            self.progress.note("the model, the machine and the versions are the plan's")
+        if self.refitted and (fitted or not self.new_weights):
+            self.progress.note(f"{fitted} steps that rest on data were fitted anew")
+        recorded = self.lock.calib
+        if recorded is not None and self.calib is None:
+            self.progress.note(
+                f"the plan's calibration data ({recorded['path'] or 'given as an object'}) are not here;"
+                " steps that rest on them are left out: give --calib to keep them"
+            )
+        elif self.calib is not None and (recorded or {}).get("digest") != self.calib.digest:
+            self.progress.note("the calibration data are others than the plan's")
+
+    def _compare_tensors(self, found: Search) -> None:
+        """On the plan's own model steps must give the plan's tensors; elsewhere they may be rounded otherwise."""
+        planned = {step.id: step for step in self.lock.steps}
+        for step in found.steps:
+            if step.tensors == planned[step.id].tensors or step.candidate.fidelity is not Fidelity.EXACT:
+                continue
+            rule = step.candidate.rule
+            text = f"{step.id} gives other tensors than the plan says, on the same model"
+            if self.moved:
+                self.progress.note(f"{text}: it is rounded otherwise here")
+            else:
+                found.faults.setdefault(rule, f"{self.registry.owners['passes', rule]}: {text}")
+
+    def measure(self, found: Search) -> Outcome:
+        """The plan beside the unmodified model, on the plan's engine alone. What ships is the plan, whatever it brings."""
+        ((spec, lab),) = self.baselines(found).items()
+        base = self.label(spec)
+        contenders = {base: Contender(spec, lab.baseline, lab)}
+        with self.progress.phase("build the plan"):
+            lab.verdicts.update({step.id: Verdict("applied", "replayed from the plan") for step in found.steps})
+            build = lab.build([step.id for step in found.steps])
+            if build is None:
+                raise InputError(f"{self.lock.file}: {'; '.join(lab.failures.values())}; optimize the model anew")
+            build = lab.sound(build, found.evidence)
+        shipped = base
+        if build is not None and build.key != lab.baseline.key:
+            shipped = f"plan on {base}"
+            contenders[shipped] = Contender(spec, build, lab)
+        variants = [(name, spec, item.artifact, item.program) for name, item in contenders.items()]
+        with self.progress.phase("measure the plan beside the unmodified model", 30):
+            session = self.workshop.session(variants, Plan(rounds=15, epochs=2, together=True), self._advance())
+        if shipped in session.failures:
+            raise InputError(f"{self.lock.file}: {session.failures[shipped]}; optimize the model anew")
+        return Outcome(found, session, contenders, shipped)
+
+    def ledger(self, outcome: Outcome) -> dict[str, Any]:
+        """As that of a run, and what was replayed."""
+        ledger = super().ledger(outcome)
+        left_out = [entry for entry in ledger["rewrites"] if entry["verdict"] != "applied"]
+        applied = len(ledger["rewrites"]) - len(left_out)
+        ledger["notes"] += [f"left out: {entry['id']}: {entry['reason']}" for entry in left_out[:_SAID]]
+        if len(left_out) > _SAID:
+            ledger["notes"].append(f"left out: {len(left_out) - _SAID} more; fxopt explain tells of each")
+        ratio, engine = ledger["result"]["ratio"], self.engines[outcome.contenders[outcome.base].engine].name
+        verdict = f"{applied} of {len(self.lock.steps)} steps replayed on {engine}"
+        if ratio is not None:
+            verdict += (
+                f": {ratio['estimate']:.3f} of the latency of the unmodified model there"
+                f" ({ratio['low']:.3f} to {ratio['high']:.3f})"
+            )
+        times = Budget(**{limit: getattr(self.request.budget, limit) for limit in _TIMES})
+        if (late := limits.over_budget(times, ledger)) is not None:
+            ledger["notes"].append(f"times differ from moment to moment, so this stops no replay: {late}")
+        ledger["result"]["verdict"] = verdict
+        ledger["replay"] = {
+            "plan": str(self.lock.file),
+            "steps": len(self.lock.steps),
+            "replayed": applied,
+            "new_weights": self.new_weights,
+            "moved": self.moved,
+            "refitted": self.refitted,
+        }
+        return ledger
+
+    def fault(self, ledger: dict[str, Any]) -> str | None:
+        """The first limit that is not kept. Times never stop a replay: on the same machine it must give the same."""
+        unlimited: dict[str, Any] = dict.fromkeys(_TIMES)
+        return limits.over_budget(dataclasses.replace(self.request.budget, **unlimited), ledger)
+
+    def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:
+        """As that of a run; data that are not here stay recorded."""
+        plan = super().plan(ledger, ship, found)
+        return plan if self.calib is not None else {**plan, "data": self.lock.data["data"]}
