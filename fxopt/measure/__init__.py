@@ -7,8 +7,8 @@
 """
 
 from fxopt.measure.interleave import Comparison, Plan, Timing, Variant, measure
-from fxopt.measure.process import Limits, Worker
 from fxopt.measure.statistics import CONFIDENCE, Ratio, holm, median_interval
+from fxopt.measure.worker import Limits, Worker
 
 __all__ = [
     "CONFIDENCE",

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from fxopt.contracts.cost import Interval
 from fxopt.errors import EngineError
-from fxopt.measure.process import Limits, Worker
 from fxopt.measure.statistics import CONFIDENCE, Ratio, block_figure, median_interval, ratio
+from fxopt.measure.worker import Limits, Worker
 
 TWIN = "A/A"  # name under which the reference is measured a second time
 

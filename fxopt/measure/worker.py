@@ -1,164 +1,93 @@
-"""The worker process: `python -m fxopt.measure.worker`. It serves the requests of one `fxopt.measure.process.Worker`.
-
-Each public method of `Host` answers one request. What an engine prints goes to stderr, never into the answers.
-"""
+"""Engines in a process of their own, seen from the parent: `Worker`."""
 
 from __future__ import annotations
 
-import ctypes
-import gc
-import importlib
-import os
-import signal
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fxopt.contracts.engine import Artifact, Engine, FlatCallable, in_sequence
-from fxopt.contracts.options import split_spec
-from fxopt.errors import InputError
-from fxopt.measure import wire
-
-_PR_SET_PDEATHSIG = 1
-
-Answer = tuple[dict[str, Any], wire.Arrays]
+from fxopt.contracts.engine import Artifact, EngineGraph, Kernel, Unsupported
+from fxopt.errors import EngineError
+from fxopt.worker import wire
+from fxopt.worker.process import Process, three_quarters_of_memory
 
 
-def make_engine(spec: str) -> Engine:
-    """The engine that a spec names: of the registry, or by import path if there is a colon (`module:Class{a=1}`)."""
-    name, brace, options = spec.partition("{")
-    if ":" not in name:
-        from fxopt.registry import Registry
+@dataclass(frozen=True)
+class Limits:
+    """What one request to an engine may use.
 
-        return Registry.find_engine(spec)
-    module, _, attribute = name.partition(":")
-    engine_class: type[Engine] = getattr(importlib.import_module(module), attribute)
-    return engine_class.from_options(split_spec("engine" + brace + options)[1])
+    Attributes:
+        build_s: seconds for `emit`, `unsupported`, `graph` and `profile`.
+        load_s: seconds for `load`, start of the process included.
+        run_s: seconds for `run` and for one block of `time`.
+        memory_bytes: resident bytes of the worker and its children.
+    """
 
-
-def bind(engine: Engine, artifact: Artifact) -> FlatCallable:
-    """One callable for all stages of an artifact: the first stage's inputs to the last stage's outputs."""
-    stages, calls = artifact.stages, [engine.load(artifact, stage) for stage in artifact.stages]
-    return calls[0] if len(calls) == 1 else in_sequence(stages, calls, stages[0].inputs, stages[-1].outputs)
-
-
-class Host:
-    """What the worker holds between requests: the engine objects, and at most one loaded artifact with its inputs."""
-
-    def __init__(self) -> None:
-        self._engines: dict[str, Engine] = {}
-        self._call: FlatCallable | None = None
-        self._inputs: wire.Arrays = []
-
-    def _engine(self, spec: str) -> Engine:
-        if spec not in self._engines:
-            self._engines[spec] = make_engine(spec)
-        return self._engines[spec]
-
-    def unsupported(self, arrays: wire.Arrays, engine: str, program: str) -> Answer:
-        """Nodes of a saved Program that the engine cannot run."""
-        from fxopt.ir.program import Program
-
-        found = self._engine(engine).unsupported(Program.load(Path(program)))
-        return {"nodes": [[entry.node, entry.reason] for entry in found]}, []
-
-    def emit(self, arrays: wire.Arrays, engine: str, program: str, out: str) -> Answer:
-        """Emit a saved Program into the empty directory `out`."""
-        from fxopt.ir.program import Program
-
-        self._engine(engine).emit(Program.load(Path(program)), Path(out))
-        Artifact.read(Path(out))  # an engine that left no manifest behind is found out here
-        return {}, []
-
-    def graph(self, arrays: wire.Arrays, engine: str, artifact: str) -> Answer:
-        """What the engine made of an artifact."""
-        graph = self._engine(engine).fused_kernels(Artifact.read(Path(artifact)))
-        return {"kernels": [asdict(kernel) for kernel in graph.kernels], "signature": graph.signature}, []
-
-    def profile(self, arrays: wire.Arrays, engine: str, artifact: str) -> Answer:
-        """Kernels of an artifact with their times on the inputs in `arrays`."""
-        kernels = self._engine(engine).profile(Artifact.read(Path(artifact)), arrays)
-        return {"kernels": [asdict(kernel) for kernel in kernels]}, []
-
-    def load(self, arrays: wire.Arrays, engine: str, artifact: str) -> Answer:
-        """Load an artifact for `run` and `time`, in place of the one loaded before."""
-        self._call = None
-        self._call = bind(self._engine(engine), Artifact.read(Path(artifact)))
-        return {}, []
-
-    def run(self, arrays: wire.Arrays) -> Answer:
-        """Call it once on the inputs in `arrays`, which are kept for `time`."""
-        self._inputs = arrays
-        outputs = self._loaded()(arrays)
-        if not isinstance(outputs, list | tuple) or not all(isinstance(o, np.ndarray | np.generic) for o in outputs):
-            raise TypeError(f"the call returned {type(outputs).__name__}, not a list of arrays")
-        return {}, list(outputs)
-
-    def time(self, arrays: wire.Arrays, calls: int) -> Answer:
-        """Nanoseconds of each of `calls` calls, after one that is not counted."""
-        call, inputs, clock = self._loaded(), self._inputs, time.perf_counter_ns
-        marks = np.empty(calls + 1, np.int64)
-        gc.disable()  # or a collection is charged to the engine
-        call(inputs)
-        for index in range(calls):
-            marks[index] = clock()
-            call(inputs)
-        marks[calls] = clock()
-        gc.enable()
-        return {}, [np.diff(marks)]
-
-    def _loaded(self) -> FlatCallable:
-        if self._call is None:
-            raise RuntimeError("no artifact is loaded")
-        return self._call
+    build_s: float = 300.0
+    load_s: float = 120.0
+    run_s: float = 60.0
+    memory_bytes: int = field(default_factory=three_quarters_of_memory)
 
 
-def _die_with(parent: int) -> None:
-    """Let the kernel kill this process when `parent` ends, however it ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
+class Worker(Process):
+    """A process that hosts engines.
 
+    An idle `Worker` is also the warm builder: keep one for all `emit` and `graph` requests (importing torch costs
+    seconds), and one for each artifact that is measured. Every request raises `EngineError` with one line
+    `ENGINE: STAGE: CAUSE`, or `InputError` where the engine said so.
+    """
 
-def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Keep stdin and stdout to ourselves: from here on, prints go to stderr and reads find the end of file."""
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    os.close(nothing)
-    return requests, answers
+    HOST = "fxopt.measure.host"
+    FAULT = EngineError
 
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        super().__init__(self.limits.memory_bytes)
+        self._loaded = ""
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests until the pipe ends."""
-    host = Host()
-    while True:
+    def unsupported(self, engine: str, program: Path) -> list[Unsupported]:
+        """Nodes of the Program saved in the directory `program` that the engine (a spec) cannot run."""
+        answer, _ = self.request(engine, "unsupported", self.limits.build_s, engine=engine, program=str(program))
+        return [Unsupported(node, reason) for node, reason in answer["nodes"]]
+
+    def emit(self, engine: str, program: Path, out: Path) -> Artifact:
+        """Let the engine emit the Program saved in `program` into the new directory `out`; on failure there is none."""
+        out.mkdir(parents=True)
         try:
-            message, arrays = wire.receive(requests)
-        except EOFError:
-            return
-        method: Callable[..., Answer] = getattr(host, message.pop("request"))
-        try:
-            answer, outputs = method(arrays, **message)
-            wire.send(answers, answer, outputs)
-        except Exception as error:  # noqa: BLE001 - an engine may raise anything; the answer carries it to the parent
-            lines = str(error).strip().splitlines()
-            cause = f"{type(error).__name__}: {lines[-1].strip()}" if lines else type(error).__name__
-            kind = ("input", str(error)) if isinstance(error, InputError) else ("engine", cause)
-            wire.send(answers, dict(zip(("kind", "error"), kind, strict=True)))
+            self.request(engine, "emit", self.limits.build_s, engine=engine, program=str(program), out=str(out))
+        except BaseException:
+            shutil.rmtree(out, ignore_errors=True)
+            raise
+        return Artifact.read(out)
+
+    def graph(self, engine: str, artifact: Path) -> EngineGraph:
+        """What the engine made of the artifact in a directory (`Engine.fused_kernels`)."""
+        answer, _ = self.request(engine, "graph", self.limits.build_s, engine=engine, artifact=str(artifact))
+        return EngineGraph(_kernels(answer["kernels"]), answer["signature"])
+
+    def profile(self, engine: str, artifact: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
+        """The artifact's kernels with their milliseconds (`Engine.profile`)."""
+        answer, _ = self.request(engine, "profile", self.limits.build_s, inputs, engine=engine, artifact=str(artifact))
+        return _kernels(answer["kernels"])
+
+    def load(self, engine: str, artifact: Path) -> None:
+        """Load an artifact for `run` and `time`."""
+        self.request(engine, "load", self.limits.load_s, engine=engine, artifact=str(artifact))
+        self._loaded = engine
+
+    def run(self, inputs: Sequence[np.ndarray[Any, Any]]) -> wire.Arrays:
+        """Call the loaded artifact on its flat inputs; the flat outputs. `time` uses the same inputs."""
+        return self.request(self._loaded, "run", self.limits.run_s, inputs)[1]
+
+    def time(self, calls: int) -> NDArray[np.int64]:
+        """Nanoseconds of each of `calls` calls on the inputs of the last `run`, after a call that is not counted."""
+        return self.request(self._loaded, "time", self.limits.run_s, calls=calls)[1][0]
 
 
-def main() -> None:
-    """Run the worker; the one argument is the parent's process id."""
-    _die_with(int(sys.argv[1]))
-    serve(*_claim_pipes())
-
-
-if __name__ == "__main__":
-    main()
+def _kernels(entries: Sequence[Mapping[str, Any]]) -> tuple[Kernel, ...]:
+    return tuple(Kernel(e["name"], e["kind"], tuple(e["covers"]), e["milliseconds"]) for e in entries)

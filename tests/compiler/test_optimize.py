@@ -21,7 +21,7 @@ import fxopt
 import fxopt.compiler.run as compiler
 from fxopt.contracts.cost import Budget
 from fxopt.errors import BudgetError, InputError
-from fxopt.measure import Limits, process
+from fxopt.measure import Limits, worker
 from fxopt.registry import Registry
 from fxopt_plugins.targets.cpu import Cpu
 from tests.compiler import engines
@@ -193,7 +193,7 @@ def test_an_engine_that_crashes_first_of_all_leaves_the_run_going_on(
 def test_an_engine_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with_engines(monkeypatch, engines.Hangs)
     short = dataclasses.replace(Limits(), run_s=4.0)
-    for module in (compiler, process):
+    for module in (compiler, worker):
         monkeypatch.setattr(module, "Limits", lambda: short)
     result = optimize(tmp_path / "out", engine="auto", target="test", passes="fold_batch_norm")
     assert result.ledger["result"]["engine"] == "onnxruntime"

@@ -1,29 +1,24 @@
-"""The parent's side of a worker process: `Worker`, which turns every way in which an engine can fail into one line."""
+"""The parent's side of a worker process: `Process`, which turns every way in which foreign code can fail into one line."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, ClassVar, Self
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
-from fxopt.contracts.engine import Artifact, EngineGraph, Kernel, Unsupported
-from fxopt.errors import EngineError, InputError
-from fxopt.measure import wire
+from fxopt.errors import FxoptError, InputError
+from fxopt.worker import wire
 
 # The kernel kills a worker when the *thread* that started it ends. This thread lives as long as fxopt does.
 _SPAWNER = ThreadPoolExecutor(1, thread_name_prefix="fxopt-spawner")
@@ -31,38 +26,29 @@ _POLL_S = 0.1
 _STDERR_TAIL_BYTES = 4096
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one request to an engine may use.
+def three_quarters_of_memory() -> int:
+    """Bytes that a worker may hold where nothing else is said."""
+    return int(psutil.virtual_memory().total) * 3 // 4
+
+
+class Process:
+    """A process that runs foreign code, so that what crashes, hangs or eats the memory loses its request and no more.
+
+    The process starts with the first request and again with the next one after a crash. It never outlives this
+    process. Not to be shared by threads, but for `kill`. Subclasses say which module serves (`HOST`) and what a request
+    raises that failed (`FAULT`, with one line `NAME: REQUEST: CAUSE`); it is `InputError` where the other side said so.
 
     Attributes:
-        build_s: seconds for `emit`, `unsupported`, `graph` and `profile`.
-        load_s: seconds for `load`, start of the process included.
-        run_s: seconds for `run` and for one block of `time`.
-        memory_bytes: resident bytes of the worker and its children.
+        memory_bytes: resident bytes that the process and its children may hold.
     """
 
-    build_s: float = 300.0
-    load_s: float = 120.0
-    run_s: float = 60.0
-    memory_bytes: int = field(default_factory=lambda: psutil.virtual_memory().total * 3 // 4)
+    HOST: ClassVar[str]
+    FAULT: ClassVar[type[FxoptError]]
 
-
-class Worker:
-    """A process that hosts engines, so that one that crashes, hangs or eats the memory loses its request and no more.
-
-    The process starts with the first request and again with the next one after a crash, so an idle `Worker` is also
-    the warm builder: keep one for all `emit` and `graph` requests (importing torch costs seconds), and one for each
-    artifact that is measured. It never outlives this process. Not to be shared by threads, but for `kill`.
-
-    Every request raises `EngineError` with one line `ENGINE: STAGE: CAUSE`, or `InputError` where the engine said so.
-    """
-
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, memory_bytes: int) -> None:
+        self.memory_bytes = memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
-        self._loaded = ""
         self._killed = False
 
     def __enter__(self) -> Self:
@@ -71,46 +57,13 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def unsupported(self, engine: str, program: Path) -> list[Unsupported]:
-        """Nodes of the Program saved in the directory `program` that the engine (a spec) cannot run."""
-        answer, _ = self._request(engine, "unsupported", self.limits.build_s, engine=engine, program=str(program))
-        return [Unsupported(node, reason) for node, reason in answer["nodes"]]
-
-    def emit(self, engine: str, program: Path, out: Path) -> Artifact:
-        """Let the engine emit the Program saved in `program` into the new directory `out`; on failure there is none."""
-        out.mkdir(parents=True)
-        try:
-            self._request(engine, "emit", self.limits.build_s, engine=engine, program=str(program), out=str(out))
-        except BaseException:
-            shutil.rmtree(out, ignore_errors=True)
-            raise
-        return Artifact.read(out)
-
-    def graph(self, engine: str, artifact: Path) -> EngineGraph:
-        """What the engine made of the artifact in a directory (`Engine.fused_kernels`)."""
-        answer, _ = self._request(engine, "graph", self.limits.build_s, engine=engine, artifact=str(artifact))
-        return EngineGraph(_kernels(answer["kernels"]), answer["signature"])
-
-    def profile(self, engine: str, artifact: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
-        """The artifact's kernels with their milliseconds (`Engine.profile`)."""
-        answer, _ = self._request(engine, "profile", self.limits.build_s, inputs, engine=engine, artifact=str(artifact))
-        return _kernels(answer["kernels"])
-
-    def load(self, engine: str, artifact: Path) -> None:
-        """Load an artifact for `run` and `time`."""
-        self._request(engine, "load", self.limits.load_s, engine=engine, artifact=str(artifact))
-        self._loaded = engine
-
-    def run(self, inputs: Sequence[np.ndarray[Any, Any]]) -> wire.Arrays:
-        """Call the loaded artifact on its flat inputs; the flat outputs. `time` uses the same inputs."""
-        return self._request(self._loaded, "run", self.limits.run_s, inputs)[1]
-
-    def time(self, calls: int) -> NDArray[np.int64]:
-        """Nanoseconds of each of `calls` calls on the inputs of the last `run`, after a call that is not counted."""
-        return self._request(self._loaded, "time", self.limits.run_s, calls=calls)[1][0]
+    @property
+    def started(self) -> bool:
+        """Whether there is a process, which may hold what it was told before."""
+        return self._process is not None
 
     def pause(self) -> None:
-        """Stop the process where it is until the next request, so that no thread of an idle engine spins."""
+        """Stop the process where it is until the next request, so that no thread of its own spins."""
         self._signal(signal.SIGSTOP)
 
     def kill(self) -> None:
@@ -135,7 +88,7 @@ class Worker:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        command = [sys.executable, "-P", "-m", "fxopt.measure.worker", str(os.getpid())]
+        command = [sys.executable, "-P", "-m", self.HOST, str(os.getpid())]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         return _SPAWNER.submit(
             subprocess.Popen,
@@ -147,9 +100,21 @@ class Worker:
             start_new_session=True,  # a group of its own: killed as a whole, and Ctrl-C is for the parent alone
         ).result()
 
-    def _request(
+    def request(
         self, name: str, stage: str, seconds: float, arrays: Sequence[np.ndarray[Any, Any]] = (), **fields: Any
     ) -> tuple[dict[str, Any], wire.Arrays]:
+        """Ask the host.
+
+        Args:
+            name: who is at fault if it fails.
+            stage: which method of the host answers.
+            seconds: how long it may take.
+            arrays: sent with the request.
+            fields: the arguments of that method, JSON values.
+
+        Returns:
+            The answer's fields and its arrays.
+        """
         if self._process is None:
             self._process = self._start()
         else:
@@ -157,7 +122,7 @@ class Worker:
         process = self._process
         if self._killed:
             self.close()
-            raise EngineError(f"{name}: {stage}: was killed")
+            raise self.FAULT(f"{name}: {stage}: was killed")
         assert process.stdin is not None
         assert process.stdout is not None
         message = {"request": stage, **fields}
@@ -168,12 +133,12 @@ class Worker:
         except (EOFError, BrokenPipeError):
             cause = verdict[0] if verdict else self._post_mortem(process)
             self.close()
-            raise EngineError(f"{name}: {stage}: {cause}") from None
+            raise self.FAULT(f"{name}: {stage}: {cause}") from None
         except BaseException:  # Ctrl-C in mid-answer: the pipes are out of step
             self.close()
             raise
         if "error" in answer:
-            error = InputError if answer["kind"] == "input" else EngineError
+            error = InputError if answer["kind"] == "input" else self.FAULT
             raise error(f"{name}: {stage}: {answer['error']}")
         return answer, outputs
 
@@ -187,8 +152,8 @@ class Worker:
             while not done.wait(min(_POLL_S, max(0.0, deadline - time.monotonic()))):
                 if time.monotonic() >= deadline:
                     verdict.append(f"gave no answer in {seconds:g} s")
-                elif _resident_bytes(pid) > self.limits.memory_bytes:
-                    verdict.append(f"used over {self.limits.memory_bytes >> 20} MiB")
+                elif _resident_bytes(pid) > self.memory_bytes:
+                    verdict.append(f"used over {self.memory_bytes >> 20} MiB")
                 else:
                     continue
                 self._signal(signal.SIGKILL)
@@ -212,10 +177,6 @@ class Worker:
         self._stderr.seek(max(0, size - _STDERR_TAIL_BYTES))
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return f"{cause}: {lines[-1].strip()}" if lines else cause
-
-
-def _kernels(entries: Sequence[Mapping[str, Any]]) -> tuple[Kernel, ...]:
-    return tuple(Kernel(e["name"], e["kind"], tuple(e["covers"]), e["milliseconds"]) for e in entries)
 
 
 def _resident_bytes(pid: int) -> int:
