@@ -32,7 +32,7 @@ class Found:
 
     Attributes:
         value: the node or the expression that the matched node is replaced by.
-        inner: nodes between the matched node and the value's arguments; they die.
+        inner: nodes between the matched node and the value's arguments; they must have no users elsewhere.
         reads: further nodes whose definition the match relies on.
     """
 
@@ -60,9 +60,9 @@ class LocalRewrite(Pass, abc.ABC):
             if isinstance(found, str):
                 view.decline(node, found)
             elif found is not None:
-                inner = {item.name for item in found.inner}
-                reads = frozenset(item.name for item in found.reads) - inner
-                yield Candidate(self.name, (node.name,), writes=frozenset({node.name} | inner), reads=reads)
+                writes = frozenset(item.name for item in _dying(node, found))
+                reads = frozenset(item.name for item in found.reads) - writes
+                yield Candidate(self.name, (node.name,), writes=writes, reads=reads)
 
     def apply(self, edit: Edit, candidate: Candidate) -> None:
         (node,) = edit.nodes(candidate)
@@ -129,6 +129,35 @@ def used_elsewhere(root: Node, inner: Iterable[Node]) -> str | None:
         if outside is not None:
             return f"{item.name} is used elsewhere, by {outside.name}"
     return None
+
+
+def _dying(root: Node, found: Found) -> list[Node]:
+    """The match, and what it is computed from that nothing else uses, the new value neither."""
+    kept = _nodes(found.value)
+    dying = [root, *found.inner]
+    for node in dying:
+        for used in node.all_input_nodes:
+            if (
+                used.op == "call_function"
+                and used not in kept
+                and used not in dying
+                and set(dying).issuperset(used.users)
+            ):
+                dying.append(used)
+    return dying
+
+
+def _nodes(value: Any) -> set[Node]:
+    """The nodes that an expression takes."""
+    found: set[Node] = set()
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Call):
+            waiting += [*item.args, *item.kwargs.values()]
+        else:
+            map_arg(item, found.add)
+    return found
 
 
 def _same_kind(left: Any, right: Any) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fxopt.errors import EngineError
 from fxopt.ir.program import Program
+from fxopt.testing import captured
 from fxopt_plugins.engines import onnx_export
 from fxopt_plugins.engines.onnx_export import export_onnx
 from fxopt_plugins.engines.onnx_translation import untranslatable
@@ -27,6 +28,14 @@ def test_border_and_axes_bear_the_names_of_the_interface(tmp_path: Path) -> None
     assert [value.name for value in graph.input] == ["tokens", "mask"]
     assert [value.name for value in graph.output] == list(net.interface.outputs)
     assert [axis.dim_param for axis in graph.input[0].type.tensor_type.shape.dim] == ["N", ""]
+
+
+def test_an_output_that_is_a_constant_has_a_name_of_its_own(tmp_path: Path) -> None:
+    constant = captured(lambda self, x: (x * 2, (self.table * 2).exp()), torch.randn(3), table=torch.randn(3))
+    graph = exported(constant, tmp_path).graph
+    names = [name for node in graph.node for name in node.output] + [tensor.name for tensor in graph.initializer]
+    assert len(set(names)) == len(names)
+    assert [value.name for value in graph.output] == ["mul", "exp"]
 
 
 @pytest.mark.parametrize("net", ["convolutions", "transformer", "condition"])

@@ -10,9 +10,12 @@ import torch
 
 from fxopt.errors import InputError
 from fxopt.registry import Registry
+from fxopt.testing import captured
 from fxopt_plugins import engines
 from fxopt_plugins.engines import fxopt_engines
 from fxopt_plugins.engines.common import missing
+from fxopt_plugins.engines.onnxruntime import OnnxRuntime
+from fxopt_plugins.engines.openvino import OpenVino
 from tests.engines.nets import Half, program
 
 
@@ -59,3 +62,11 @@ def test_bfloat16_at_the_border_is_declined_before_emission(engine: type[engines
     found = list(engine().unsupported(program(Half(), torch.randn(2, 4).bfloat16())))
     assert next(entry.node for entry in found) == "x"
     assert "bfloat16" in found[0].reason
+
+
+@pytest.mark.parametrize("engine", [OnnxRuntime, OpenVino], ids=lambda engine: engine.name)
+def test_arithmetic_in_bfloat16_is_declined_before_emission_and_casts_are_not(engine: type[engines.Engine]) -> None:
+    rounds = captured(lambda _, x: x.bfloat16().float() * 2, torch.randn(3))
+    computes = captured(lambda _, x: (x.bfloat16() * 2).float(), torch.randn(3))
+    assert [entry.node for entry in engine().unsupported(rounds)] == []
+    assert [entry.node for entry in engine().unsupported(computes)] == ["mul"]

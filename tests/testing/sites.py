@@ -219,10 +219,10 @@ def branches_that_add_up() -> Program:
 
 
 @Specimen
-def branches_of_other_paddings() -> Program:
+def branches_of_other_groups() -> Program:
     return captured(
-        lambda self, x: self.wide(x) + self.narrow(x)[:, :, 1:-1, 1:-1] + self.other(x),
-        image(), wide=nn.Conv2d(4, 4, 3), narrow=nn.Conv2d(4, 4, 1), other=nn.Conv2d(4, 4, 5, padding=1),
+        lambda self, x: self.wide(x) + self.grouped(x),
+        image(), wide=nn.Conv2d(4, 4, 3, padding=1), grouped=nn.Conv2d(4, 4, 1, groups=2),
     )  # fmt: skip
 
 

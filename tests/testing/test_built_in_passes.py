@@ -26,7 +26,7 @@ SUBJECTS: dict[str, tuple[list[Specimen], dict[Specimen, str]]] = {
         {sites.narrow_then_wide_layers: "multiplications"},
     ),
     "merge_parallel": ([sites.parallel_layers], {sites.parallel_convolutions_of_other_strides: "strides differ"}),
-    "merge_branches": ([sites.branches_that_add_up], {sites.branches_of_other_paddings: "is not that of"}),
+    "merge_branches": ([sites.branches_that_add_up], {sites.branches_of_other_groups: "its groups 2 is not that of"}),
     "recognise_activation": ([sites.gelu_written_out], {sites.gelu_with_a_shared_part: "is used elsewhere"}),
     "recognise_attention": ([sites.attention_written_out], {sites.attention_with_finite_mask: "not -inf"}),
     "recognise_normalization": ([sites.norms_written_out], {sites.norm_with_eps_outside: "standard deviation"}),

@@ -42,7 +42,7 @@ class RecogniseAttention(LocalRewrite):
         rank = len(shape_of(scores) or ())
         if axis not in (-1, rank - 1) or not is_float(scores) or dtype_of(scores) != dtype_of(weights):
             return None
-        masked = _mask(scores, inner)  # type: ignore[arg-type]
+        masked = _mask(source, scores, inner)  # type: ignore[arg-type]
         if isinstance(masked, str):
             return masked
         scores, mask = masked
@@ -113,7 +113,7 @@ def _transposed(node: Any) -> Node | Call:
     return Call(aten.transpose.int, (node, -2, -1))
 
 
-def _mask(scores: Node, inner: set[Node]) -> tuple[Node, Any] | str:
+def _mask(source: Source, scores: Node, inner: set[Node]) -> tuple[Node, Any] | str:
     """The scores before masking, and the mask as the operator takes it: added, or true where a key may be seen."""
     if is_call(scores, aten.add.Tensor) and arguments(scores)["alpha"] == 1:
         for value, mask in (scores.args[:2], scores.args[1::-1]):
@@ -127,6 +127,9 @@ def _mask(scores: Node, inner: set[Node]) -> tuple[Node, Any] | str:
         value, mask = scores.args[:2] if filled else scores.args[1::-1]
         if scores.args[2] != -math.inf:
             return f"masked scores are {scores.args[2]:g}, not -inf: rows that see nothing would change"
+        known = source.tensor(mask)
+        if known is None or bool((known if filled else ~known).all(-1).any()):
+            return "the mask may hide a whole row, which is nan and would be 0"
         inner.add(scores)
         return value, Call(aten.logical_not.default, (mask,)) if filled else mask  # type: ignore[return-value]
     return scores, None

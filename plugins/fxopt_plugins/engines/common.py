@@ -61,7 +61,7 @@ class OnnxEngine(Engine):
     def unsupported(self, program: Program) -> Iterable[Unsupported]:
         from fxopt_plugins.engines.onnx_translation import untranslatable
 
-        return [*without_numpy(program, _COMPLEX), *untranslatable(program)]
+        return [*without_numpy(program, _COMPLEX), *untranslatable(program), *in_bfloat16(program)]
 
     def told(self, **options: Any) -> dict[str, Any]:
         """What is recorded of the engine's options in an artifact."""
@@ -109,3 +109,17 @@ def without_numpy(program: Program, also: frozenset[str] = frozenset()) -> Itera
         dtype = str(node.meta["val"].dtype).removeprefix("torch.")
         if dtype in barred or dtype.startswith(("float8", "quint", "qint")):
             yield Unsupported(node.name, f"{dtype} cannot cross the border of this engine")
+
+
+def in_bfloat16(program: Program) -> Iterator[Unsupported]:
+    """Calls that compute in bfloat16; casts do not.
+
+    ONNX Runtime has no kernels for most of them, and OpenVINO dies of a segmentation fault on some.
+    """
+    import torch
+
+    for node in program.calls:
+        value = node.meta["val"]
+        cast = node.target == torch.ops.aten._to_copy.default  # noqa: SLF001
+        if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16 and not cast:
+            yield Unsupported(node.name, f"{node.target} in bfloat16 has no kernel that can be relied on")

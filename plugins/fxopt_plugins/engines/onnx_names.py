@@ -37,7 +37,7 @@ def name_border(model: onnx_ir.Model, program: Program) -> None:
             node.outputs[0].shape, node.outputs[0].dtype = value.shape, value.dtype
         border.append((graph.outputs[position], name))
     clashes = {name for _, name in border}
-    for value in _values(model):
+    for value in (*_values(model), *graph.initializers.values()):
         if value.name in clashes and all(value is not one for one, _ in border):
             value.name = next(n for i in range(len(taken) + 1) if (n := f"{value.name}_{i}") not in taken)
             taken.add(value.name)

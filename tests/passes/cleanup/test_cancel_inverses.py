@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from fxopt_passes.cleanup import CancelInverses
-from tests.passes.apply import Function, captured, reasons, rewrite, targets
+from tests.passes.apply import Function, captured, proposals, reasons, rewrite, targets
 
 RULE = CancelInverses()
 
@@ -99,3 +99,17 @@ def test_composes_any_clamps(bounds: list[tuple[int, int]]) -> None:
         return x.exp()
 
     assert len(targets(rewrite(captured(Function(chain), 3 * torch.randn(64)), RULE))) <= 2
+
+
+def test_what_dies_with_the_match_is_among_its_writes() -> None:
+    program = captured(Function(lambda s, x: x.relu().transpose(0, 1).transpose(1, 0).exp()), torch.randn(2, 3))
+    (candidate,) = proposals(RULE, program)
+    assert candidate.writes == {"transpose", "transpose_1"}
+
+
+def test_what_others_use_is_only_read() -> None:
+    program = captured(
+        Function(lambda s, x: ((y := x.transpose(0, 1)).exp(), y.transpose(1, 0).exp())), torch.randn(2, 3)
+    )
+    (candidate,) = proposals(RULE, program)
+    assert (candidate.writes, candidate.reads) == ({"transpose_1"}, {"transpose"})

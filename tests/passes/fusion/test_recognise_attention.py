@@ -85,6 +85,8 @@ DECLINED = {
     "matmul is used elsewhere": lambda s, q, k, v: ((p := q @ k.mT).softmax(-1) @ v, p.exp()),
     "a batch axis is broadcast": lambda s, q, k, v: (q @ k[:, :1].mT).softmax(-1) @ v,
     "not -inf": lambda s, q, k, v: (q @ k.mT).masked_fill(s.future, -1e9).softmax(-1) @ v,
+    "may hide a whole row": lambda s, q, k, v: (q @ k.mT).masked_fill(s.all, -math.inf).softmax(-1) @ v,
+    "nan and would be 0": lambda s, q, k, v: (q @ k.mT).masked_fill(v[..., :5] > 0, -math.inf).softmax(-1) @ v,
     "axes": lambda s, q, k, v: (q @ k[0].mT).softmax(-1) @ v,
     "not a product": lambda s, q, k, v: q.softmax(-1) @ v.mT,
 }
@@ -92,7 +94,7 @@ DECLINED = {
 
 @pytest.mark.parametrize("reason", DECLINED)
 def test_declines(reason: str) -> None:
-    module = Function(DECLINED[reason], future=torch.ones(5, 5).triu(1) > 0)
+    module = Function(DECLINED[reason], future=torch.ones(5, 5).triu(1) > 0, all=torch.ones(5, 5) > 0)
     program = captured(module, *_inputs(2, 3, 5, 8))
     assert reason in reasons(RULE, program)
     assert targets(rewrite(program, RULE)) == targets(program)
