@@ -33,6 +33,18 @@ class PluginError(FxoptError):
         self.distribution = distribution
 
 
+class PassFault(FxoptError):
+    """A pass raised what it should not, crashed, or gave no answer: it loses its rewrites, the run goes on.
+
+    Attributes:
+        candidate: id of the candidate that was being applied; None where it is not known.
+    """
+
+    def __init__(self, message: str, candidate: str | None = None) -> None:
+        super().__init__(message)
+        self.candidate = candidate
+
+
 class StaleCandidate(FxoptError):
     """A candidate's site is no longer there, or no longer what it was when it was proposed."""
 

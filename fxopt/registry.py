@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from fxopt.contracts.target import Target
 
 GROUP = "fxopt"
-KINDS = ("passes", "targets", "engines", "planners", "frontends")
+_SINGULAR = {
+    "passes": "pass",
+    "targets": "target",
+    "engines": "engine",
+    "planners": "planner",
+    "frontends": "frontend",
+}
+KINDS = tuple(_SINGULAR)
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ class Registry:
 
     def make_pass(self, spec: str) -> Pass:
         """A pass from `name{option=value}`."""
-        return cast("Pass", self._make("passes", "pass", spec))
+        return cast("Pass", self.make("passes", spec))
 
     def make_passes(self, specs: str | None) -> list[Pass]:
         """Passes from a comma-separated pipeline; all with their defaults for None. Sorted by stage, else in order."""
@@ -130,21 +137,27 @@ class Registry:
 
     def make_target(self, spec: str) -> Target:
         """A target from its spec."""
-        return cast("Target", self._make("targets", "target", spec))
+        return cast("Target", self.make("targets", spec))
 
     def make_engine(self, spec: str) -> Engine:
         """An engine from its spec; whether it can run here is another question."""
-        return cast("Engine", self._make("engines", "engine", spec))
+        return cast("Engine", self.make("engines", spec))
+
+    @property
+    def outside(self) -> set[tuple[str, str]]:
+        """(kind, name) of all that installed plugins of other distributions bring."""
+        others = {plugin.distribution for plugin in self.plugins} - {"fxopt"}
+        return {key for key, distribution in self.owners.items() if distribution in others}
 
     @classmethod
-    def find_engine(cls, spec: str) -> Engine:
-        """An engine from its spec, importing plugins only until it is found: a measuring process needs no passes.
+    def find(cls, kind: str, spec: str) -> Any:
+        """An object from its spec, importing plugins only until it is found: a worker process needs no more.
 
-        Plugins whose entry point speaks of engines are asked first, which decides nothing but the time it takes.
+        Plugins whose entry point speaks of the kind are asked first, which decides nothing but the time it takes.
         """
         name, _ = split_spec(spec)
         entries = sorted(
-            metadata.entry_points(group=GROUP), key=lambda entry: "engine" not in f"{entry.name} {entry.value}"
+            metadata.entry_points(group=GROUP), key=lambda entry: _SINGULAR[kind] not in f"{entry.name} {entry.value}"
         )
         for entry in entries:
             registry = cls()
@@ -152,13 +165,13 @@ class Registry:
                 registry.register(entry.load(), entry.name, entry.dist.name if entry.dist else "unknown")
             except Exception:  # noqa: BLE001 - a broken plugin is reported where the registry is loaded whole
                 continue
-            if name in registry.engines:
-                return registry.make_engine(spec)
-        return cls.load().make_engine(spec)
+            if name in getattr(registry, kind):
+                return registry.make(kind, spec)
+        return cls.load().make(kind, spec)
 
     def make_planner(self, spec: str) -> Planner:
         """A planner from its spec."""
-        return cast("Planner", self._make("planners", "planner", spec))
+        return cast("Planner", self.make("planners", spec))
 
     def event(self, kind: str, **data: Any) -> None:
         """Tell all listeners."""
@@ -184,7 +197,14 @@ class Registry:
                 self.plugins.append(replace(known, fault=f"{known.distribution}: {fault}"))
         return answers
 
-    def _make(self, kind: str, singular: str, spec: str) -> Configurable:
+    def make(self, kind: str, spec: str) -> Configurable:
+        """An object of a kind from its spec.
+
+        Raises:
+            InputError: the name is unknown, or an option is.
+            PluginError: the class leaves abstract methods undone.
+        """
+        singular = _SINGULAR[kind]
         name, options = split_spec(spec)
         known: dict[str, type[Configurable]] = getattr(self, kind)
         if name not in known:

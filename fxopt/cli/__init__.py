@@ -18,6 +18,7 @@ from fxopt import __version__
 from fxopt.cli.look import check, diff, explain, list_
 from fxopt.cli.optimize import optimize
 from fxopt.cli.replay import replay
+from fxopt.cli.reproduce import reproduce
 from fxopt.errors import FxoptError, Interrupted
 
 
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (optimize, explain, check, diff, replay, list_):
+for command in (optimize, explain, check, diff, replay, reproduce, list_):
     cli.add_command(command)
 
 

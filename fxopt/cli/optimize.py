@@ -103,6 +103,14 @@ def left_out(text: str) -> str:
     type=Quantity(units.ratio, "RATIO"),
     help="Exit 3 unless this much faster than the best engine on the unmodified model, like 1.2.",
 )
+@click.option(
+    "--pass-limit",
+    "pass_limit_s",
+    type=Quantity(units.seconds, "TIME"),
+    default="60s",
+    show_default=True,
+    help="Longest that one call of an outside plugin's pass may take.",
+)
 @click.option("--trust-pickle", is_flag=True, help="Load files that can run code when loaded.")
 @click.option("--no-source", is_flag=True, help="Keep neither the unmodified model nor its build in the output.")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run in the output folder.")
@@ -144,6 +152,8 @@ def _optimize(request: Request, progress: Progress, as_json: bool) -> None:
     show(summary_table(result.ledger))
     say(result.ledger["result"]["verdict"])
     say(f"report: {result.out / 'report.html'}")
+    for fault in result.ledger["faults"]:
+        say(f"at fault: {fault}")
 
 
 def _dry_run(request: Request, progress: Progress, as_json: bool) -> None:

@@ -28,7 +28,10 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
     """
     listener = Timed(progress)
     run = prepare(request, listener)
-    found = run.search()
+    try:
+        found = run.search()
+    finally:
+        run.close()
     before, after = found.source, found.program
     return {
         "fxopt": __version__,

@@ -74,7 +74,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             for name, engine in run.registry.engines.items()
             if name in run.target.engines
         },
-        "faults": [*found.faults.values(), *(plugin.fault for plugin in run.registry.plugins if plugin.fault)],
+        "faults": run.faults(found),
         "notes": list(run.progress.notes),
         "seconds": round(time.monotonic() - run.started, 1),
         "phases": {name: round(seconds, 1) for name, seconds in run.progress.seconds.items()},

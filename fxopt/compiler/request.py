@@ -26,6 +26,7 @@ class Request:
         without: names of plugins that are left out.
         threads: threads that one call may use; None for all cores.
         seed: of everything random.
+        pass_limit_s: seconds that one call of an outside plugin's pass may take.
         trust_pickle: whether files that run code when loaded may be loaded.
         source: whether the unmodified model and its best build are kept in the output.
         resume: whether an unfinished run in `out` is continued.
@@ -48,6 +49,7 @@ class Request:
     without: tuple[str, ...] = ()
     threads: int | None = None
     seed: int = 0
+    pass_limit_s: float = 60.0
     trust_pickle: bool = False
     source: bool = True
     resume: bool = False

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fxopt.compiler import calls
+from fxopt.compiler.calls import Call, Proposal, Round
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.passes import Decline, Pass, View
-from fxopt.errors import DataError, StaleCandidate
-from fxopt.ir.edit import Edit, Record
+from fxopt.errors import PassFault
+from fxopt.ir.edit import Record
 from fxopt.ir.export_error import reason
 from fxopt.ir.program import Program, tensor_digest
 from fxopt.verify.fidelity import Evidence, Oracle
 
 if TYPE_CHECKING:
+    from fxopt.compiler.guard import Guard
     from fxopt.contracts.target import Capabilities
     from fxopt.ir.statistics import Statistics
     from fxopt.registry import Registry
@@ -49,7 +52,8 @@ class Search:
         tensors: those of steps that do not claim to be exact, by name: they cannot be computed from the weights alone.
         refusals: candidates found wanting.
         declines: the near misses.
-        faults: what plugins did wrong, by pass.
+        faults: what plugins did wrong, by pass, and the distribution that is to blame.
+        broken: the call that brought a fault to light, by pass.
     """
 
     source: Program
@@ -62,6 +66,7 @@ class Search:
     refusals: list[Refusal] = field(default_factory=list)
     declines: list[Decline] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, Call] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,17 +78,31 @@ class Context:
         statistics: of the calibration data.
         lossy: whether rewrites that are not exact may be tried.
         fitted: tensors that are known already, by the name that a pass makes them under: they are not fitted again.
+        guard: calls the passes of others in a process that can be killed; None: all are called in this one.
     """
 
     capabilities: Capabilities | None = None
     statistics: Statistics | None = None
     lossy: bool = True
     fitted: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    guard: Guard | None = None
 
-    def view(self, rule: Pass, program: Program) -> View:
-        """What one pass sees with one Program."""
+    def propose(self, rule: Pass, program: Program) -> Proposal:
+        """As `calls.propose`."""
+        if self.guard is not None and self.guard.minds(rule):
+            return self.guard.propose(rule, program, self.capabilities, self.statistics)
         statistics = None if self.statistics is None else self.statistics.of(program)
-        return View(rule.name, self.capabilities, _statistics=statistics)
+        return calls.propose(rule, program, View(rule.name, self.capabilities, _statistics=statistics))
+
+    def apply(self, rule: Pass, program: Program, candidates: Sequence[Candidate]) -> Round:
+        """As `calls.apply`.
+
+        Raises:
+            PassFault: the pass crashed or gave no answer in a process of its own.
+        """
+        if self.guard is not None and self.guard.minds(rule):
+            return self.guard.apply(rule, program, candidates, self.fitted)
+        return calls.apply(rule, program, candidates, self.fitted)
 
 
 NOTHING = Context()
@@ -187,17 +206,15 @@ class _Searcher:
         self.blame(rule, f"does not come to an end: {MAX_ROUNDS} rounds of rewrites have left the graph no smaller")
 
     def propose(self, rule: Pass) -> list[Candidate]:
-        view = self.context.view(rule, self.found.program)
+        before = self.found.program
         try:
-            candidates = list(rule.propose(self.found.program, view))
-        except DataError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a pass that raises loses its own rewrites, not the run
-            self.blame(rule, f"propose raised {type(error).__name__}: {error}")
+            proposal = self.context.propose(rule, before)
+        except PassFault as fault:
+            self.blame(rule, str(fault), Call(rule.spec(), before))
             return []
-        self.declines[rule.name] = view.declines
+        self.declines[rule.name] = proposal.declines
         open_candidates = []
-        for candidate in candidates:
+        for candidate in proposal.candidates:
             if candidate.id in self.barred:
                 continue
             reason = self.registry.veto(self.found.program, candidate)
@@ -215,13 +232,14 @@ class _Searcher:
         """Apply the candidates in one transaction; those that fail are refused and the round is done again without them."""
         before = self.found.program
         while chosen:
-            failed, edit = self.attempt(rule, before, chosen)
-            twin = None
-            if edit is not None:
-                failed, twin = self.attempt(rule, self.oracle.twin, chosen)
-            if edit is not None and twin is not None:
+            after = self.attempt(rule, before, chosen)
+            twin = self.attempt(rule, self.oracle.twin, chosen) if after.program is not None else Round()
+            if after.program is None or twin.program is None:
+                failed: dict[str, Evidence | None] = dict.fromkeys(after.failed or twin.failed)
+                reasons = after.failed or twin.failed
+            else:
                 try:
-                    evidence = self.oracle.check(before, edit.program, edit, twin)
+                    evidence = self.oracle.check(before, after.program, after.records, twin.program)
                 except Exception as error:  # noqa: BLE001 - what a pass has made may fail when it is run
                     if len(chosen) > 1:  # find out which one it is, each alone
                         for candidate in chosen:
@@ -229,58 +247,48 @@ class _Searcher:
                         return
                     self.refuse(chosen[0], f"cannot be checked: it raised {type(error).__name__}: {reason(error)}")
                     return
-                failed = {key: fault for key, item in evidence.items() if (fault := item.fault)}
-                if not failed:
-                    self.accept(rule, before, edit, twin, evidence)
+                reasons = {key: fault for key, item in evidence.items() if (fault := item.fault)}
+                if not reasons:
+                    self.accept(rule, before, after.program, after.records, twin.program, evidence)
                     return
-                for candidate in chosen:
-                    if candidate.id in failed:
-                        self.refuse(candidate, failed[candidate.id], evidence[candidate.id])
-            else:
-                for candidate in chosen:
-                    if candidate.id in failed:
-                        self.refuse(candidate, failed[candidate.id])
+                failed = {key: evidence[key] for key in reasons}
+            for candidate in chosen:
+                if candidate.id in failed:
+                    self.refuse(candidate, reasons[candidate.id], failed[candidate.id])
             chosen = [candidate for candidate in chosen if candidate.id not in failed]
 
-    def attempt(self, rule: Pass, before: Program, chosen: list[Candidate]) -> tuple[dict[str, str], Edit | None]:
-        edit = before.edit(self.context.fitted)
-        failed: dict[str, str] = {}
-        for candidate in chosen:  # none reads what another writes, so that all that fail are found at once
-            try:
-                with edit.step(candidate):
-                    rule.apply(edit, candidate)
-            except StaleCandidate as error:
-                failed[candidate.id] = f"its site is gone: {error}"
-            except Exception as error:  # noqa: BLE001 - as in propose
-                fault = f"apply raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-                self.found.faults[rule.name] = f"{self.owner(rule)}: {rule.name} {fault}"
-                failed[candidate.id] = fault
-        if failed:
-            return failed, None
+    def attempt(self, rule: Pass, before: Program, chosen: list[Candidate]) -> Round:
         try:
-            with edit:
-                pass
-        except Exception as error:  # noqa: BLE001 - a rewrite that leaves no sound graph
-            if len(chosen) == 1:
-                return {chosen[0].id: f"leaves no sound graph: {str(error).splitlines()[0]}"}, None
-            for candidate in chosen:  # find out which ones it is, each alone
-                failed |= self.attempt(rule, before, [candidate])[0]
-            return failed or {item.id: "leaves no sound graph together with others" for item in chosen[1:]}, None
-        return {}, edit
+            outcome = self.context.apply(rule, before, chosen)
+        except PassFault as fault:
+            at = tuple(c for c in chosen if c.id == fault.candidate) or tuple(chosen)
+            self.blame(rule, str(fault), Call(rule.spec(), before, at))
+            return Round(failed={candidate.id: str(fault) for candidate in chosen})
+        for candidate in chosen:
+            if candidate.id in outcome.raised:
+                self.blame(rule, outcome.failed[candidate.id], Call(rule.spec(), before, (candidate,)))
+        return outcome
 
-    def accept(self, rule: Pass, before: Program, edit: Edit, twin: Edit, evidence: dict[str, Evidence]) -> None:
-        after = edit.program
-        change = (after.weight_bytes - before.weight_bytes) // len(edit.records)
-        for record in edit.records:
+    def accept(
+        self,
+        rule: Pass,
+        before: Program,
+        after: Program,
+        records: Sequence[Record],
+        twin: Program,
+        evidence: dict[str, Evidence],
+    ) -> None:
+        change = (after.weight_bytes - before.weight_bytes) // len(records)
+        for record in records:
             self.found.steps.append(self.step(rule, record, after))
             self.found.size_change[record.candidate.id] = change
             self.barred.add(record.candidate.id)
             self.registry.event("candidate", id=record.candidate.id, rule=rule.name)
-        for record in edit.records:
+        for record in records:
             self.maker.update(dict.fromkeys((*record.created, *record.constants), record.candidate.id))
         self.found.evidence.update(evidence)
         self.found.program = after
-        self.oracle.learn(twin.program)
+        self.oracle.learn(twin)
         self.round += 1
 
     def step(self, rule: Pass, record: Record, after: Program) -> Step:
@@ -295,8 +303,10 @@ class _Searcher:
         self.barred.add(candidate.id)
         self.found.refusals.append(Refusal(candidate, reason, evidence))
 
-    def blame(self, rule: Pass, fault: str) -> None:
-        self.found.faults[rule.name] = f"{self.owner(rule)}: {rule.name} {fault}"
+    def blame(self, rule: Pass, fault: str, call: Call | None = None) -> None:
+        self.found.faults.setdefault(rule.name, f"{self.owner(rule)}: {rule.name} {fault}")
+        if call is not None:
+            self.found.broken.setdefault(rule.name, call)
 
     def owner(self, rule: Pass) -> str:
         return self.registry.owners.get(("passes", rule.name), "unregistered")
@@ -360,29 +370,21 @@ def replay(
     skipped: list[str] = []
     for _, group in _rounds(steps):
         rule = registry.make_pass(group[0].spec)
-        view = context.view(rule, program)
         try:
-            offered = {candidate.id for candidate in rule.propose(program, view)}
-        except Exception:  # noqa: BLE001 - as in a search: a pass that raises loses its own rewrites
+            offered = {candidate.id for candidate in context.propose(rule, program).candidates}
+        except PassFault:  # as in a search, it loses its own rewrites
             offered = set()
         skipped += [step.id for step in group if step.id not in offered]
-        program, failed = _apply(program, rule, [step for step in group if step.id in offered], context)
-        skipped += failed
+        wanted = [step.candidate for step in group if step.id in offered]
+        while wanted:
+            try:
+                outcome = context.apply(rule, program, wanted)
+            except PassFault:
+                skipped += [candidate.id for candidate in wanted]
+                break
+            if outcome.program is not None:
+                program = outcome.program
+                break
+            skipped += outcome.failed
+            wanted = [candidate for candidate in wanted if candidate.id not in outcome.failed]
     return program, skipped
-
-
-def _apply(program: Program, rule: Pass, steps: list[Step], context: Context) -> tuple[Program, list[str]]:
-    """Apply steps of one round in one transaction, without those that fail; what was left out."""
-    failed: list[str] = []
-    while steps:
-        step = steps[-1]
-        try:
-            with program.edit(context.fitted) as edit:
-                for step in steps:
-                    with edit.step(step.candidate):
-                        rule.apply(edit, step.candidate)
-            return edit.program, failed
-        except Exception:  # noqa: BLE001 - as above; a transaction that cannot be closed blames its last step first
-            failed.append(step.id)
-            steps = [other for other in steps if other.id != step.id]
-    return program, failed

@@ -14,9 +14,11 @@ import numpy as np
 from fxopt import __version__
 from fxopt.compiler import ledger as ledgers
 from fxopt.compiler import limits, lockfile, output
+from fxopt.compiler.guard import Guard
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.progress import Progress, Timed
+from fxopt.compiler.reproducer import Broken
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Context, Search, closure, search
 from fxopt.compiler.workshop import Session, Workshop
@@ -109,6 +111,7 @@ class Run:
             self.target.capabilities(),
             Statistics(self.calib) if self.calib else None,
             request.budget.max_drop.value > 0,
+            guard=Guard(registry, request.pass_limit_s),
         )
         self.started = time.monotonic()
         self.failures: dict[str, str] = {}  # by name of the engine
@@ -128,6 +131,7 @@ class Run:
             raise InputError(f"-o {out}: cannot write there: {error.strerror or error}") from error
         finally:
             journal.release()
+            self.close()
         self.registry.event("finished", out=str(out), verdict=ledger["result"]["verdict"])
         return ledger
 
@@ -140,6 +144,11 @@ class Run:
             ledger = self.ledger(outcome)
         self.write(ledger, outcome)
         return ledger
+
+    def close(self) -> None:
+        """End the process in which outside passes were called."""
+        if self.context.guard is not None:
+            self.context.guard.close()
 
     def _inputs(self) -> list[np.ndarray[Any, Any]]:
         """What is measured on."""
@@ -314,6 +323,18 @@ class Run:
             output.publish(out)
         if fault is not None:
             raise BudgetError(f"{fault}; the figures reached are in {out / 'report.md'}, no model was written")
+
+    def faults(self, found: Search) -> list[str]:
+        """What plugins did wrong; a call that broke is written to OUT's `reproducers/`, and named."""
+        faults = []
+        for name, text in found.faults.items():
+            if (call := found.broken.get(name)) is not None:
+                statistics = self.context.statistics
+                table = None if statistics is None else statistics.known(call.program)
+                broken = Broken(call, text, self.context.capabilities, table, self.request.pass_limit_s)
+                text = f"{text}; see it again: fxopt reproduce {broken.write(self.request.out / 'reproducers')}"
+            faults.append(text)
+        return faults + [plugin.fault for plugin in self.registry.plugins if plugin.fault]
 
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:
         """The lockfile: what to do to which graph, under which versions."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from fxopt.contracts.options import Configurable
 
@@ -46,6 +47,15 @@ class Capabilities:
     dtypes: frozenset[str]
     isa: tuple[str, ...] = ()
     channel_grid: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` reads back."""
+        return {"dtypes": sorted(self.dtypes), "isa": list(self.isa), "channel_grid": self.channel_grid}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(frozenset(data["dtypes"]), tuple(data["isa"]), data["channel_grid"])
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,8 @@ from fxopt.ir.export_error import reason
 from fxopt.ir.program import Program
 from fxopt.ir.twin import as_inputs
 
+Table = Mapping[str, torch.Tensor]  # by "KIND NODE"
+
 
 class Statistics:
     """Per-channel statistics over one set of data, shared by all who ask.
@@ -30,7 +32,7 @@ class Statistics:
 
     def __init__(self, data: Data) -> None:
         self.data = data
-        self._found: dict[str, dict[str, _Moments]] = {}  # by digest of the Program, by node
+        self._found: dict[str, Table] = {}  # by digest of the Program
 
     @property
     def asked(self) -> bool:
@@ -45,17 +47,30 @@ class Statistics:
         """As `View.statistics`.
 
         Raises:
-            ValueError: the node's value is a constant, empty, or no float tensor; or the kind is unknown.
+            ValueError: as `look_up`.
+            DataError: as `table`.
+        """
+        return look_up(self.table(program), node, kind)
+
+    def table(self, program: Program) -> Table:
+        """All statistics of all values of a Program.
+
+        Raises:
             DataError: the Program fails on the data, or the data can no longer be read.
         """
-        if kind not in _KINDS:
-            raise ValueError(f"unknown statistic {kind!r}{suggest(kind, _KINDS)}")
         if program.digest not in self._found:
-            self._found[program.digest] = self._run(program)
-        moments = self._found[program.digest].get(node.name)
-        if moments is None or not moments.count:
-            raise ValueError(f"{node.name} has no statistics: its value is a constant, empty, or no float tensor")
-        return _KINDS[kind](moments)
+            moments = self._run(program)
+            self._found[program.digest] = {
+                f"{kind} {name}": compute(item)
+                for name, item in moments.items()
+                if item.count
+                for kind, compute in _KINDS.items()
+            }
+        return self._found[program.digest]
+
+    def known(self, program: Program) -> Table | None:
+        """The table of a Program, if anybody asked about it."""
+        return self._found.get(program.digest)
 
     def _run(self, program: Program) -> dict[str, _Moments]:
         found: dict[str, _Moments] = {}
@@ -74,6 +89,19 @@ class Statistics:
         except Exception as error:
             raise DataError(f"the model cannot be run on {self.data.path or 'the data'}: {reason(error)}") from error
         return found
+
+
+def look_up(table: Table, node: Node, kind: str) -> torch.Tensor:
+    """One statistic of a table.
+
+    Raises:
+        ValueError: the node's value is a constant, empty, or no float tensor; or the kind is unknown.
+    """
+    if kind not in _KINDS:
+        raise ValueError(f"unknown statistic {kind!r}{suggest(kind, _KINDS)}")
+    if (found := table.get(f"{kind} {node.name}")) is None:
+        raise ValueError(f"{node.name} has no statistics: its value is a constant, empty, or no float tensor")
+    return found
 
 
 def channel_axis(value: torch.Tensor) -> int | None:

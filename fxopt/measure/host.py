@@ -13,7 +13,7 @@ import numpy as np
 from fxopt.contracts.engine import Artifact, Engine, FlatCallable, in_sequence
 from fxopt.contracts.options import split_spec
 from fxopt.worker import wire
-from fxopt.worker.host import Answer, main
+from fxopt.worker.host import Answer, Host, main
 
 
 def make_engine(spec: str) -> Engine:
@@ -22,7 +22,8 @@ def make_engine(spec: str) -> Engine:
     if ":" not in name:
         from fxopt.registry import Registry
 
-        return Registry.find_engine(spec)
+        found: Engine = Registry.find("engines", spec)
+        return found
     module, _, attribute = name.partition(":")
     engine_class: type[Engine] = getattr(importlib.import_module(module), attribute)
     return engine_class.from_options(split_spec("engine" + brace + options)[1])
@@ -34,7 +35,7 @@ def bind(engine: Engine, artifact: Artifact) -> FlatCallable:
     return calls[0] if len(calls) == 1 else in_sequence(stages, calls, stages[0].inputs, stages[-1].outputs)
 
 
-class Host:
+class EngineHost(Host):
     """What the worker holds between requests: the engine objects, and at most one loaded artifact with its inputs."""
 
     def __init__(self) -> None:
@@ -106,4 +107,4 @@ class Host:
 
 
 if __name__ == "__main__":
-    main(Host())
+    main(EngineHost())

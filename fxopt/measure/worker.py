@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fxopt.contracts.engine import Artifact, EngineGraph, Kernel, Unsupported
-from fxopt.errors import EngineError
+from fxopt.errors import EngineError, InputError
 from fxopt.worker import wire
-from fxopt.worker.process import Process, three_quarters_of_memory
+from fxopt.worker.process import Process, WorkerFault, three_quarters_of_memory
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ class Worker(Process):
     """
 
     HOST = "fxopt.measure.host"
-    FAULT = EngineError
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
@@ -52,14 +51,14 @@ class Worker(Process):
 
     def unsupported(self, engine: str, program: Path) -> list[Unsupported]:
         """Nodes of the Program saved in the directory `program` that the engine (a spec) cannot run."""
-        answer, _ = self.request(engine, "unsupported", self.limits.build_s, engine=engine, program=str(program))
+        answer, _ = self._request(engine, "unsupported", self.limits.build_s, engine=engine, program=str(program))
         return [Unsupported(node, reason) for node, reason in answer["nodes"]]
 
     def emit(self, engine: str, program: Path, out: Path) -> Artifact:
         """Let the engine emit the Program saved in `program` into the new directory `out`; on failure there is none."""
         out.mkdir(parents=True)
         try:
-            self.request(engine, "emit", self.limits.build_s, engine=engine, program=str(program), out=str(out))
+            self._request(engine, "emit", self.limits.build_s, engine=engine, program=str(program), out=str(out))
         except BaseException:
             shutil.rmtree(out, ignore_errors=True)
             raise
@@ -67,26 +66,35 @@ class Worker(Process):
 
     def graph(self, engine: str, artifact: Path) -> EngineGraph:
         """What the engine made of the artifact in a directory (`Engine.fused_kernels`)."""
-        answer, _ = self.request(engine, "graph", self.limits.build_s, engine=engine, artifact=str(artifact))
+        answer, _ = self._request(engine, "graph", self.limits.build_s, engine=engine, artifact=str(artifact))
         return EngineGraph(_kernels(answer["kernels"]), answer["signature"])
 
     def profile(self, engine: str, artifact: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
         """The artifact's kernels with their milliseconds (`Engine.profile`)."""
-        answer, _ = self.request(engine, "profile", self.limits.build_s, inputs, engine=engine, artifact=str(artifact))
+        answer, _ = self._request(engine, "profile", self.limits.build_s, inputs, engine=engine, artifact=str(artifact))
         return _kernels(answer["kernels"])
 
     def load(self, engine: str, artifact: Path) -> None:
         """Load an artifact for `run` and `time`."""
-        self.request(engine, "load", self.limits.load_s, engine=engine, artifact=str(artifact))
+        self._request(engine, "load", self.limits.load_s, engine=engine, artifact=str(artifact))
         self._loaded = engine
 
     def run(self, inputs: Sequence[np.ndarray[Any, Any]]) -> wire.Arrays:
         """Call the loaded artifact on its flat inputs; the flat outputs. `time` uses the same inputs."""
-        return self.request(self._loaded, "run", self.limits.run_s, inputs)[1]
+        return self._request(self._loaded, "run", self.limits.run_s, inputs)[1]
 
     def time(self, calls: int) -> NDArray[np.int64]:
         """Nanoseconds of each of `calls` calls on the inputs of the last `run`, after a call that is not counted."""
-        return self.request(self._loaded, "time", self.limits.run_s, calls=calls)[1][0]
+        return self._request(self._loaded, "time", self.limits.run_s, calls=calls)[1][0]
+
+    def _request(
+        self, name: str, stage: str, seconds: float, arrays: Sequence[np.ndarray[Any, Any]] = (), **fields: Any
+    ) -> tuple[dict[str, Any], wire.Arrays]:
+        try:
+            return self.ask(stage, seconds, arrays, **fields)
+        except WorkerFault as fault:
+            error = InputError if fault.bad_input else EngineError
+            raise error(f"{name}: {stage}: {fault}") from None
 
 
 def _kernels(entries: Sequence[Mapping[str, Any]]) -> tuple[Kernel, ...]:

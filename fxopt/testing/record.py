@@ -153,7 +153,7 @@ class _Run:
             done.error = done.error or twin.error
             return None
         try:
-            done.evidence = self.oracle.check(now, done.edit.program, done.edit, twin.edit)
+            done.evidence = self.oracle.check(now, done.edit.program, done.edit.records, twin.edit.program)
             self.oracle.learn(twin.edit.program)
         except Exception as error:  # noqa: BLE001 - a rewrite may leave what cannot be run
             self.unchecked = error

@@ -12,7 +12,7 @@ from torch.fx import Node
 
 from fxopt.contracts.candidate import Fidelity
 from fxopt.errors import InputError
-from fxopt.ir.edit import Edit, Record
+from fxopt.ir.edit import Record
 from fxopt.ir.evaluate import run_graph, run_node, run_nodes
 from fxopt.ir.export_error import reason
 from fxopt.ir.program import Program
@@ -93,21 +93,21 @@ class Oracle:
                 "integers are taken from the tables that they index directly: fold offsets into the tables"
             ) from error
 
-    def check(self, before: Program, after: Program, edit: Edit, twin: Edit) -> dict[str, Evidence]:
+    def check(self, before: Program, after: Program, records: Sequence[Record], twin: Program) -> dict[str, Evidence]:
         """Check each exact rewrite of a round on its own region; evidence by candidate id.
 
         Args:
             before: the Program before the round.
             after: the Program after it.
-            edit: the finished round.
-            twin: the same round on `self.twin`.
+            records: what each candidate of the round did.
+            twin: `self.twin` after the same round.
         """
-        origin = {new: old for record in edit.records for old, new in record.replaced}
+        origin = {new: old for record in records for old, new in record.replaced}
         evidence = {}
         with torch.no_grad():
-            for record in edit.records:
+            for record in records:
                 if record.candidate.fidelity is Fidelity.EXACT:
-                    region = _Region(record, before, after, self.twin, twin.program, self.values, origin)
+                    region = _Region(record, before, after, self.twin, twin, self.values, origin)
                     evidence[record.candidate.id] = region.evidence()
         return evidence
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from fxopt.errors import InputError
+from fxopt.errors import FxoptError, InputError
 from fxopt.worker import wire
 
 _PR_SET_PDEATHSIG = 1
@@ -38,8 +38,21 @@ def _claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, answers
 
 
-def serve(host: object, requests: BinaryIO, answers: BinaryIO) -> None:
+class Host:
+    """Base of what answers requests."""
+
+    def attach(self, answers: BinaryIO) -> None:
+        """Say where answers go, before the first request."""
+        self._answers = answers
+
+    def tell(self, note: str) -> None:
+        """Say what is being done, so that it is known should this process be lost."""
+        wire.send(self._answers, {"note": note})
+
+
+def serve(host: Host, requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until the pipe ends."""
+    host.attach(answers)
     while True:
         try:
             message, arrays = wire.receive(requests)
@@ -50,13 +63,19 @@ def serve(host: object, requests: BinaryIO, answers: BinaryIO) -> None:
             answer, outputs = method(arrays, **message)
             wire.send(answers, answer, outputs)
         except Exception as error:  # noqa: BLE001 - foreign code may raise anything; the answer carries it to the parent
-            lines = str(error).strip().splitlines()
-            cause = f"{type(error).__name__}: {lines[-1].strip()}" if lines else type(error).__name__
-            kind = ("input", str(error)) if isinstance(error, InputError) else ("fault", cause)
-            wire.send(answers, dict(zip(("kind", "error"), kind, strict=True)))
+            bad_input = isinstance(error, InputError)
+            wire.send(answers, {"error": _cause(error), "bad_input": bad_input})
 
 
-def main(host: object) -> None:
+def _cause(error: Exception) -> str:
+    """One line: of our own errors the message, of others the type and what stands last in the message."""
+    lines = str(error).strip().splitlines()
+    if isinstance(error, FxoptError):
+        return " ".join(lines)
+    return f"{type(error).__name__}: {lines[-1].strip()}" if lines else type(error).__name__
+
+
+def main(host: Host) -> None:
     """Run the worker; its one argument is the parent's process id."""
     _die_with(int(sys.argv[1]))
     serve(host, *_claim_pipes())

@@ -17,13 +17,27 @@ from typing import IO, Any, ClassVar, Self
 import numpy as np
 import psutil
 
-from fxopt.errors import FxoptError, InputError
+from fxopt.errors import FxoptError
 from fxopt.worker import wire
 
 # The kernel kills a worker when the *thread* that started it ends. This thread lives as long as fxopt does.
 _SPAWNER = ThreadPoolExecutor(1, thread_name_prefix="fxopt-spawner")
 _POLL_S = 0.1
 _STDERR_TAIL_BYTES = 4096
+
+
+class WorkerFault(FxoptError):
+    """A request failed; the message is the cause, in one line.
+
+    Attributes:
+        lost: whether the process is lost: it crashed, gave no answer in time, or passed a limit.
+        bad_input: whether the host says that what it was given is at fault.
+        note: what the host was last heard of while it worked.
+    """
+
+    def __init__(self, message: str, lost: bool = True, bad_input: bool = False, note: str | None = None) -> None:
+        super().__init__(message)
+        self.lost, self.bad_input, self.note = lost, bad_input, note
 
 
 def three_quarters_of_memory() -> int:
@@ -35,15 +49,13 @@ class Process:
     """A process that runs foreign code, so that what crashes, hangs or eats the memory loses its request and no more.
 
     The process starts with the first request and again with the next one after a crash. It never outlives this
-    process. Not to be shared by threads, but for `kill`. Subclasses say which module serves (`HOST`) and what a request
-    raises that failed (`FAULT`, with one line `NAME: REQUEST: CAUSE`); it is `InputError` where the other side said so.
+    process. Not to be shared by threads, but for `kill`. Subclasses say which module serves (`HOST`).
 
     Attributes:
         memory_bytes: resident bytes that the process and its children may hold.
     """
 
     HOST: ClassVar[str]
-    FAULT: ClassVar[type[FxoptError]]
 
     def __init__(self, memory_bytes: int) -> None:
         self.memory_bytes = memory_bytes
@@ -56,11 +68,6 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def started(self) -> bool:
-        """Whether there is a process, which may hold what it was told before."""
-        return self._process is not None
 
     def pause(self) -> None:
         """Stop the process where it is until the next request, so that no thread of its own spins."""
@@ -100,20 +107,22 @@ class Process:
             start_new_session=True,  # a group of its own: killed as a whole, and Ctrl-C is for the parent alone
         ).result()
 
-    def request(
-        self, name: str, stage: str, seconds: float, arrays: Sequence[np.ndarray[Any, Any]] = (), **fields: Any
+    def ask(
+        self, request: str, seconds: float, arrays: Sequence[np.ndarray[Any, Any]] = (), **fields: Any
     ) -> tuple[dict[str, Any], wire.Arrays]:
         """Ask the host.
 
         Args:
-            name: who is at fault if it fails.
-            stage: which method of the host answers.
+            request: which method of the host answers.
             seconds: how long it may take.
             arrays: sent with the request.
             fields: the arguments of that method, JSON values.
 
         Returns:
             The answer's fields and its arrays.
+
+        Raises:
+            WorkerFault: the request failed.
         """
         if self._process is None:
             self._process = self._start()
@@ -122,24 +131,26 @@ class Process:
         process = self._process
         if self._killed:
             self.close()
-            raise self.FAULT(f"{name}: {stage}: was killed")
+            raise WorkerFault("was killed")
         assert process.stdin is not None
         assert process.stdout is not None
-        message = {"request": stage, **fields}
+        note = None
         try:
             with self._watched(process.pid, seconds) as verdict:
-                wire.send(process.stdin, message, arrays)  # type: ignore[arg-type]
+                wire.send(process.stdin, {"request": request, **fields}, arrays)  # type: ignore[arg-type]
                 answer, outputs = wire.receive(process.stdout)  # type: ignore[arg-type]
+                while "note" in answer:
+                    note = answer["note"]
+                    answer, outputs = wire.receive(process.stdout)  # type: ignore[arg-type]
         except (EOFError, BrokenPipeError):
             cause = verdict[0] if verdict else self._post_mortem(process)
             self.close()
-            raise self.FAULT(f"{name}: {stage}: {cause}") from None
+            raise WorkerFault(cause, note=note) from None
         except BaseException:  # Ctrl-C in mid-answer: the pipes are out of step
             self.close()
             raise
         if "error" in answer:
-            error = InputError if answer["kind"] == "input" else self.FAULT
-            raise error(f"{name}: {stage}: {answer['error']}")
+            raise WorkerFault(answer["error"], lost=False, bad_input=answer["bad_input"])
         return answer, outputs
 
     @contextlib.contextmanager

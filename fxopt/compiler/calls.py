@@ -1,0 +1,124 @@
+"""One call of a pass, and what comes of it. Whatever a pass raises becomes a `PassFault`, or a candidate that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fxopt.errors import DataError, PassFault, StaleCandidate
+
+if TYPE_CHECKING:
+    import torch
+
+    from fxopt.contracts.candidate import Candidate
+    from fxopt.contracts.passes import Decline, Pass, View
+    from fxopt.ir.edit import Edit, Record
+    from fxopt.ir.program import Program
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is needed to make a call again: `propose` on a Program, or `apply` of candidates where there are any."""
+
+    spec: str
+    program: Program
+    candidates: tuple[Candidate, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a pass had to say about a Program."""
+
+    candidates: list[Candidate]
+    declines: list[Decline]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What came of applying candidates in one transaction.
+
+    Attributes:
+        program: the outcome; None if a candidate failed.
+        records: what each candidate did.
+        failed: why, by candidate id.
+        raised: ids of those that failed because the pass raised what it should not.
+        error: what it raised last, where it ran in this process.
+    """
+
+    program: Program | None = None
+    records: list[Record] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    raised: frozenset[str] = frozenset()
+    error: Exception | None = None
+
+
+def propose(rule: Pass, program: Program, view: View) -> Proposal:
+    """Ask a pass for its candidates.
+
+    Raises:
+        PassFault: it raised.
+        DataError: it asked for statistics, and the program fails on the calibration data.
+    """
+    try:
+        return Proposal(list(rule.propose(program, view)), view.declines)
+    except DataError:
+        raise
+    except Exception as error:
+        raise PassFault(f"propose raised {describe(error)}") from error
+
+
+def apply(
+    rule: Pass,
+    program: Program,
+    candidates: Sequence[Candidate],
+    fitted: Mapping[str, torch.Tensor],
+    tell: Callable[[str], None] = lambda identity: None,
+) -> Round:
+    """Apply candidates in one transaction; none reads what another writes, so that all that fail are found at once.
+
+    Args:
+        rule: the pass.
+        program: what to rewrite.
+        candidates: of that pass.
+        fitted: as in `Edit`.
+        tell: told the id of each candidate before it is applied.
+    """
+    edit = program.edit(fitted)
+    failed: dict[str, str] = {}
+    raised, last = set(), None
+    for candidate in candidates:
+        tell(candidate.id)
+        try:
+            with edit.step(candidate):
+                rule.apply(edit, candidate)
+        except StaleCandidate as error:
+            failed[candidate.id] = f"its site is gone: {error}"
+        except Exception as error:  # noqa: BLE001 - a pass may raise anything; it loses its rewrite, not the run
+            failed[candidate.id] = f"apply raised {describe(error)}"
+            raised.add(candidate.id)
+            last = error
+    if failed:
+        return Round(failed=failed, raised=frozenset(raised), error=last)
+    return _finish(rule, edit, candidates, fitted)
+
+
+def _finish(rule: Pass, edit: Edit, candidates: Sequence[Candidate], fitted: Mapping[str, torch.Tensor]) -> Round:
+    try:
+        with edit:
+            pass
+    except Exception as error:  # noqa: BLE001 - a rewrite that leaves no sound graph
+        if len(candidates) == 1:
+            return Round(failed={candidates[0].id: f"leaves no sound graph: {describe(error)}"})
+        failed: dict[str, str] = {}
+        for candidate in candidates:  # find out which ones it is, each alone
+            failed |= apply(rule, edit.before, [candidate], fitted).failed
+        if not failed:
+            failed = {item.id: "leaves no sound graph together with others" for item in candidates[1:]}
+        return Round(failed=failed)
+    return Round(edit.program, edit.records)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

@@ -1,0 +1,115 @@
+"""`Guard`: passes of other distributions are called in a process that can be killed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+
+from fxopt.compiler.calls import Proposal, Round
+from fxopt.contracts.candidate import Candidate
+from fxopt.contracts.passes import Decline
+from fxopt.errors import PassFault
+from fxopt.ir.edit import Record
+from fxopt.ir.program import Program
+from fxopt.worker import wire
+from fxopt.worker.process import Process, WorkerFault, three_quarters_of_memory
+
+if TYPE_CHECKING:
+    from fxopt.contracts.passes import Pass
+    from fxopt.contracts.target import Capabilities
+    from fxopt.ir.statistics import Statistics
+    from fxopt.registry import Registry
+
+PATIENCE = 2  # lost calls of one pass; after these it is not called any more
+
+
+class Guard(Process):
+    """Calls passes of other distributions in a process of its own, with the results of `fxopt.compiler.calls`.
+
+    Programs go there once, as text and tensors; back comes the text of the outcome with the tensors that are new.
+
+    Attributes:
+        limit_s: seconds that one call may take.
+    """
+
+    HOST = "fxopt.compiler.guard_host"
+
+    def __init__(self, registry: Registry, limit_s: float) -> None:
+        super().__init__(three_quarters_of_memory())
+        self.registry, self.limit_s = registry, limit_s
+        self._lost: Counter[str] = Counter()  # calls by pass that crashed or gave no answer
+
+    def minds(self, rule: Pass) -> bool:
+        """Whether the pass is an outsider's: of an installed plugin that is not fxopt's own."""
+        return ("passes", rule.name) in self.registry.outside
+
+    def propose(
+        self, rule: Pass, program: Program, capabilities: Capabilities | None, statistics: Statistics | None
+    ) -> Proposal:
+        """As `calls.propose`.
+
+        Raises:
+            PassFault: it raised, crashed, or gave no answer.
+            DataError: as `Statistics.table`.
+        """
+        given = None if capabilities is None else capabilities.to_json()
+        fields = {"capabilities": given, "statistics": statistics is not None}
+        answer, _ = self._call(rule, "propose", program, [], **fields)
+        if answer.get("asks"):  # all statistics of a Program are found at once, so one more call answers all questions
+            assert statistics is not None
+            answer, _ = self._call(rule, "propose", program, [pack(statistics.table(program))], **fields)
+        declines = [Decline(rule.name, site, reason) for site, reason in answer["declines"]]
+        return Proposal([Candidate.from_json(item) for item in answer["candidates"]], declines)
+
+    def apply(
+        self, rule: Pass, program: Program, candidates: Sequence[Candidate], fitted: Mapping[str, torch.Tensor]
+    ) -> Round:
+        """As `calls.apply`.
+
+        Raises:
+            PassFault: it crashed or gave no answer.
+        """
+        sent = [candidate.to_json() for candidate in candidates]
+        answer, arrays = self._call(rule, "apply", program, [pack(fitted)] if fitted else [], candidates=sent)
+        if answer["text"] is None:
+            return Round(failed=answer["failed"], raised=frozenset(answer["raised"]))
+        by_id = {candidate.id: candidate for candidate in candidates}
+        records = [
+            Record(by_id[item["id"]], item["created"], [(a, b) for a, b in item["replaced"]], item["constants"])
+            for item in answer["records"]
+        ]
+        kept = {name: value for name, value in program.attributes.items() if isinstance(value, torch.Tensor)}
+        return Round(Program.parse(answer["text"], kept | unpack(arrays[0])), records)
+
+    def _call(
+        self, rule: Pass, stage: str, program: Program, arrays: wire.Arrays, **fields: Any
+    ) -> tuple[dict[str, Any], wire.Arrays]:
+        if self._lost[rule.name] >= PATIENCE:
+            raise PassFault(f"is not called any more: {PATIENCE} of its calls crashed or gave no answer")
+        message = {"rule": rule.spec(), "program": program.digest, **fields}
+        try:
+            answer, outputs = self.ask(stage, self.limit_s, arrays, **message)
+            if answer.get("unknown"):
+                tensors = {n: value for n, value in program.attributes.items() if isinstance(value, torch.Tensor)}
+                self.ask("know", self.limit_s, [pack(tensors)], program=program.digest, text=program.text())
+                answer, outputs = self.ask(stage, self.limit_s, arrays, **message)
+        except WorkerFault as fault:
+            self._lost[rule.name] += fault.lost
+            where = f" at {fault.note}" if fault.note else ""
+            raise PassFault(f"{stage} {fault}{where}" if fault.lost else str(fault), fault.note) from None
+        return answer, outputs
+
+
+def pack(tensors: Mapping[str, torch.Tensor]) -> np.ndarray[Any, Any]:
+    """Tensors by name as one array of bytes, uint8[n]."""
+    return np.frombuffer(save({name: value.detach().contiguous().clone() for name, value in tensors.items()}), np.uint8)
+
+
+def unpack(packed: np.ndarray[Any, Any]) -> dict[str, torch.Tensor]:
+    """The inverse of `pack`."""
+    return load(packed.tobytes())

@@ -1,0 +1,131 @@
+"""Reproducers: the call with which a pass broke its contract, as a folder that `fxopt reproduce` runs again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fxopt import __version__
+from fxopt.compiler import calls
+from fxopt.compiler.calls import Call
+from fxopt.contracts.candidate import Candidate
+from fxopt.contracts.passes import View
+from fxopt.contracts.target import Capabilities
+from fxopt.errors import InputError, PassFault
+from fxopt.ir.statistics import look_up
+
+if TYPE_CHECKING:
+    import torch
+
+    from fxopt.ir.statistics import Table
+    from fxopt.registry import Registry
+
+CALL, PROGRAM, WEIGHTS, STATISTICS = "call.json", "before.fx", "weights.safetensors", "statistics.safetensors"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A call that broke, with all that the pass was told.
+
+    Attributes:
+        call: the call.
+        fault: what came of it, in words that name the distribution and the pass.
+        capabilities: what the pass was told of the target.
+        table: statistics of the Program, if there were calibration data and a pass asked.
+        limit_s: seconds after which a call counts as one that gives no answer.
+    """
+
+    call: Call
+    fault: str
+    capabilities: Capabilities | None
+    table: Table | None
+    limit_s: float
+
+    def write(self, parent: Path) -> Path:
+        """Write it into a folder of its own below `parent`, replacing an equal one; that folder."""
+        from safetensors.torch import save_file
+
+        data = {
+            "version": _VERSION,
+            "fxopt": __version__,
+            "fault": self.fault,
+            "pass": self.call.spec,
+            "action": "apply" if self.call.candidates else "propose",
+            "candidates": [candidate.to_json() for candidate in self.call.candidates],
+            "capabilities": None if self.capabilities is None else self.capabilities.to_json(),
+            "limit_s": self.limit_s,
+        }
+        mark = hashlib.sha256(json.dumps([data, self.call.program.digest]).encode()).hexdigest()[:8]
+        folder = parent / f"{self.call.spec.partition('{')[0]}-{mark}"
+        draft = parent / f".{folder.name}.draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        self.call.program.save(draft)
+        (draft / "program.fx").rename(draft / PROGRAM)
+        (draft / "tensors.safetensors").rename(draft / WEIGHTS)
+        if self.table is not None:
+            save_file(dict(self.table), draft / STATISTICS)
+        command = f"fxopt reproduce {folder}"
+        (draft / CALL).write_text(json.dumps({**data, "command": command}, indent=1) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.rename(folder)
+        return folder
+
+
+def read(folder: Path, registry: Registry) -> Broken:
+    """What `Broken.write` wrote.
+
+    Raises:
+        InputError: it is no reproducer, or damaged, or its pass is not installed here.
+    """
+    from safetensors.torch import load_file
+
+    from fxopt.ir.program import Program
+
+    try:
+        data = json.loads((folder / CALL).read_text())
+        program = Program.parse((folder / PROGRAM).read_text(), load_file(folder / WEIGHTS))
+        table = load_file(folder / STATISTICS) if (folder / STATISTICS).exists() else None
+        given = data["capabilities"]
+        call = Call(data["pass"], program, tuple(Candidate.from_json(item) for item in data["candidates"]))
+        found = Broken(
+            call, data["fault"], None if given is None else Capabilities.from_json(given), table, data["limit_s"]
+        )
+    except FileNotFoundError as error:
+        raise InputError(f"{folder}: no reproducer: there is no {Path(error.filename).name} in it") from error
+    except Exception as error:  # whatever a damaged file leads to
+        raise InputError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
+    registry.make_pass(call.spec)  # says in one line what is missing
+    return found
+
+
+def run(broken: Broken, registry: Registry) -> PassFault | None:
+    """Make the call again, in this process; what is wrong with it now. A call that gives no answer gives none here."""
+    rule, table = registry.make_pass(broken.call.spec), broken.table
+    if broken.call.candidates:
+        return _apply(broken, registry)
+    statistics = None if table is None else lambda node, kind: look_up(table, node, kind)
+    try:
+        calls.propose(rule, broken.call.program, View(rule.name, broken.capabilities, _statistics=statistics))
+    except PassFault as fault:
+        return fault
+    return None
+
+
+def _apply(broken: Broken, registry: Registry) -> PassFault | None:
+    """Each candidate by itself, so that what the pass raises comes through with its traceback."""
+    rule = registry.make_pass(broken.call.spec)
+    for candidate in broken.call.candidates:
+        nothing: Mapping[str, torch.Tensor] = {}
+        outcome = calls.apply(rule, broken.call.program, [candidate], nothing)
+        if outcome.error is not None:
+            fault = PassFault(outcome.failed[candidate.id], candidate.id)
+            fault.__cause__ = outcome.error
+            return fault
+    return None
