@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 
 from fxopt.compiler.workshop import ARTIFACT_BOUND
 from fxopt.contracts.engine import Artifact, Engine, FlatCallable, Unsupported
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
+from fxopt.measure.host import bind
+from fxopt.testing.apart import Apart, import_path
 from fxopt.testing.cases import Fault, case, described, parameters
 from fxopt.testing.options import is_documented, options_round_trip
 from fxopt.testing.record import changed, copied
@@ -33,23 +34,24 @@ def engine_checks(
 ) -> list[Any]:
     """Make test cases of engines, as the values of `check` in a parametrised test that calls `check()`.
 
-    Everything runs in the process of the tests, so give engines few threads. Cases of an engine that is not available
-    are skipped, but for those that need none.
+    Engines run in a process beside the tests, so that one that crashes or hangs fails its check and no more. Cases of an
+    engine that is not available are skipped, but for those that need none.
 
     Args:
-        engines: what is checked.
+        engines: what is checked. The class must stand at the top of a module that can be imported.
         programs: what is emitted, by name, beside the zoo.
         expected_failures: why a case fails, by its id; it must then fail.
 
     Raises:
-        ValueError: an expected failure names no case.
+        ValueError: an expected failure names no case, or a class cannot be imported.
     """
     everywhere: dict[str, ProgramLike] = {**ZOO, **(programs or {})}
     cases = []
     for engine in engines:
         name = engine.spec()
         cases += [case(c, name, engine) for c in ALONE]
-        cases += [case(c, name, engine, item, program=where) for where, item in everywhere.items() for c in CHECKS]
+        apart = [Apart(check, import_path(engine), FIRST) for check in CHECKS]
+        cases += [case(c, name, engine, item, program=where) for where, item in everywhere.items() for c in apart]
     return parameters(cases, expected_failures or {})
 
 
@@ -63,10 +65,7 @@ class Emission:
 
     @classmethod
     def of(cls, engine: Engine, program: Program) -> Emission:
-        """The one emission of this program by this engine; skips the test where the engine is not available."""
-        missing = engine.available()
-        if missing:
-            pytest.skip(missing)
+        """The one emission of this program by this engine."""
         emission: Emission = program.memo((cls, engine), lambda p: cls(engine, p))
         return emission
 
@@ -76,18 +75,19 @@ class Emission:
         return list(self.engine.unsupported(self.program))
 
     @cached_property
-    def outcome(self) -> tuple[Artifact, FlatCallable] | Exception:
-        """The artifact and its callable, or what emitting or loading raised."""
+    def outcome(self) -> tuple[Artifact, Artifact, FlatCallable] | Exception:
+        """What `emit` returned, what its manifest says, and the callable loaded from that; or what was raised."""
         try:
-            artifact = self.engine.emit(self.program, self.path)
-            return artifact, self.engine.load(artifact, artifact.stages[0])
+            made = self.engine.emit(self.program, self.path)
+            artifact = Artifact.read(self.path)
+            return made, artifact, bind(self.engine, artifact)
         except Exception as error:  # noqa: BLE001 - whatever an engine raises is what the checks are about
             return error
 
     @property
     def loaded(self) -> tuple[Artifact, FlatCallable] | None:
         """The artifact and its callable; None where it was refused, or failed, which one check tells."""
-        return None if self.refused or isinstance(self.outcome, Exception) else self.outcome
+        return None if self.refused or isinstance(self.outcome, Exception) else self.outcome[1:]
 
     @property
     def bound(self) -> float:
@@ -140,8 +140,8 @@ def artifact_is_complete(engine: Engine, program: Program) -> None:
     if emission.loaded is None:
         return
     artifact, _ = emission.loaded
-    if Artifact.read(artifact.path) != artifact:
-        raise Fault("the manifest reads back as another artifact")
+    if emission.outcome[0] != artifact:  # type: ignore[index]
+        raise Fault("the manifest reads back as another artifact than emit returned")
     for stage in artifact.stages:
         if stage.engine != engine.name:
             raise Fault(f"a stage says that its engine is {stage.engine!r}")
@@ -193,7 +193,8 @@ def kernels_are_read_back_alike(engine: Engine, program: Program) -> None:
     first, second = (engine.fused_kernels(artifact) for _ in range(2))
     if first.signature != second.signature:
         raise Fault(f"one artifact has the signatures {first.signature} and {second.signature}")
-    if [kernel.kind for kernel in first.kernels] != [kernel.kind for kernel in second.kernels]:
+    # Their order may differ where they do not depend on each other.
+    if sorted(kernel.kind for kernel in first.kernels) != sorted(kernel.kind for kernel in second.kernels):
         raise Fault("one artifact has other kernels each time it is read back")
 
 
@@ -207,6 +208,7 @@ CHECKS: tuple[Callable[[Engine, Program], None], ...] = (
     calls_stay_apart,
     kernels_are_read_back_alike,
 )
+FIRST = failing_calls_are_reported_before_emission  # where it fails there is nothing that the others could look at
 
 
 def _compare(emission: Emission, inputs: list[torch.Tensor], where: str) -> None:
@@ -226,9 +228,9 @@ def _compare(emission: Emission, inputs: list[torch.Tensor], where: str) -> None
             raise Fault(
                 f"{where}output {name} is {ours.dtype}{list(ours.shape)}, not {theirs.dtype}{list(theirs.shape)}"
             )
-        error = relative_error(torch.from_numpy(np.array(ours)), torch.from_numpy(np.array(theirs)))
-        if error > emission.bound:
-            raise Fault(f"{where}output {name} differs from the program's by {error:.1e} (bound {emission.bound:.0e})")
+        apart = relative_error(torch.from_numpy(np.array(ours)), torch.from_numpy(np.array(theirs)))
+        if apart > emission.bound:
+            raise Fault(f"{where}output {name} differs from the program's by {apart:.1e} (bound {emission.bound:.0e})")
 
 
 def _arrays(values: list[torch.Tensor]) -> list[np.ndarray[Any, Any]]:

@@ -199,8 +199,8 @@ def limits_are_kept(planner: Planner) -> None:
 
 def every_step_gets_a_verdict(planner: Planner) -> None:
     """Whatever is offered is credited, refused or skipped, with a reason."""
-    for script, more in ((MIXED, {}), (MIXED, {"time": lambda: True}), (dict.fromkeys(MIXED, 1.0), {})):
-        _, lab = _planned(planner, script, **more)
+    for script, late in ((MIXED, False), (MIXED, True), (dict.fromkeys(MIXED, 1.0), False)):
+        _, lab = _planned(planner, script, time=lambda late=late: late)
         silent = sorted(set(script) - set(lab.verdicts))
         if silent:
             raise Fault(f"{silent[0]} gets no verdict")

@@ -37,7 +37,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 def shared_weights() -> Program:
     """Folding into the weight for the call that is matched changes the other call that uses it."""
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Any:
         return self.norm(self.conv(x)) + self.conv(x.flip(3))
 
     return captured(forward, _image(), conv=nn.Conv2d(4, 4, 3, padding=1), norm=_norm(4))
@@ -58,11 +58,11 @@ def matched_value_is_an_output() -> Program:
 def residual() -> Program:
     """The input of a branch is used again after it, so that what moves along the branch leaves the sum behind."""
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Any:
         y = self.norm1(self.conv1(x)).relu()
         return (self.norm2(self.conv2(y)) + y).relu()
 
-    layers = {"conv1": nn.Conv2d(4, 4, 3, padding=1), "conv2": nn.Conv2d(4, 4, 3, padding=1)}
+    layers: dict[str, Any] = {"conv1": nn.Conv2d(4, 4, 3, padding=1), "conv2": nn.Conv2d(4, 4, 3, padding=1)}
     return captured(forward, _image(), **layers, norm1=_norm(4), norm2=_norm(4))
 
 
@@ -70,7 +70,7 @@ def residual() -> Program:
 def used_twice_by_one_call() -> Program:
     """A value is both arguments of one call: it has one user, but two uses."""
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Any:
         y = self.linear(x)
         return y * y
 
@@ -141,7 +141,7 @@ def batch_norm_in_training() -> Program:
     def forward(self: Any, x: Tensor) -> Tensor:
         return F.batch_norm(self.conv(x), None, None, self.weight, self.bias, training=True).relu()
 
-    scales = {"weight": torch.rand(4) + 0.5, "bias": torch.randn(4)}
+    scales: dict[str, Any] = {"weight": torch.rand(4) + 0.5, "bias": torch.randn(4)}
     return captured(forward, _image(), conv=nn.Conv2d(4, 4, 3), **scales)
 
 
@@ -210,7 +210,7 @@ def concat_and_split() -> Program:
     """Channels are taken apart, treated alike, and joined in another order."""
 
     def forward(self: Any, x: Tensor) -> Tensor:
-        a, b = x.split([1, 3], 1)
+        a, b = torch.split(x, [1, 3], 1)
         y = torch.cat([self.wide(b), self.narrow(a)], 1)
         return torch.cat(y.chunk(2, 1)[::-1], 1) + x
 
@@ -234,7 +234,7 @@ def views_and_aliases() -> Program:
 def in_place_on_a_view() -> Program:
     """The model wrote into a part of a value: after capture the part is computed, and put back by a call."""
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Any:
         y = self.linear(x)
         y[:, 1:3].mul_(2).relu_()
         return y + x
@@ -246,7 +246,7 @@ def in_place_on_a_view() -> Program:
 def dynamic_batch() -> Program:
     """The batch size differs from call to call: whatever is computed from the size at hand is wrong at others."""
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Any:
         y = self.norm(self.conv(x)).relu()
         return self.head(y.reshape(y.shape[0], -1)) / x.shape[0] + y.mean((0, 2, 3))
 
@@ -259,7 +259,7 @@ def dynamic_batch() -> Program:
 def dynamic_length() -> Program:
     """Two sizes are dynamic, and a table of positions is cut to one of them."""
 
-    def forward(self: Any, tokens: Tensor, mask: Tensor) -> Tensor:
+    def forward(self: Any, tokens: Tensor, mask: Tensor) -> Any:
         x = F.embedding(tokens, self.table) + self.positions[: tokens.shape[1]]
         scores = (x @ x.transpose(1, 2)) / 8**0.5
         return scores.masked_fill(mask[:, None, :], -1e4).softmax(-1) @ self.linear(x)
@@ -294,11 +294,11 @@ def scalars() -> Program:
 def broadcasting() -> Program:
     """Constants broadcast along axes other than the channels, and make values larger than they were."""
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Any:
         y = F.linear(x, self.weight) * self.row
         return self.norm((y + self.column)[None] * self.cube)
 
-    members = {"weight": torch.randn(4, 4), "row": torch.randn(1, 4), "column": torch.randn(3, 1)}
+    members: dict[str, Any] = {"weight": torch.randn(4, 4), "row": torch.randn(1, 4), "column": torch.randn(3, 1)}
     return captured(forward, torch.randn(3, 4), **members, cube=torch.randn(2, 1, 1), norm=nn.LayerNorm(4))
 
 
@@ -339,7 +339,7 @@ def bfloat16() -> Program:
 def mixed_precision() -> Program:
     """Casts in the middle round on purpose, so that there and back is not the identity."""
 
-    def forward(self: Any, x: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor) -> Any:
         low = self.first(x.bfloat16()).relu()
         return self.last(low.float()) + x.bfloat16().float() + x.double().float()
 
@@ -350,7 +350,7 @@ def mixed_precision() -> Program:
 def masked_attention() -> Program:
     """Scores are minus infinity where masked, and a row that sees nothing is NaN."""
 
-    def forward(self: Any, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self: Any, x: Tensor, mask: Tensor) -> Any:
         query, key, value = self.project(x).chunk(3, -1)
         scores = query @ key.transpose(-2, -1) * 8**-0.5
         return scores.masked_fill(mask, float("-inf")).softmax(-1) @ value
@@ -366,10 +366,10 @@ def nested_graph() -> Program:
     """A condition on the data chooses between two graphs of its own, which take the weights as operands."""
 
     def forward(self: Any, x: Tensor) -> Tensor:
-        def left(y: Tensor) -> Tensor:
+        def left(y: Tensor) -> Any:
             return self.left(y).relu()
 
-        def right(y: Tensor) -> Tensor:
+        def right(y: Tensor) -> Any:
             return self.right(y) * 2
 
         return torch.cond(x.sum() > 0, left, right, (x,)).relu()  # type: ignore[no-any-return]

@@ -84,7 +84,7 @@ class UnknownDtypes(Cpu):
     """Has a dtype of its own."""
 
     def capabilities(self) -> Capabilities:
-        return replace(super().capabilities(), dtypes=frozenset({"float32", "int3"}))
+        return replace(super().capabilities(), dtypes=frozenset({"float32", "float9"}))
 
 
 # -- engines ---------------------------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ TARGETS = [
     (SlowerWithThreads(), targets.more_threads_are_not_slower, "on 1 threads and"),
     (CountsCallsOnly(), targets.more_work_is_not_cheaper, "eight times the arithmetic"),
     (Nameless(), targets.machine_is_described, "has no name"),
-    (UnknownDtypes(), targets.capabilities_are_data, "'int3' is no dtype"),
+    (UnknownDtypes(), targets.capabilities_are_data, "'float9' is no dtype"),
 ]
 ENGINES = [
     (Failing(threads=1), engines.failing_calls_are_reported_before_emission, zoo.unused_input, "no kernel for linear"),
