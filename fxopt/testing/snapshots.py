@@ -58,17 +58,12 @@ class Snapshot:
         sections = dict(zip(parts[::2], parts[1::2], strict=True))
         if match is None or "before" not in sections:
             raise InputError(f"no snapshot: it begins with {HEADER!r}, a line `pass NAME`, and a section `== before`")
-        return cls(
-            match[1].strip(), *(sections.get(name, "").strip() + "\n" for name in ("before", "after", "declines"))
-        )
+        texts = (sections.get(name, "").strip() for name in ("before", "after", "declines"))
+        return cls(match[1].strip(), *(f"{text}\n" if text else "" for text in texts))
 
     def text(self) -> str:
         """The file."""
-        return (
-            f"{HEADER}\npass {self.spec}\n== before\n{self.before}== after\n{self.after}"
-            f"== declines\n{self.declines.strip()}".rstrip()
-            + "\n"
-        )
+        return f"{HEADER}\npass {self.spec}\n== before\n{self.before}== after\n{self.after}== declines\n{self.declines}"
 
 
 def check_snapshot(path: Path, update: bool = False) -> None:
@@ -100,7 +95,7 @@ def check_snapshot(path: Path, update: bool = False) -> None:
         raise Fault(
             f"{path.name}: the pass gives another program; {hint}\n{_first_difference(wanted.after, found.after)}"
         )
-    if wanted.declines.split("\n") != found.declines.split("\n"):
+    if wanted.declines != found.declines:
         raise Fault(
             f"{path.name}: the pass declines otherwise; {hint}\n{_first_difference(wanted.declines, found.declines)}"
         )
