@@ -15,6 +15,8 @@ import pytest
 
 from examples.assets import AssetUnavailable, fetch
 
+collect_ignore = ["plugin_example"]  # a distribution of its own; tests/plugins runs its tests where it is installed
+
 # Each example traces a graph, whose time says nothing about the code under test. CI repeats the same examples.
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
