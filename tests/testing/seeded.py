@@ -262,7 +262,7 @@ class MarksWhatItHasSeen(Clamp):
 
 
 class TriesInPropose(FoldNorm):
-    """Scales a weight to see whether it would pay."""
+    """Scales a weight while it proposes, to see whether that would pay."""
 
     def candidate(self, program: Program, node: Node) -> Candidate:
         program.tensor(node.args[0].args[1]).mul_(0.5)
@@ -358,7 +358,7 @@ class RaisesInPropose(Clamp):
 
 
 class RaisesInApply(Clamp):
-    """Proposes for integers what clamps only floats."""
+    """Proposes what it then cannot do."""
 
     def value(self, edit: Edit, node: Node) -> Node:
         raise NotImplementedError("not for this site")

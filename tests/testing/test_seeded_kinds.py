@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from fxopt.contracts.engine import Unsupported
 from fxopt.contracts.planner import Build, Problem
 from fxopt.contracts.target import Capabilities, Machine
 from fxopt.testing import engines, planners, targets, zoo
+from fxopt.testing.cases import words
 from fxopt_plugins.engines.eager import Eager
 from fxopt_plugins.planners.by_pass import ByPass
 from fxopt_plugins.targets.cpu import Cpu
@@ -196,6 +198,20 @@ class OtherKernelsEachTime(Eager):
         return replace(super().fused_kernels(artifact), signature=str(next(COUNT)))
 
 
+class DiesWhileItLoads(Eager):
+    """Ends its process with a signal, as a segmentation fault does."""
+
+    def load(self, artifact: Artifact, stage: Any) -> Any:
+        os.abort()
+
+
+class DiesWhenItIsCalled(Eager):
+    """Loads, and ends its process with the first call."""
+
+    def load(self, artifact: Artifact, stage: Any) -> Any:
+        return lambda inputs: os.abort()
+
+
 class SaysNothing(Eager):
     """Is not available, and does not say why."""
 
@@ -288,6 +304,10 @@ ENGINES = [
     (ChangesThePrograms(threads=1), engines.emitting_changes_nothing, zoo.unused_input, "other values"),
     (OtherKernelsEachTime(threads=1), engines.kernels_are_read_back_alike, zoo.unused_input, "the signatures"),
 ]
+CRASHES = [
+    (DiesWhileItLoads(threads=1), engines.failing_calls_are_reported_before_emission),
+    (DiesWhenItIsCalled(threads=1), engines.outputs_are_those_of_the_program),
+]
 PLANNERS = [
     (Everything(), planners.what_harms_is_left_out, "no faster"),
     (Everything(), planners.choices_exclude_one_another, "plans several"),
@@ -318,6 +338,39 @@ def test_a_bug_in_a_target_is_caught(bug: Cpu, check: Callable, words: str) -> N
 def test_a_bug_in_an_engine_is_caught(bug: Eager, check: Callable, where: Callable, words: str) -> None:
     with pytest.raises(AssertionError, match=words):
         check(bug, where())
+
+
+def failed(cases: list[Any]) -> dict[str, str]:
+    """What checks of engines find, by their name."""
+    found = {}
+    for case in (parameter.values[0] for parameter in cases):
+        try:
+            case()
+        except AssertionError as fault:
+            found[words(case.check)] = str(fault)
+    return found
+
+
+@pytest.mark.parametrize(("bug", "check"), CRASHES, ids=[type(bug).__name__ for bug, _ in CRASHES])
+def test_an_engine_that_ends_its_process_fails_the_check_and_no_more(bug: Eager, check: Callable) -> None:
+    cases = [case for case in engines.engine_checks(bug) if case.id.endswith(f"x {words(check)} x unused input")]
+    assert failed(cases) == {words(check): "the process of the engine was killed by SIGABRT"}
+    others = [case for case in engines.engine_checks(Eager(threads=1)) if case.id.endswith("x unused input")]
+    assert failed(others) == {}
+    assert len(others) == len(engines.CHECKS)
+
+
+def test_where_an_engine_dies_in_emission_one_check_says_so() -> None:
+    cases = [case for case in engines.engine_checks(DiesWhileItLoads(threads=1)) if case.id.endswith("x unused input")]
+    assert list(failed(cases)) == ["failing calls are reported before emission"]
+
+
+def test_an_engine_that_another_process_cannot_make_is_refused() -> None:
+    class Local(Eager):
+        """Stands in a function."""
+
+    with pytest.raises(ValueError, match="at the top of a module that can be imported"):
+        engines.engine_checks(Local())
 
 
 def test_an_engine_that_does_not_say_what_is_missing_is_caught() -> None:
