@@ -37,12 +37,16 @@ KINDS = tuple(_SINGULAR)
 
 @dataclass(frozen=True)
 class Plugin:
-    """A registered plugin: entry-point name, distribution and version, and why it is out, if it is."""
+    """A registered plugin: entry-point name, distribution and version, why it is out, if it is, and what it brings.
+
+    What it brings is pairs of a kind of `KINDS` and a name, and of `"hooks"` and the name of any other hook.
+    """
 
     name: str
     distribution: str
     version: str
     fault: str | None = None
+    brings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -91,17 +95,18 @@ class Registry:
             distribution = entry.dist.name if entry.dist else "unknown"
             version = entry.dist.version if entry.dist else ""
             fault = None
+            brings: tuple[tuple[str, str], ...] = ()
             try:
-                registry.register(entry.load(), entry.name, distribution)
+                brings = registry.register(entry.load(), entry.name, distribution)
             except PluginError as error:
                 fault = str(error)
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises at import is its fault, and the run goes on
                 fault = f"plugin {distribution}: {entry.value} failed to import: {type(error).__name__}: {error}"
-            registry.plugins.append(Plugin(entry.name, distribution, version, fault))
+            registry.plugins.append(Plugin(entry.name, distribution, version, fault, brings))
         return registry
 
-    def register(self, plugin: object, name: str, distribution: str) -> None:
-        """Register a module or object with hook implementations.
+    def register(self, plugin: object, name: str, distribution: str) -> tuple[tuple[str, str], ...]:
+        """Register a module or object with hook implementations; what it brings, as in `Plugin`.
 
         Raises:
             PluginError: a hook is unknown, or a name is taken; the plugin is left out whole.
@@ -125,6 +130,12 @@ class Registry:
         for kind, item in brought:
             getattr(self, kind)[item.name] = item
             self.owners[kind, item.name] = distribution
+        hooks = sorted(caller.name for caller in self._manager.get_hookcallers(plugin) or ())
+        registration = {f"fxopt_{kind}" for kind in KINDS}
+        return (
+            *((kind, item.name) for kind, item in brought),
+            *(("hooks", hook) for hook in hooks if hook not in registration),
+        )
 
     def make_pass(self, spec: str) -> Pass:
         """A pass from `name{option=value}`."""
