@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,7 +32,8 @@ def environment(site: Path) -> dict[str, str]:
 
 @pytest.fixture
 def fxopt(environment: dict[str, str], tmp_path: Path) -> Fxopt:
-    """`fxopt("list", "plugins")` is that command in an empty folder, with the plugin installed."""
+    """`fxopt("list", "plugins")` is that command in a folder with the plugin's `net.py`, with the plugin installed."""
+    shutil.copy(PLUGIN / "net.py", tmp_path)
 
     def run(*arguments: str, status: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
