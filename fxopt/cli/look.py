@@ -130,8 +130,11 @@ def _entries(registry: Registry, kind: str) -> list[str]:
 
 def _plugins(registry: Registry) -> list[str]:
     width = max((len(plugin.name) for plugin in registry.plugins), default=0)
-    return [
-        f"{plugin.name:{width}}  {plugin.distribution} {plugin.version}"
-        + (f"  left out: {plugin.fault}" if plugin.fault else "")
-        for plugin in registry.plugins
-    ] or ["none"]
+    lines = []
+    for plugin in registry.plugins:
+        fault = f"  left out: {plugin.fault}" if plugin.fault else ""
+        lines.append(f"{plugin.name:{width}}  {plugin.distribution} {plugin.version}{fault}")
+        for kind in dict.fromkeys(kind for kind, _ in plugin.brings):
+            names = ", ".join(name for other, name in plugin.brings if other == kind)
+            lines.append(f"{'':{width}}  {kind}: {names}")
+    return lines or ["none"]
