@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -55,6 +55,14 @@ def engine_checks(
     return parameters(cases, expected_failures or {})
 
 
+class Loaded(NamedTuple):
+    """What `emit` returned, what its manifest says, and the callable loaded from that."""
+
+    made: Artifact
+    artifact: Artifact
+    call: FlatCallable
+
+
 class Emission:
     """An engine's artifact of a program, made once and looked at by all checks."""
 
@@ -75,19 +83,19 @@ class Emission:
         return list(self.engine.unsupported(self.program))
 
     @cached_property
-    def outcome(self) -> tuple[Artifact, Artifact, FlatCallable] | Exception:
-        """What `emit` returned, what its manifest says, and the callable loaded from that; or what was raised."""
+    def outcome(self) -> Loaded | Exception:
+        """What was loaded, or what emitting or loading raised."""
         try:
             made = self.engine.emit(self.program, self.path)
             artifact = Artifact.read(self.path)
-            return made, artifact, bind(self.engine, artifact)
+            return Loaded(made, artifact, bind(self.engine, artifact))
         except Exception as error:  # noqa: BLE001 - whatever an engine raises is what the checks are about
             return error
 
     @property
-    def loaded(self) -> tuple[Artifact, FlatCallable] | None:
-        """The artifact and its callable; None where it was refused, or failed, which one check tells."""
-        return None if self.refused or isinstance(self.outcome, Exception) else self.outcome[1:]
+    def loaded(self) -> Loaded | None:
+        """What was loaded; None where it was refused, or failed, which one check tells."""
+        return None if self.refused or isinstance(self.outcome, Exception) else self.outcome
 
     @property
     def bound(self) -> float:
@@ -139,8 +147,8 @@ def artifact_is_complete(engine: Engine, program: Program) -> None:
     emission = Emission.of(engine, program)
     if emission.loaded is None:
         return
-    artifact, _ = emission.loaded
-    if emission.outcome[0] != artifact:  # type: ignore[index]
+    made, artifact, _ = emission.loaded
+    if made != artifact:
         raise Fault("the manifest reads back as another artifact than emit returned")
     for stage in artifact.stages:
         if stage.engine != engine.name:
@@ -170,7 +178,7 @@ def calls_stay_apart(engine: Engine, program: Program) -> None:
     emission = Emission.of(engine, program)
     if emission.loaded is None:
         return
-    _, call = emission.loaded
+    call = emission.loaded.call
     first, second = (_arrays(sample_inputs(program, seed=seed)) for seed in (0, 1))
     kept = [array.copy() for array in first]
     outputs = call(first)
@@ -189,7 +197,7 @@ def kernels_are_read_back_alike(engine: Engine, program: Program) -> None:
     emission = Emission.of(engine, program)
     if emission.loaded is None:
         return
-    artifact, _ = emission.loaded
+    artifact = emission.loaded.artifact
     first, second = (engine.fused_kernels(artifact) for _ in range(2))
     if first.signature != second.signature:
         raise Fault(f"one artifact has the signatures {first.signature} and {second.signature}")
@@ -214,7 +222,7 @@ FIRST = failing_calls_are_reported_before_emission  # where it fails there is no
 def _compare(emission: Emission, inputs: list[torch.Tensor], where: str) -> None:
     if emission.loaded is None:
         return
-    _, call = emission.loaded
+    call = emission.loaded.call
     program = emission.original
     expected = _arrays(program.run([value.clone() for value in inputs]))
     try:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from fxopt.registry import Registry
 from fxopt.testing import engine_checks, planner_checks, target_checks
 from fxopt_plugins.engines.eager import Eager
+from fxopt_plugins.engines.inductor import Inductor
 from fxopt_plugins.engines.onnxruntime import OnnxRuntime
 from fxopt_plugins.engines.openvino import OpenVino
 from fxopt_plugins.planners.by_pass import ByPass
@@ -30,7 +32,21 @@ def test_an_engine(check: Callable[[], None]) -> None:
     check()
 
 
-def test_every_built_in_planner_and_target_is_checked() -> None:
+def of_inductor() -> list[Any]:
+    """Cases that need no program, and those of two programs: one costs Inductor some 5 s of C++."""
+    return [
+        case
+        for case in engine_checks(Inductor(threads=1))
+        if case.id.count(" x ") == 1 or case.id.endswith(("x dynamic batch", "x nested graph"))
+    ]
+
+
+@pytest.mark.parametrize("check", of_inductor())
+def test_the_engine_inductor(check: Callable[[], None]) -> None:
+    check()
+
+
+def test_every_built_in_target_engine_and_planner_is_checked() -> None:
     registry = Registry.load()
     built_in = {key for key, owner in registry.owners.items() if owner == "fxopt"}
     assert {name for kind, name in built_in if kind == "targets"} == {"cpu"}
