@@ -77,11 +77,14 @@ def check(out: Path, eval_: str | None, junit: Path | None, sarif: Path | None, 
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else.")
 def diff(out1: Path, out2: Path, markdown: bool, as_json: bool) -> None:
     """Say what OUT2 has other than OUT1: rewrites, latency, size, errors, layers. Nothing is measured."""
+    from fxopt.compiler.output import roll_forward
     from fxopt.report import diff as compare
     from fxopt.report import diff_markdown, diff_text, read
 
     if markdown and as_json:
         raise InputError("--markdown and --json exclude one another; give one")
+    for out in (out1, out2):
+        roll_forward(out)
     found = compare(read(out1), read(out2))
     say(json.dumps(found) if as_json else diff_markdown(found) if markdown else diff_text(found))
 

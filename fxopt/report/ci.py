@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,16 +21,18 @@ MEANING = {
     "latency": "The latency ratio to the baseline stays within the ledger's interval.",
     "size": "The artifact is no larger than the ledger says.",
     "outputs": "The outputs are those of the baseline.",
+    "quality": "The quality is within the limit that the ledger records.",
     "model": "The artifact runs on its engine.",
 }
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # what XML 1.0 cannot hold
+HELP = "fxopt explain says what was done to the model, fxopt diff what differs from an earlier result."
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # what XML 1.0 cannot hold
 
 
 def junit(checks: Iterable[Check], out: Path) -> str:
     """One test case a check; `out` names the suite."""
     checks = list(checks)
     failures = str(sum(not check.ok for check in checks))
-    counts = {"tests": str(len(checks)), "failures": failures, "errors": "0", "skipped": "0"}
+    counts = {"tests": str(len(checks)), "failures": failures, "errors": "0"}
     suites = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(suites, "testsuite", {"name": _clean(f"fxopt check {out}"), **counts})
     for check in checks:
@@ -43,14 +47,12 @@ def junit(checks: Iterable[Check], out: Path) -> str:
 
 
 def sarif(checks: Iterable[Check], out: Path) -> str:
-    """One result a failed check, placed at the ledger in `out` that it breaks."""
+    """One result a failed check, placed at the ledger in `out` that it breaks; with what GitHub asks for beside the standard."""
     checks = list(checks)
-    rules = [{"id": check.name, "shortDescription": {"text": MEANING.get(check.name, check.name)}} for check in checks]
+    rules = [_rule(check.name) for check in checks]
     ledger = out / "ledger.json"
-    place = {
-        "artifactLocation": {"uri": ledger.as_uri() if ledger.is_absolute() else quote(ledger.as_posix())},
-        "region": {"startLine": 1},
-    }
+    uri = ledger.as_uri() if ledger.is_absolute() else quote(os.fsencode(ledger.as_posix()))
+    place = {"artifactLocation": {"uri": uri}, "region": {"startLine": 1}}
     results: list[dict[str, Any]] = [
         {
             "ruleId": check.name,
@@ -58,6 +60,7 @@ def sarif(checks: Iterable[Check], out: Path) -> str:
             "level": "error",
             "message": {"text": check.text},
             "locations": [{"physicalLocation": place}],
+            "partialFingerprints": {"primaryLocationLineHash": sha256(f"{uri} {check.name}".encode()).hexdigest()[:16]},
         }
         for index, check in enumerate(checks)
         if not check.ok
@@ -65,6 +68,11 @@ def sarif(checks: Iterable[Check], out: Path) -> str:
     run = {"tool": {"driver": {"name": "fxopt", "version": __version__, "rules": rules}}, "results": results}
     schema = "https://json.schemastore.org/sarif-2.1.0.json"
     return json.dumps({"$schema": schema, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
+
+
+def _rule(name: str) -> dict[str, Any]:
+    text = {"text": MEANING.get(name, name)}
+    return {"id": name, "shortDescription": text, "fullDescription": text, "help": {"text": HELP}}
 
 
 def _clean(text: str) -> str:

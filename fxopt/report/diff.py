@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from fxopt.report.digest import by_kind
 
 Ledger = Mapping[str, Any]
 
-_LAYERS = 10  # that are shown, those that changed most; the data hold all
+_LAYERS, _SITES = 10, 8  # that are shown, those that changed most and the first; the data hold all
 _ERRORS = {
     "float64_error": "float64 error",
     "float32_error": "float32 error",
@@ -28,7 +29,7 @@ def diff(before: Ledger, after: Ledger) -> dict[str, Any]:
 
     Returns:
         `before` and `after`: what each result is; `notes`: what makes the two hard to compare; `latency_ms`, `p99_ms`,
-        `speedup`, `size_bytes`, `peak_bytes`, `errors`: a pair each; `apart`: whether the intervals of the two
+        `speedup`, `size_bytes`, `peak_bytes`, `quality`, `errors`: a pair each; `apart`: whether the intervals of the two
         speed-ups have nothing in common; `rewrites`: those `gained` and `lost`, with what the other ledger says of
         each; `kinds` and `layers`: milliseconds of what ships, by kind of kernel and by layer, what changed most first.
     """
@@ -39,7 +40,7 @@ def diff(before: Ledger, after: Ledger) -> dict[str, Any]:
         "notes": list(_notes(before, after)),
         **{
             key: _pair(first[key], second[key])
-            for key in ("latency_ms", "p99_ms", "speedup", "size_bytes", "peak_bytes")
+            for key in ("latency_ms", "p99_ms", "speedup", "size_bytes", "peak_bytes", "quality")
         },
         "apart": first["speedup"]["high"] < second["speedup"]["low"]
         or second["speedup"]["high"] < first["speedup"]["low"],
@@ -70,6 +71,9 @@ def _notes(before: Ledger, after: Ledger) -> Iterator[str]:
         yield "the models differ in graph or weights"
     if before["result"]["engine"] != after["result"]["engine"]:
         yield f"the engine was {before['result']['engine']} and is {after['result']['engine']}"
+    if before["baseline"]["engine"] != after["baseline"]["engine"]:
+        engines = f"{before['baseline']['engine']} before, {after['baseline']['engine']} after"
+        yield f"speed-ups are over the unmodified model on different engines: {engines}"
     if before["machine"]["cpu"] != after["machine"]["cpu"]:
         yield "measured on different machines: compare speed-ups, not latencies"
     for name in dict.fromkeys((*before["machine"]["versions"], *after["machine"]["versions"])):
@@ -82,7 +86,10 @@ def _notes(before: Ledger, after: Ledger) -> Iterator[str]:
 
 def _missing(ledger: Ledger, other: Ledger) -> list[dict[str, str]]:
     """Rewrites applied in one ledger and not in the other, with what the other says of them."""
-    there = {entry["id"]: entry for entry in other["rewrites"]}
+    # A near miss, which names no choice, may have the id of a rewrite that was made there: what was made counts.
+    there: dict[str, Mapping[str, Any]] = {}
+    for entry in sorted(other["rewrites"], key=lambda entry: entry["verdict"] == "declined"):
+        there.setdefault(entry["id"], entry)
     found = []
     for entry in ledger["rewrites"]:
         match = there.get(entry["id"])
@@ -142,9 +149,9 @@ def diff_markdown(data: Mapping[str, Any]) -> str:
     lines = [
         f"**{_summary(data)}**",
         "",
-        f"- before: {_about(data['before'])}",
-        f"- after: {_about(data['after'])}",
-        *(f"- {note}" for note in data["notes"]),
+        f"- before: {_escaped(_about(data['before']))}",
+        f"- after: {_escaped(_about(data['after']))}",
+        *(f"- {_escaped(note)}" for note in data["notes"]),
     ]
     for table in _tables(data):
         lines += ["", f"#### {table.title[0].upper()}{table.title[1:]}", "", _row(table.header)]
@@ -153,7 +160,12 @@ def diff_markdown(data: Mapping[str, Any]) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(map(_escaped, cells))} |"
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is, in a cell of a table too."""
+    return re.sub(r"([\\`*<>\[\]|]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", " ".join(text.split()))
 
 
 def _about(side: Mapping[str, Any]) -> str:
@@ -162,7 +174,8 @@ def _about(side: Mapping[str, Any]) -> str:
 
 def _summary(data: Mapping[str, Any]) -> str:
     rewrites, speedup = data["rewrites"], data["speedup"]
-    counts = f"{len(rewrites['gained'])} rewrites gained, {len(rewrites['lost'])} lost"
+    gained, lost = len(rewrites["gained"]), len(rewrites["lost"])
+    counts = f"{gained} {'rewrite' if gained == 1 else 'rewrites'} gained, {lost} lost"
     old, new = (f"{speedup[side]['estimate']:.2f}x" for side in ("before", "after"))
     noise = "" if data["apart"] else ", which their intervals do not tell apart"
     return f"{counts}; speed-up {old}, now {new}{noise}"
@@ -194,6 +207,13 @@ def _figures(data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     yield ("p99", *map(figures.milliseconds, p99.values()), _percent(*p99.values()))
     yield ("size", *map(figures.size, size.values()), _percent(*size.values()))
     yield ("peak memory", *map(figures.size, peak.values()), _percent(*peak.values()))
+    quality = data["quality"]
+    if metric := " and ".join(dict.fromkeys(side["metric"] for side in quality.values() if side)):
+        yield (
+            f"quality ({metric})",
+            *(figures.plain(side["value"]) if side else figures.NONE for side in quality.values()),
+            "",
+        )
     for key, name in _ERRORS.items():
         yield (name, *map(figures.scientific, data["errors"][key].values()), "")
 
@@ -202,7 +222,12 @@ def _by_reason(rewrites: Sequence[Mapping[str, str]]) -> list[tuple[str, ...]]:
     groups: dict[tuple[str, str], list[str]] = {}
     for item in rewrites:
         groups.setdefault((item["pass"], item["otherwise"]), []).append(item["site"])
-    return [(rule, str(len(sites)), why, ", ".join(sites)) for (rule, why), sites in groups.items()]
+    return [(rule, str(len(sites)), why, _few(sites)) for (rule, why), sites in groups.items()]
+
+
+def _few(sites: Sequence[str]) -> str:
+    more = f" and {len(sites) - _SITES} more" if len(sites) > _SITES else ""
+    return ", ".join(sites[:_SITES]) + more
 
 
 def _times(name: str, item: Mapping[str, Any]) -> tuple[str, ...]:

@@ -119,6 +119,13 @@ def test_diff_says_what_differs_as_text_markdown_or_json(fxopt: Callable[..., An
     assert (answer.status, answer.err.count("\n")) == (2, 1)
 
 
+def test_diff_finishes_publications_that_were_cut_short(fxopt: Callable[..., Any], out: Path) -> None:
+    (out / "journal" / "result").mkdir(parents=True)
+    (out / "ledger.json").rename(out / "journal" / "result" / "ledger.json")
+    (out / "journal" / "commit").write_text('["ledger.json"]')
+    assert fxopt("diff", str(out), str(out)).status == 0
+
+
 def test_list_names_every_engine_with_its_availability_and_options(fxopt: Callable[..., Any]) -> None:
     answer = fxopt("list", "engines")
     assert answer.status == 0

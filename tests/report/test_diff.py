@@ -34,6 +34,31 @@ def test_rewrites_gained_and_lost_come_with_what_the_other_ledger_says() -> None
     assert [item["otherwise"] for item in found["lost"]] == ["refused: no measurable gain: a|b"] * 6 + ["not proposed"]
 
 
+def test_a_near_miss_with_the_id_of_an_applied_rewrite_hides_it_not() -> None:
+    before, after = ledger(), ledger()
+    after["rewrites"].append(rewrite("fold-affine", "head_mul", "declined", "the value has 2 users"))
+    assert diff(before, after)["rewrites"] == diff(after, before)["rewrites"] == {"gained": [], "lost": []}
+
+
+def test_quality_is_shown_where_a_ledger_has_it() -> None:
+    before, after = ledger(), ledger()
+    assert "quality" not in diff_text(diff(before, after))
+    after["result"]["quality"] = {"metric": "error", "value": 0.0125, "limit": 0.05, "data": None}
+    found = diff(before, after)
+    assert found["quality"] == {"before": None, "after": after["result"]["quality"]}
+    (line,) = (line for line in diff_text(found).splitlines() if "quality" in line)
+    assert line.split() == ["quality", "(error)", "–", "0.0125"]
+
+
+def test_a_table_names_few_sites_and_the_data_all() -> None:
+    before, after = ledger(), ledger()
+    after["rewrites"] += [rewrite("fold-padding", f"conv_{i}", "applied", "measured faster") for i in range(60)]
+    found = diff(before, after)
+    assert len(found["rewrites"]["gained"]) == 60
+    assert "conv_7 and 52 more" in diff_text(found)
+    assert "conv_8" not in diff_text(found)
+
+
 def test_figures_come_in_pairs_and_intervals_decide_whether_speed_changed() -> None:
     found = diff(ledger(), changed())
     assert found["size_bytes"] == {"before": 33_300_000, "after": 30_000_000}
@@ -59,15 +84,16 @@ def test_what_makes_two_results_hard_to_compare_is_noted() -> None:
     after = changed()
     assert diff(ledger(), after)["notes"] == ["openvino was 2026.4.1 and is 2027.0"]
     after["machine"]["cpu"], after["model"]["digest"], after["threads"] = "Another", "0", 4
-    after["result"]["engine"] = "onnxruntime"
+    after["result"]["engine"] = after["baseline"]["engine"] = "onnxruntime"
     notes = " ".join(diff(ledger(), after)["notes"])
     for part in ("the models differ", "was openvino and is onnxruntime", "different machines", "were 2 and are 4"):
         assert part in notes
+    assert "over the unmodified model on different engines: openvino before, onnxruntime after" in notes
 
 
 def test_the_text_has_every_section() -> None:
     lines = diff_text(diff(ledger(), changed())).splitlines()
-    assert lines[2] == "1 rewrites gained, 7 lost; speed-up 1.14x, now 1.30x"
+    assert lines[2] == "1 rewrite gained, 7 lost; speed-up 1.14x, now 1.30x"
     cells = [[cell for cell in line.split("  ") if cell] for line in lines]
     assert ["size", "33.3 MB", "30 MB", "−9.9%"] in [[cell.strip() for cell in row] for row in cells]
     assert any(line.split()[:2] == ["compose-linear", "1"] for line in lines)
@@ -76,12 +102,20 @@ def test_the_text_has_every_section() -> None:
 
 def test_the_markdown_has_tables_of_equal_width() -> None:
     text = diff_markdown(diff(ledger(), changed()))
-    assert text.startswith("**1 rewrites gained, 7 lost; speed-up 1.14x, now 1.30x**\n")
+    assert text.startswith("**1 rewrite gained, 7 lost; speed-up 1.14x, now 1.30x**\n")
     assert "no measurable gain: a\\|b" in text
     tables = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
     assert len(tables) == 5
     for table in tables:
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+
+
+def test_markdown_shows_names_and_reasons_as_they_are() -> None:
+    before, after = ledger(), ledger()
+    after["rewrites"].append(rewrite("p", "__x__", "applied", ""))
+    before["rewrites"].append(rewrite("p", "__x__", "refused", "a <b> *c*\n[d](e) fold_padding `f`"))
+    text = diff_markdown(diff(before, after))
+    assert r"| p | 1 | refused: a \<b\> \*c\* \[d\](e) fold_padding \`f\` | \_\_x\_\_ |" in text
 
 
 def test_a_result_compared_with_itself_shows_no_change() -> None:
