@@ -112,9 +112,12 @@ def left_out(text: str) -> str:
     help="Longest that one call of an outside plugin's pass may take.",
 )
 @click.option("--trust-pickle", is_flag=True, help="Load files that can run code when loaded.")
-@click.option("--no-source", is_flag=True, help="Keep neither the unmodified model nor its build in the output.")
+@click.option(
+    "--no-source/--source", default=False, help="Keep neither the unmodified model nor its build in the output."
+)
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run in the output folder.")
 @click.option("--dry-run", is_flag=True, help="Say what would be tried; build, measure and write nothing.")
+@click.option("--no-settings", is_flag=True, help="Read no fxopt.toml.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output and nothing else.")
 @click.option("-o", "--out", type=PATH, metavar="OUT", help="Output folder; <model>.fxopt by default.")
 @click.pass_context
@@ -128,7 +131,7 @@ def optimize(context: click.Context, /, **flags: Any) -> None:
 
     run: dict[str, Any] = context.obj
     taken: list[str] = []
-    if (file := settings.find(flags["model"])) is not None:
+    if not flags["no_settings"] and (file := settings.find(flags["model"])) is not None:
         taken = settings.apply(context, file, flags)
         if not flags["as_json"]:
             say(f"settings from {file}: {shlex.join(taken) or 'none'}")

@@ -11,13 +11,20 @@ from click.core import ParameterSource
 from fxopt.errors import InputError
 
 FILE, TABLE = "fxopt.toml", "optimize"
-_TYPED_ONLY = ("weights", "trust-pickle", "resume", "dry-run", "json", "out")  # of one run, or a risk to take knowingly
+# Of one run, or a risk to take knowingly.
+_TYPED_ONLY = ("weights", "trust-pickle", "resume", "dry-run", "json", "out", "no-settings")
 _DATA = ("calib", "eval", "train", "metric")
 
 
 def find(model: str) -> Path | None:
-    """The settings that a model is under: beside its file, or else in the current folder."""
-    folders = [Path(model).parent] if Path(model).exists() else []
+    """The settings that a model is under: beside its file, or its factory's, or else in the current folder."""
+    from fxopt.user_code import is_reference
+
+    sources = [Path(model)]
+    if is_reference(model):
+        module = Path(*model.partition(":")[0].split("."))
+        sources = [module.with_suffix(".py"), module / "__init__.py"]
+    folders = [source.parent for source in sources if source.exists()]
     return next((file for folder in (*folders, Path()) if (file := folder / FILE).is_file()), None)
 
 

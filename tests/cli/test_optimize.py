@@ -149,4 +149,4 @@ def test_bad_usage_is_one_line_and_exit_2(
 
 def test_flags_are_stored_under_the_names_of_the_fields_that_they_fill() -> None:
     fields = {field.name for kind in (Request, Budget) for field in dataclasses.fields(kind)}
-    assert {flag.name for flag in optimize.params} - fields == {"no_source", "as_json"}
+    assert {flag.name for flag in optimize.params} - fields == {"no_source", "no_settings", "as_json"}

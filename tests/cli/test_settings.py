@@ -94,6 +94,30 @@ def test_settings_beside_the_model_come_before_those_of_the_current_folder(
     assert found == [(4, 0, "nets/c.npz"), (2, 3, "c.npz"), (2, 3, "c.npz")]
 
 
+def test_settings_beside_the_file_of_a_factory_are_found(fxopt: Callable[..., Any], compiler_: Any) -> None:
+    settings("[optimize]\nseed = 3")
+    settings('[optimize]\nthreads = 4\ncalib = "c.npz"', "nets")
+    settings("[optimize]\nthreads = 5", "nets/package")
+    for file in ("nets/small.py", "nets/package/__init__.py"):
+        Path(file).touch()
+    for model in ("nets.small:factory", "nets.package:factory", "nets.other:factory"):
+        fxopt("optimize", model)
+    found = [(request.threads, request.seed, request.calib) for request in compiler_.requests]
+    assert found == [(4, 0, "nets/c.npz"), (5, 0, None), (None, 3, None)]
+
+
+def test_every_setting_can_be_undone_on_the_command_line(fxopt: Callable[..., Any], compiler_: Any) -> None:
+    settings(EVERYTHING)
+    fxopt("optimize", "m.pt2", "--source")
+    assert compiler_.requests[0].source
+    assert compiler_.requests[0].threads == 2
+    answer = fxopt("optimize", "m.pt2", "--no-settings")
+    assert "settings from" not in answer.out
+    request = compiler_.requests[1]
+    assert (request.threads, request.passes, request.calib, request.without) == (None, None, None, ())
+    assert request.budget == Budget()
+
+
 def test_settings_that_came_with_a_model_run_no_code(fxopt: Callable[..., Any], compiler_: Any) -> None:
     settings('[optimize]\ncalib = "os:getcwd"', "nets")
     Path("nets/m.pt2").touch()
