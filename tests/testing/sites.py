@@ -86,6 +86,17 @@ def inverses() -> Program:
 
 
 @Specimen
+def inverses_of_one_value() -> Program:
+    """Each match leaves the first call to the other; both together let it die."""
+
+    def forward(_: Any, x: Tensor) -> Tensor:
+        y = x.transpose(0, 1)
+        return y.transpose(1, 0).exp() + y.transpose(0, 1).relu()
+
+    return captured(forward, torch.randn(3, 4))
+
+
+@Specimen
 def cast_that_rounds() -> Program:
     return captured(lambda _, x: x.half().float() * 2, torch.randn(3, 4))
 

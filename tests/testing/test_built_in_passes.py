@@ -17,7 +17,7 @@ SUBJECTS: dict[str, tuple[list[Specimen], dict[Specimen, str]]] = {
     "fold_sizes": ([sites.sizes_of_static_axes], {}),
     "fold_constants": ([sites.constants], {sites.constant_that_grows: "bytes larger"}),
     "common_subexpressions": ([sites.repeated_calls], {sites.repeated_output: "are both outputs"}),
-    "cancel_inverses": ([sites.inverses], {sites.cast_that_rounds: "loses digits"}),
+    "cancel_inverses": ([sites.inverses, sites.inverses_of_one_value], {sites.cast_that_rounds: "loses digits"}),
     "fold_batch_norm": ([sites.norms_around_convolutions], {sites.norm_of_a_shared_convolution: "has 2 users"}),
     "fold_affine": ([sites.scales_and_shifts], {sites.scale_of_a_shared_layer: "has 2 users"}),
     "fold_padding": ([sites.padded_calls], {sites.padding_on_one_side: "asymmetric"}),
