@@ -51,14 +51,12 @@ def check(out: Path, eval_: str | None, junit: Path | None, sarif: Path | None, 
     roll_forward(out)
     if read(out)["result"]["quality"] is None and eval_ is not None:
         raise InputError(f"--eval {eval_}: the ledger of {out} holds no quality to compare with; leave --eval out")
-    if eval_ is not None:
-        raise InputError("--eval: quality cannot be measured again yet; leave it out")
     for flag, file in (("--junit", junit), ("--sarif", sarif)):
         if file is not None and not (file.absolute().parent.is_dir() and not file.is_dir()):
             raise InputError(f"{flag} {file}: cannot be written: give a file in a folder that is there")
     from fxopt.compiler.check import check as measure_again
 
-    result = measure_again(out, make_progress(quiet=as_json))
+    result = measure_again(out, make_progress(quiet=as_json), eval_)
     for file, form in ((junit, ci.junit), (sarif, ci.sarif)):
         if file is not None:
             write_text(file, form(result.checks, out))

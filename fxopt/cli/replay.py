@@ -24,6 +24,9 @@ PATH = click.Path(path_type=Path)
     "--input", "inputs", multiple=True, metavar="SPEC", help="As for optimize; those that the plan records by default."
 )
 @click.option("--calib", metavar="DATA", help="Calibration data; those that the plan records by default.")
+@click.option(
+    "--eval", metavar="DATA", help="Data on which quality is measured; those that the plan records by default."
+)
 @click.option("--refit", is_flag=True, help="Fit what rests on data anew, also where the model is the plan's own.")
 @click.option(
     "-p", "without", type=Quantity(left_out, "NAME"), multiple=True, metavar="no:NAME", help="Leave a plugin out."

@@ -11,15 +11,19 @@ import numpy as np
 import torch
 
 from fxopt.compiler.load import engine_spec, load
+from fxopt.compiler.optimize import load_program
 from fxopt.compiler.progress import NULL, Progress
+from fxopt.compiler.request import Request
 from fxopt.compiler.workshop import ARTIFACT_BOUND
 from fxopt.contracts.engine import Artifact
+from fxopt.data import Data
 from fxopt.errors import InputError
 from fxopt.ir.interface import Interface
 from fxopt.measure import Plan, Variant, measure
 from fxopt.registry import Registry
 from fxopt.report.read import read
 from fxopt.verify.error import worst
+from fxopt.verify.quality import Quality
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,18 @@ class CheckResult:
         return [*checks, *(f"note: {note}" for note in self.notes)]
 
 
-def check(out: Path, progress: Progress = NULL) -> CheckResult:
-    """Measure the artifact against the stored baseline again, interleaved, and compare size and outputs.
+def check(out: Path, progress: Progress = NULL, evaluation: str | None = None) -> CheckResult:
+    """Measure the artifact against the stored baseline again, interleaved, and compare size and quality.
 
     Absolute times never fail a check: only the ratio does, where its new interval lies outside the ledger's.
 
+    Args:
+        out: the output folder.
+        progress: told what is going on.
+        evaluation: data that quality is measured on; what the ledger names by default.
+
     Raises:
-        InputError: OUT holds no finished model, or no baseline to measure against.
+        InputError: OUT holds no finished model, or no baseline to measure against; or the data cannot be read.
     """
     registry = Registry.load()
     load(out, registry)  # finishes a publication that was cut short, and says in one line what is missing here
@@ -93,8 +102,14 @@ def check(out: Path, progress: Progress = NULL) -> CheckResult:
     floor = comparison.floor.interval
     noise = max(abs(floor.low - 1), abs(floor.high - 1))
     size, recorded_size = artifacts["model"].size_bytes(), ledger["result"]["size_bytes"]
-    found, expected = (_tensors(comparison.outputs[name]) for name in ("model", "baseline"))
-    error = worst(found, expected)
+    if ledger["result"]["quality"] is None:
+        found, expected = (_tensors(comparison.outputs[name]) for name in ("model", "baseline"))
+        error = worst(found, expected)
+        text = f"differ from the baseline's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})"
+        faithful = Check("outputs", error <= ARTIFACT_BOUND, text)
+    else:
+        with progress.phase("measure the quality"):
+            faithful, error = _quality(out, ledger, registry, evaluation)
     checks = (
         Check(
             "latency",
@@ -103,16 +118,28 @@ def check(out: Path, progress: Progress = NULL) -> CheckResult:
             f"the ledger says {recorded['estimate']:.3f} ({recorded['low']:.3f} to {recorded['high']:.3f})",
         ),
         Check("size", size <= recorded_size, f"{size} bytes; the ledger says {recorded_size}"),
-        Check(
-            "outputs",
-            error <= ARTIFACT_BOUND,
-            f"differ from the baseline's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})",
-        ),
+        faithful,
     )
     same = tuple(ledger["machine"]["isa"]) == tuple(registry.make_target(ledger["target"]).machine().isa)
     notes = () if same else ("the ledger was written on a machine with another instruction set",)
     data = {"ratio": ratio.interval.to_json(), "recorded_ratio": recorded, "size_bytes": size, "error": error}
     return CheckResult(checks, notes, data)
+
+
+def _quality(out: Path, ledger: dict[str, Any], registry: Registry, evaluation: str | None) -> tuple[Check, float]:
+    """Whether the artifact's outputs are as near to the unmodified Program's as was allowed, and how near they are."""
+    recorded = ledger["result"]["quality"]
+    plan = json.loads((out / "plan.json").read_text())
+    program, _, _ = load_program(Request(str(out / "source.pt2"), out, inputs=tuple(plan["inputs"])), registry)
+    path = evaluation or (recorded["data"] or {}).get("path")
+    quality = Quality(program, recorded["limit"], None if path is None else Data.read(path, program.interface, "eval"))
+    model = load(out, registry)
+    error = quality.error(lambda inputs: _tensors(model.run([value.numpy() for value in inputs])))
+    # The limit is on the Program; its artifact may round otherwise, by as much as the ledger says.
+    fault = quality.fault(error, slack=2 * (ledger["checks"]["artifact_error"] or 0.0))
+    return Check(
+        "quality", fault is None, fault or f"error {error:.1e} {quality.where} (limit {quality.limit:g})"
+    ), error
 
 
 def example_arrays(artifact: Artifact) -> list[np.ndarray[Any, Any]]:

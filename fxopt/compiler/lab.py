@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fxopt.compiler.rewrite import NOTHING, Context, closure, replay
 from fxopt.compiler.workshop import Workshop
-from fxopt.contracts.candidate import Step
+from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.planner import Build, Ratio
@@ -21,6 +21,7 @@ from fxopt.verify.fidelity import Evidence, check_whole
 if TYPE_CHECKING:
     from fxopt.ir.program import Program
     from fxopt.registry import Registry
+    from fxopt.verify.quality import Quality
 
 
 @dataclass
@@ -43,13 +44,15 @@ class EngineLab:
     program: Program
     steps: Sequence[Step]
     plan: Plan
+    quality: Quality
     context: Context = NOTHING
     progress: Callable[[int, int], None] = lambda done, total: None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
     artifacts: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    whole: dict[str, Evidence] = field(default_factory=dict)  # of builds that were checked as a whole
+    whole: dict[str, Evidence] = field(default_factory=dict)  # of exact builds that were checked as a whole
+    errors: dict[str, float] = field(default_factory=dict)  # of the outputs of builds that are not exact
 
     def __post_init__(self) -> None:
         baseline = self.build(())
@@ -105,7 +108,7 @@ class EngineLab:
         """The largest part of a plan that as a whole is as exact as each of its steps; None if there is none.
 
         The rounding of each step is bounded, but that of many can add up. So steps are left out, those whose own
-        rounding grew most first, by bisection.
+        rounding grew most first, by bisection. A plan with steps that are not exact has to keep the quality budget.
 
         Args:
             build: the plan.
@@ -130,8 +133,13 @@ class EngineLab:
 
     def _fault(self, build: Build) -> str | None:
         """What is wrong with a build as a whole."""
+        steps = closure(self.steps, build.steps)
+        if any(step.candidate.fidelity is not Fidelity.EXACT for step in steps):
+            if build.key not in self.errors:
+                self.errors[build.key] = self.quality.error(self.programs[build.key].run)
+            return self.quality.fault(self.errors[build.key])
         if build.key not in self.whole:
-            twin, _ = replay(double(self.program), closure(self.steps, build.steps), self.registry, self.context)
+            twin, _ = replay(double(self.program), steps, self.registry, self.context)
             self.whole[build.key] = check_whole(self.program, self.programs[build.key], twin)
         return self.whole[build.key].fault
 

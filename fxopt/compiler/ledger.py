@@ -37,6 +37,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
     verdict = f"{speedup['estimate']:.2f}x faster than the best engine ({outcome.base}) on the unmodified model"
     if not steps:
         verdict = f"no rewrite pays: the unmodified model on {run.engines[ship.engine].name}, its best engine"
+    error = ship.lab.errors.get(ship.build.key)
     with run.progress.phase("look into what ships"):
         checks = _checks(run, ship)
         layers = {
@@ -55,6 +56,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "baseline": _figures(run, base, reference),
         "result": {
             **_figures(run, ship, result),
+            "quality": None if error is None else run.quality.to_json(error),
             "speedup": speedup,
             "ratio": None if ratio is None else ratio.to_json(),
             "verdict": verdict,
@@ -134,7 +136,7 @@ def rewrites(search: Search, plan: Sequence[Step], verdicts: Mapping[str, Verdic
         entry["latency_ratio"] = verdict.ratio.interval.to_json() if verdict.ratio is not None else None
         entry["size_bytes"] = search.size_change.get(step.id)
         entries.append(entry)
-    entries += [_entry(r.candidate, "refused", r.reason, r.evidence) for r in search.refusals]
+    entries += [_entry(r.candidate, r.verdict, r.reason, r.evidence) for r in search.refusals]
     for decline in search.declines:
         entries.append(
             {

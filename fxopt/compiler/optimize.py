@@ -20,6 +20,8 @@ from fxopt.registry import Registry
 if TYPE_CHECKING:
     import torch
 
+    from fxopt.ir.program import Program
+
 
 @dataclass(frozen=True)
 class Result:
@@ -72,7 +74,7 @@ def optimize(
         passes: a pipeline in the option grammar; all passes by default.
         calib: calibration data, over which passes may ask for statistics of values: the path of an `.npz`,
             `"module:function"`, a function, an iterable of batches, or one batch, as in `fxopt.data`.
-        eval: data to measure quality on; refused as long as no installed pass is lossy.
+        eval: data on which the error of the outputs is measured that `budget.max_drop` limits; made-up inputs without it.
         train: data for recovery by training; likewise.
         metric: the quality metric; likewise.
         budget: objective and limits.
@@ -128,26 +130,38 @@ def prepare(request: Request, progress: Progress = NULL, kind: Callable[..., Run
     Raises:
         InputError: as `optimize`.
     """
-    from fxopt.contracts.frontend import LoadRequest, load_model
-    from fxopt.ir.input_spec import parse_inputs
-
     limits.check_supported(request)  # usage errors come before the model is loaded
     registry = Registry.load(request.without)
     target = registry.make_target(request.target)
     registry.make_passes(request.passes)
     limits.engines(registry, target, request)
-    inputs, dims = parse_inputs(request.inputs)
     with progress.phase("load and capture the model"):
-        loaded = load_model(
-            [frontend() for frontend in registry.frontends.values()],
-            LoadRequest(request.model, request.weights, inputs, dims, request.trust_pickle),
-        )
-        for note in loaded.notes:
-            progress.note(note)
-        exported, names = loaded.exported, ()
-        if exported is None:
-            assert loaded.module is not None
-            exported = export(loaded.module, loaded.args, loaded.kwargs, loaded.dynamic_shapes)
-            names = positional_names(loaded.module)  # type: ignore[assignment]
-        program = capture(exported, {dim.name: dim.measured for dim in loaded.dims}, names)
-    return kind(request, registry, program, exported, loaded.source, progress)
+        program, exported, source = load_program(request, registry, progress)
+    return kind(request, registry, program, exported, source, progress)
+
+
+def load_program(
+    request: Request, registry: Registry, progress: Progress = NULL
+) -> tuple[Program, torch.export.ExportedProgram, str]:
+    """Load and capture the model that a request names; the Program, what it was captured from, and the model's name.
+
+    Raises:
+        InputError: as `optimize`.
+    """
+    from fxopt.contracts.frontend import LoadRequest, load_model
+    from fxopt.ir.input_spec import parse_inputs
+
+    inputs, dims = parse_inputs(request.inputs)
+    loaded = load_model(
+        [frontend() for frontend in registry.frontends.values()],
+        LoadRequest(request.model, request.weights, inputs, dims, request.trust_pickle),
+    )
+    for note in loaded.notes:
+        progress.note(note)
+    exported, names = loaded.exported, ()
+    if exported is None:
+        assert loaded.module is not None
+        exported = export(loaded.module, loaded.args, loaded.kwargs, loaded.dynamic_shapes)
+        names = positional_names(loaded.module)  # type: ignore[assignment]
+    program = capture(exported, {dim.name: dim.measured for dim in loaded.dims}, names)
+    return program, exported, loaded.source

@@ -46,6 +46,7 @@ def replay_plan(request: Request, lock: Lockfile, refit: bool = False, progress:
         engine=lock.data["engine"],
         inputs=request.inputs or tuple(lock.data["inputs"]),
         calib=request.calib or _at_hand(lock.calib),
+        eval=request.eval or _at_hand(lock.data["data"]["eval"]),
         budget=lock.budget,
         passes=",".join(dict.fromkeys(step.spec for step in lock.steps)),
         seed=lock.data["seed"],
@@ -78,7 +79,7 @@ class Replay(Run):
     def search(self) -> Search:
         """The plan's steps, each checked on its region as in a search."""
         with self.progress.phase("replay the plan"):
-            context = dataclasses.replace(self.context, lossy=True, fitted=self.tensors)
+            context = dataclasses.replace(self.context, fitted=self.tensors)
             found = follow(self.program, self.lock.steps, self.registry, context, self.progress.detail)
         self._say_what_is_new(found)
         if not self.new_weights:
@@ -102,7 +103,12 @@ class Replay(Run):
                 f"the plan's calibration data ({recorded['path'] or 'given as an object'}) are not here;"
                 " steps that rest on them are left out: give --calib to keep them"
             )
-        elif self.calib is not None and (recorded or {}).get("digest") != self.calib.digest:
+        if (unread := self.lock.data["data"]["eval"]) is not None and self.quality.data is None:
+            path = unread["path"] or "given as an object"
+            self.progress.note(
+                f"the plan's evaluation data ({path}) are not here: quality is checked on made-up inputs"
+            )
+        if self.calib is not None and (recorded or {}).get("digest") != self.calib.digest:
             self.progress.note("the calibration data are others than the plan's")
 
     def _compare_tensors(self, found: Search) -> None:
@@ -177,4 +183,5 @@ class Replay(Run):
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:
         """As that of a run; data that are not here stay recorded."""
         plan = super().plan(ledger, ship, found)
-        return plan if self.calib is not None else {**plan, "data": self.lock.data["data"]}
+        here = {role: data for role, data in plan["data"].items() if data is not None}
+        return {**plan, "data": {**self.lock.data["data"], **here}}

@@ -31,11 +31,12 @@ MAX_ROUNDS = 50  # of one pass in one sweep
 
 @dataclass(frozen=True)
 class Refusal:
-    """A candidate that was tried and found wanting before anything was built."""
+    """A candidate that was found wanting before anything was built, or cannot be tried yet (verdict `skipped`)."""
 
     candidate: Candidate
     reason: str
     evidence: Evidence | None = None
+    verdict: str = "refused"
 
 
 @dataclass
@@ -220,6 +221,10 @@ class _Searcher:
             reason = self.registry.veto(self.found.program, candidate)
             if reason:
                 self.refuse(candidate, f"vetoed: {reason}")
+            elif candidate.fidelity is Fidelity.NEEDS_RECOVERY:
+                self.barred.add(candidate.id)
+                reason = "it needs recovery by training, which there is none of yet"
+                self.found.refusals.append(Refusal(candidate, reason, verdict="skipped"))
             elif candidate.fidelity is not Fidelity.EXACT and not self.context.lossy:
                 self.refuse(
                     candidate, f"it is {candidate.fidelity.value}, and no drop of quality is allowed: see --max-drop"

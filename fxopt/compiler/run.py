@@ -30,6 +30,7 @@ from fxopt.ir.samples import sample_inputs
 from fxopt.ir.statistics import Statistics
 from fxopt.measure import CONFIDENCE, Limits, Plan, Worker, holm
 from fxopt.registry import Registry
+from fxopt.verify.quality import Quality
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -107,10 +108,15 @@ class Run:
         if request.calib is not None:
             with self.progress.phase("read the calibration data"):
                 self.calib = Data.read(request.calib, program.interface, "calib")
+        evaluation = None
+        if request.eval is not None:
+            with self.progress.phase("read the evaluation data"):
+                evaluation = Data.read(request.eval, program.interface, "eval")
+        self.quality = Quality(program, limits.error_limit(request.budget), evaluation)
         self.context = Context(
             self.target.capabilities(),
             Statistics(self.calib) if self.calib else None,
-            request.budget.max_drop.value > 0,
+            self.quality.limit > 0,
             guard=Guard(registry, request.pass_limit_s),
         )
         self.started = time.monotonic()
@@ -179,6 +185,7 @@ class Run:
             "engines": sorted(self.engines),
             "passes": [rule.spec() for rule in self.passes],
             "calib": self.calib and self.calib.digest,
+            "quality": self.quality.to_json(0.0),
             "machine": [machine.cpu, *machine.isa],
             "versions": machine.versions,
             "fxopt": __version__,
@@ -209,7 +216,9 @@ class Run:
             for spec, engine in self.engines.items():
                 try:
                     plan = Plan(epochs=3, comparisons=8)
-                    labs[spec] = EngineLab(self.workshop, self.registry, spec, self.program, found.steps, plan, context)
+                    labs[spec] = EngineLab(
+                        self.workshop, self.registry, spec, self.program, found.steps, plan, self.quality, context
+                    )
                 except EngineError as error:
                     self.failures[engine.name] = str(error)
                     self.progress.note(str(error))
@@ -347,7 +356,11 @@ class Run:
             "engine": ship.engine,
             "machine": ledger["machine"],
             "budget": self.request.budget.to_json(),
-            "data": {"calib": self.calib and self.calib.to_json(), "eval": None, "train": None},
+            "data": {
+                "calib": self.calib and self.calib.to_json(),
+                "eval": self.quality.data and self.quality.data.to_json(),
+                "train": None,
+            },
             "seed": self.request.seed,
             "inputs": list(self.request.inputs),
             "text": lockfile.structure(self.program),

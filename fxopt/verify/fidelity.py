@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,12 +33,14 @@ class Evidence:
         native_error: relative error in the program's own dtypes against float64.
         original_error: the same of what was replaced.
         floor: one unit in the last place of the coarsest float dtype involved.
+        exact: whether the rewrite claims to be exact; if not, how far it is off is no fault by itself.
     """
 
     float64_error: float
     native_error: float
     original_error: float
     floor: float
+    exact: bool = True
 
     @property
     def float64_bound(self) -> float:
@@ -58,9 +60,11 @@ class Evidence:
 
     @property
     def fault(self) -> str | None:
-        """Why this is not exact; None if it is."""
+        """Why this is not what it claims to be; None if it is."""
         if math.isnan(self.float64_error):
             return "cannot be checked: on the inputs that it is tried with, the original's values are nan"
+        if not self.exact:
+            return None
         if self.float64_error > self.float64_bound:
             return f"differs from the original by {self.float64_error:.1e} in float64 (bound {self.float64_bound:.0e})"
         # An original that by luck errs less than one unit in the last place is no measure for others.
@@ -94,7 +98,7 @@ class Oracle:
             ) from error
 
     def check(self, before: Program, after: Program, records: Sequence[Record], twin: Program) -> dict[str, Evidence]:
-        """Check each exact rewrite of a round on its own region; evidence by candidate id.
+        """Check each rewrite of a round on its own region; evidence by candidate id.
 
         Args:
             before: the Program before the round.
@@ -106,9 +110,9 @@ class Oracle:
         evidence = {}
         with torch.no_grad():
             for record in records:
-                if record.candidate.fidelity is Fidelity.EXACT:
-                    region = _Region(record, before, after, self.twin, twin, self.values, origin)
-                    evidence[record.candidate.id] = region.evidence()
+                region = _Region(record, before, after, self.twin, twin, self.values, origin)
+                exact = record.candidate.fidelity is Fidelity.EXACT
+                evidence[record.candidate.id] = replace(region.evidence(), exact=exact)
         return evidence
 
     def learn(self, twin: Program) -> None:

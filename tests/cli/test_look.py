@@ -36,7 +36,7 @@ def test_explain_tells_the_story_of_one_node(fxopt: Callable[..., Any], out: Pat
 def test_a_publication_that_was_cut_short_is_finished_before_the_ledger_is_read(
     fxopt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: Path, command: str
 ) -> None:
-    monkeypatch.setattr(checking, "check", lambda folder, progress: checking.CheckResult(()))
+    monkeypatch.setattr(checking, "check", lambda folder, progress, data: checking.CheckResult(()))
     (out / "journal" / "result").mkdir(parents=True)
     (out / "ledger.json").rename(out / "journal" / "result" / "ledger.json")
     (out / "journal" / "commit").write_text('["ledger.json"]')
@@ -68,7 +68,7 @@ def test_check_exits_3_where_the_ledger_is_not_kept(
     fxopt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: Path, ok: bool, status: int
 ) -> None:
     result = checking.CheckResult((checking.Check("latency", ok, "0.9 of it"),), ("one thing",), {"ratio": 0.9})
-    monkeypatch.setattr(checking, "check", lambda folder, progress: result)
+    monkeypatch.setattr(checking, "check", lambda folder, progress, data: result)
     answer = fxopt("check", str(out))
     said = f"latency: {'ok' if ok else 'FAILED'}: 0.9 of it\nnote: one thing\n"
     assert (answer.status, answer.out) == (status, said)
@@ -80,7 +80,7 @@ def test_check_writes_its_checks_for_ci_systems(
     fxopt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: Path
 ) -> None:
     checks = (checking.Check("size", True, "5 bytes"), checking.Check("latency", False, "1.2 of it"))
-    monkeypatch.setattr(checking, "check", lambda folder, progress: checking.CheckResult(checks))
+    monkeypatch.setattr(checking, "check", lambda folder, progress, data: checking.CheckResult(checks))
     assert fxopt("check", str(out), "--junit", "j.xml", "--sarif", "s.json").status == 3
     suite = ElementTree.parse("j.xml").getroot()[0]
     assert [(case.get("name"), case[0].tag) for case in suite] == [("size", "system-out"), ("latency", "failure")]
@@ -92,7 +92,7 @@ def test_check_writes_its_checks_for_ci_systems(
 def test_check_measures_nothing_where_its_files_cannot_be_written(
     fxopt: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, out: Path, flag: str
 ) -> None:
-    monkeypatch.setattr(checking, "check", lambda folder, progress: pytest.fail("something is measured"))
+    monkeypatch.setattr(checking, "check", lambda folder, progress, data: pytest.fail("something is measured"))
     for file in ("missing/there.xml", str(out)):
         answer = fxopt("check", str(out), flag, file)
         assert answer.status == 2

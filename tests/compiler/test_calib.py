@@ -29,6 +29,7 @@ from fxopt.ir.program import Program
 from fxopt.ir.statistics import Statistics
 from fxopt.measure import Plan
 from fxopt.registry import Registry
+from fxopt.verify.quality import Quality
 
 NOTE = "no installed pass asked for calibration data"
 
@@ -109,7 +110,8 @@ def test_a_build_keeps_a_step_that_rests_on_the_data(tmp_path: Path) -> None:
     step = fxopt.Step(Candidate("not_negative", (relu.name,), frozenset({relu.name})), "not_negative", 0)
     data = Statistics(Data.read(torch.randn(4, 4), program.interface, "calib"))
     for statistics, kept in ((data, {step.id}), (None, set())):
-        lab = EngineLab(Folders(), registry, "none", program, [step], Plan(), Context(statistics=statistics))  # type: ignore[arg-type]
+        context = Context(statistics=statistics)
+        lab = EngineLab(Folders(), registry, "none", program, [step], Plan(), Quality(program, 0.0), context)  # type: ignore[arg-type]
         build = lab.build([step.id])
         assert build is not None
         assert build.steps == kept

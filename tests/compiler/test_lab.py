@@ -23,6 +23,7 @@ from fxopt.ir.program import Program
 from fxopt.measure import Plan
 from fxopt.registry import Registry
 from fxopt.verify.fidelity import Evidence
+from fxopt.verify.quality import Quality
 
 aten = torch.ops.aten
 
@@ -67,7 +68,9 @@ def lab(tmp_path: Path) -> EngineLab:
     model = nn.Sequential(*(layer for _ in range(6) for layer in (nn.Linear(4, 4), nn.ReLU())))
     program = capture(export(model, (torch.randn(3, 4),)))
     found = search(program, registry.make_passes(None), registry)
-    return EngineLab(cast(Any, NoEngines(tmp_path)), registry, "none", program, found.steps, Plan())
+    return EngineLab(
+        cast(Any, NoEngines(tmp_path)), registry, "none", program, found.steps, Plan(), Quality(program, 0.0)
+    )
 
 
 def at_most(lab: EngineLab, clamps: int, monkeypatch: pytest.MonkeyPatch) -> None:
