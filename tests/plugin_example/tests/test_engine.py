@@ -1,5 +1,6 @@
 """The engine `ncnn` keeps to what the kit asks of all engines; here are programs that it does run."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from fxopt.testing import captured, engine_checks
 from fxopt_example.engine import BIN, PARAM, Ncnn
 
 NCNN = Ncnn(threads=1)
+MISSING = [name for name in ("ncnn", "pnnx") if importlib.util.find_spec(name) is None]
+needs_ncnn = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 IMAGE = torch.randn(1, 3, 7, 9)  # 63 pixels: no multiple of what ncnn aligns channels to
 
 
@@ -67,6 +70,7 @@ def test_ncnn(check):
     check()
 
 
+@needs_ncnn
 @pytest.mark.parametrize("make", PROGRAMS)
 def test_runs_networks_of_images(make):
     assert not list(NCNN.unsupported(make()))
@@ -89,13 +93,12 @@ def test_says_what_it_cannot_run(forward, shape, reason):
 
 @pytest.fixture
 def artifact(tmp_path):
-    if NCNN.available():
-        pytest.skip(NCNN.available())
     (tmp_path / "built").mkdir()
     torch.manual_seed(0)
     return NCNN.emit(residual_network(), tmp_path / "built")
 
 
+@needs_ncnn
 def test_the_artifact_is_two_files_that_load_elsewhere_without_pnnx(artifact, tmp_path):
     assert sorted(file.name for file in artifact.path.iterdir()) == sorted([Artifact.MANIFEST, PARAM, BIN])
     moved = tmp_path / "moved"
@@ -111,13 +114,15 @@ def test_the_artifact_is_two_files_that_load_elsewhere_without_pnnx(artifact, tm
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), residual_network()(IMAGE).numpy(), rtol=1e-4, atol=1e-5)
 
 
+@needs_ncnn
 def test_what_pnnx_fuses_is_read_back(artifact):
     kinds = [kernel.kind for kernel in NCNN.fused_kernels(artifact).kernels]
     assert "BatchNorm" not in kinds
     assert kinds.count("Convolution") == 2
 
 
-def test_weights_make_no_other_kernels_and_widths_do(artifact, tmp_path):
+@needs_ncnn
+def test_weights_make_no_other_kernels_and_widths_do(tmp_path):
     def signature(channels, seed):
         torch.manual_seed(seed)
         net = captured(lambda self, x: self.conv(x).relu(), IMAGE, conv=nn.Conv2d(3, channels, 3))
