@@ -19,6 +19,7 @@ from fxopt.cli.look import check, diff, explain, list_
 from fxopt.cli.optimize import optimize
 from fxopt.cli.replay import replay
 from fxopt.cli.reproduce import reproduce
+from fxopt.cli.scaffold import new_plugin
 from fxopt.errors import FxoptError, Interrupted
 
 
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (optimize, explain, check, diff, replay, reproduce, list_):
+for command in (optimize, explain, check, diff, replay, reproduce, list_, new_plugin):
     cli.add_command(command)
 
 
