@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -16,6 +20,24 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
 
 _PACKAGE = "model.pt2"
+
+
+@contextmanager
+def _unpacking() -> Iterator[None]:
+    """Let packages be unpacked into a folder that is gone at once.
+
+    torch removes it when the model dies, which it never does in a process that is killed; what was loaded stays mapped.
+    """
+    before = os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(prefix="fxopt-inductor-") as folder:
+        os.environ["TMPDIR"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before
 
 
 @dataclass(frozen=True)
@@ -54,7 +76,7 @@ class Inductor(TorchEngine):
         from torch._inductor import aoti_load_package
 
         torch.set_num_threads(int(artifact.options["threads"]))
-        with quiet("torch._inductor"):
+        with quiet("torch._inductor"), _unpacking():
             model = aoti_load_package(str((artifact.path / stage.file).absolute()))
         return self.on_arrays(lambda tensors: model(*tensors))
 
