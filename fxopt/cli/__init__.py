@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from fxopt import __version__
+from fxopt.cli.bisect import bisect
 from fxopt.cli.look import check, diff, explain, list_
 from fxopt.cli.optimize import optimize
 from fxopt.cli.replay import replay
@@ -29,11 +30,11 @@ def cli() -> None:
     """Make a neural network as fast as this machine's engines allow, with evidence for every rewrite.
 
     Exit status: 0 the output is written; 1 a fault of fxopt; 2 bad usage or bad input; 3 a budget that cannot
-    be met, or a check that failed; 130 interrupted.
+    be met, a check that failed, or a regression; 130 interrupted.
     """
 
 
-for command in (optimize, explain, check, diff, replay, reproduce, list_, new_plugin):
+for command in (optimize, explain, check, diff, replay, bisect, reproduce, list_, new_plugin):
     cli.add_command(command)
 
 

@@ -6,24 +6,31 @@ import faulthandler
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from fxopt.cli.console import say
 
+if TYPE_CHECKING:
+    from fxopt.registry import Registry
 
-@click.command(short_help="Make the call again with which a plugin's pass failed.")
+
+@click.command(short_help="See again what a reproducer shows: a call of a pass that failed, or steps that make worse.")
 @click.argument("folder", type=click.Path(path_type=Path))
 def reproduce(folder: Path) -> int:
-    """Make the call in FOLDER, written below OUT/reproducers, again in this process.
+    """See again what FOLDER shows, written below OUT/reproducers.
 
-    What the pass raises comes with its traceback; of a call that gives no answer, where it is after its time is over.
-    Exit status: 0 nothing is wrong any more, 1 the fault is still there.
+    A call with which a pass failed is made again in this process: what the pass raises comes with its traceback; of a
+    call that gives no answer, where it is after its time is over. Steps that fxopt bisect found are applied and measured
+    again. Exit status: 0 nothing is wrong any more, 1 the fault is still there.
     """
-    from fxopt.compiler import reproducer
+    from fxopt.compiler import bisect_reproducer, reproducer
     from fxopt.registry import Registry
 
     registry = Registry.load()
+    if (folder / bisect_reproducer.STEPS).exists():
+        return _measure(folder, registry)
     broken = reproducer.read(folder, registry)
     say(f"then: {broken.fault}")
     faulthandler.dump_traceback_later(broken.limit_s, exit=True)  # exits with status 1
@@ -38,3 +45,14 @@ def reproduce(folder: Path) -> int:
         traceback.print_exception(fault.__cause__, file=sys.stderr)
     say(f"now: {fault}")
     return 1
+
+
+def _measure(folder: Path, registry: Registry) -> int:
+    from fxopt.compiler import bisect_reproducer
+
+    culprit, then = bisect_reproducer.read(folder)
+    say(f"{culprit.what}, with {', '.join(step.id for step in culprit.steps)}")
+    say(f"then: {then}")
+    now = bisect_reproducer.run(culprit, registry)
+    say("now: a step is not offered any more" if now is None else f"now: {now.text}")
+    return 1 if now is not None and now.bad else 0

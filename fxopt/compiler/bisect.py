@@ -1,0 +1,369 @@
+"""`fxopt bisect`: which steps of a plan make its result worse than the unmodified model, and a small program that shows it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fxopt.compiler import bisect_reproducer as reproducers
+from fxopt.compiler import output
+from fxopt.compiler.bisect_reproducer import Culprit
+from fxopt.compiler.load import engine_spec
+from fxopt.compiler.lockfile import Lockfile
+from fxopt.compiler.minimize import closed, reduce, smallest
+from fxopt.compiler.optimize import prepare
+from fxopt.compiler.progress import NULL, Progress
+from fxopt.compiler.regression import ArtifactError, Bench, Case, Figure, Latency, Metric, ProgramError
+from fxopt.compiler.request import Request
+from fxopt.compiler.rewrite import Context, closure, replay
+from fxopt.compiler.run import Run
+from fxopt.compiler.workshop import ARTIFACT_BOUND
+from fxopt.contracts.engine import Artifact
+from fxopt.errors import EngineError, InputError
+from fxopt.ir.samples import sample_inputs
+from fxopt.ir.shrink import inseparable, neighbourhood, part, seen_values
+from fxopt.user_code import is_reference
+from fxopt.verify.error import worst
+
+if TYPE_CHECKING:
+    import torch
+
+    from fxopt.contracts.candidate import Step
+    from fxopt.ir.program import Program
+    from fxopt.ir.statistics import Table
+
+METRICS = ("latency", "quality", "error")
+_MOST_PROGRAMS, _MOST_BUILDS = 300, 12  # that are tried to make a reproducer smaller
+
+
+@dataclass(frozen=True)
+class Bisection:
+    """What `fxopt bisect` found.
+
+    Attributes:
+        metric: what was measured, in words.
+        planned: how many steps the plan has.
+        regression: whether its steps make the model worse.
+        whole: what was measured of all of them.
+        culprits: the steps that cause the regression together, each of which it takes.
+        needed: further steps without which the culprits have no site.
+        alone: what was measured of the culprits with the steps that they need.
+        without: of the plan without the culprits and what needs them; None where nothing is left.
+        programs: how many different rewritten Programs were measured until the culprits were known.
+        builds: how many of them were built for an engine, with the unmodified one where that was built as well.
+        nodes: of the reproducer's Program and of the whole.
+        reproducer: its folder; None where there is no regression, or none could be made.
+        notes: lines for people.
+    """
+
+    metric: str
+    planned: int
+    regression: bool = False
+    whole: Figure | None = None
+    culprits: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
+    alone: Figure | None = None
+    without: Figure | None = None
+    programs: int = 0
+    builds: int = 0
+    nodes: tuple[int, int] | None = None
+    reproducer: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        figures = {"whole": self.whole, "alone": self.alone, "without": self.without}
+        return {
+            "regression": self.regression,
+            "metric": self.metric,
+            "planned": self.planned,
+            "steps": list(self.culprits),
+            "needed": list(self.needed),
+            **{name: figure and figure.to_json() for name, figure in figures.items()},
+            "programs": self.programs,
+            "builds": self.builds,
+            "nodes": self.nodes and list(self.nodes),
+            "reproducer": self.reproducer and str(self.reproducer),
+            "notes": list(self.notes),
+        }
+
+
+def bisect(out: Path, metric: str = "error", evaluation: str | None = None, progress: Progress = NULL) -> Bisection:
+    """Find the smallest set of a plan's steps that makes its result worse than the unmodified model.
+
+    Args:
+        out: the output folder, with the unmodified model in it.
+        metric: `"latency"`: time of a call on the plan's engine; `"error"`, which `"quality"` is another word for: relative
+            error of the outputs, of the Program first, and of the engine's artifact where the Program shows nothing.
+        evaluation: data that the error is measured on; those that the plan records by default, else made-up inputs.
+        progress: told what is going on.
+
+    Raises:
+        InputError: OUT lacks the plan, the unmodified model or its baseline; a pass or the engine is not installed; or
+            the unmodified model cannot be built here.
+    """
+    output.roll_forward(out)
+    lock = Lockfile.read(out)
+    for name in ("source.pt2", "baseline"):
+        if not (out / name).exists():
+            raise InputError(f"{out}: there is no {name} to compare with; optimize without --no-source")
+    if not lock.steps:
+        return Bisection(metric, 0, notes=("the plan has no steps: OUT is the unmodified model",))
+    run = prepare(_request(out, lock, evaluation), progress)
+    try:
+        lock.check_graph(run.program)
+        with Bench.open(lock.data["engine"]) as bench:
+            return _Bisector(out, lock, run, bench, progress).go(metric)
+    except EngineError as error:
+        raise InputError(f"{out}: the unmodified model cannot be measured here: {error}") from error
+    finally:
+        run.close()
+
+
+def _request(out: Path, lock: Lockfile, evaluation: str | None) -> Request:
+    recorded = {name: (lock.data["data"][name] or {}).get("path") for name in ("calib", "eval")}
+    at_hand = {name: path for name, path in recorded.items() if path and (is_reference(path) or Path(path).exists())}
+    return Request(
+        str(out / "source.pt2"),
+        out,
+        target=lock.data["target"],
+        engine=lock.data["engine"],
+        inputs=tuple(lock.data["inputs"]),
+        calib=at_hand.get("calib"),
+        eval=evaluation or at_hand.get("eval"),
+        budget=lock.budget,
+        passes=",".join(dict.fromkeys(step.spec for step in lock.steps)),
+        seed=lock.data["seed"],
+    )
+
+
+@dataclass
+class _Bisector:
+    """One search."""
+
+    out: Path
+    lock: Lockfile
+    run: Run
+    bench: Bench
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.source, steps = self.run.program, self.lock.steps
+        self.fitted = self.lock.tensors()
+        self.order = [step.id for step in steps]
+        self.needs = {step.id: step.needs for step in steps}
+        self.case = Case(self.source, sample_inputs(self.source, seed=self.run.request.seed), self.run.quality.error)
+        self.bound = self.run.quality.limit or ARTIFACT_BOUND
+        self.found: dict[str, Figure] = {}  # by digest of the rewritten Program
+        moved = self.lock.moved(self.run.target.machine())
+        self.notes += [f"{text}; everything was rebuilt and measured here" for text in moved]
+        baseline = Artifact.read(self.out / "baseline")
+        if not moved and engine_spec(baseline.stages[0].engine, baseline) == self.bench.engine:
+            self.bench.given[self.source.digest] = self.out / "baseline"
+
+    @property
+    def context(self) -> Context:
+        """What passes are told, as when the plan was made."""
+        return Context(
+            self.run.context.capabilities, self.run.context.statistics, fitted=self.fitted, guard=self.run.context.guard
+        )
+
+    def rewritten(self, steps: Collection[str]) -> Program:
+        """The source with these steps applied."""
+        return replay(self.source, closure(self.lock.steps, steps), self.run.registry, self.context)[0]
+
+    def go(self, name: str) -> Bisection:
+        """All of it."""
+        program, skipped = replay(self.source, self.lock.steps, self.run.registry, self.context)
+        if skipped:
+            self.notes.append(f"left out, as their passes do not offer them here: {', '.join(skipped)}")
+        metric, whole = self.whole(name, program)
+        if metric is None:
+            return self.result(name, whole=whole)
+        cause = self.search(metric, whole, program)
+        return self.explain(metric, whole, program, cause)
+
+    def result(self, metric: str, **fields: Any) -> Bisection:
+        """What was found, with the notes."""
+        return Bisection(metric, len(self.order), notes=tuple(self.notes), **fields)
+
+    def whole(self, name: str, program: Program) -> tuple[Metric | None, Figure]:
+        """What the whole plan is worse by, if it is, and what was measured of it."""
+        if name == "latency":
+            metric: Metric = Latency(self.bench)
+            with self.progress.phase("measure the whole plan beside the unmodified model"):
+                figure = metric.measure(self.case, program)
+            if figure.failed:
+                raise InputError(f"{self.out}: the plan cannot be timed: {figure.text}; try --metric error")
+            if not figure.bad:
+                self.notes.append(f"no regression beyond noise: {figure.text}")
+            return (metric if figure.bad else None), figure
+        metric = ProgramError(self.bound)
+        with self.progress.phase("compare the outputs of the whole plan"):
+            figure = metric.measure(self.case, program)
+        if figure.bad:
+            return metric, figure
+        metric = ArtifactError(self.bound, self.bench)
+        with self.progress.phase("compare the outputs of its artifact"):
+            built = metric.measure(self.case, program)
+        if not built.bad:
+            self.notes.append(
+                f"no regression: the outputs differ from the unmodified model's by {figure.text} in PyTorch and by "
+                f"{built.text} on {self.bench.engine}, {self.run.quality.where} (bound {self.bound:g})"
+            )
+        return (metric if built.bad else None), built
+
+    def search(self, metric: Metric, whole: Figure, program: Program) -> frozenset[str]:
+        """The smallest closed set of steps that is worse in the same way."""
+        self.found = {program.digest: whole}
+        if not isinstance(
+            metric, ArtifactError
+        ):  # a Program is no worse than itself; what an engine makes of it may be
+            self.found[self.source.digest] = Figure(1.0 if isinstance(metric, Latency) else 0.0, False, "")
+
+        def fails(steps: frozenset[str]) -> bool:
+            figure = self.measure(metric, self.rewritten(steps))
+            self.progress.advance()
+            return figure.bad and figure.failed == whole.failed
+
+        with self.progress.phase("look for the steps that cause it", math.ceil(math.log2(len(self.order))) + 2):
+            return smallest(self.order, self.needs, fails)
+
+    def measure(self, metric: Metric, program: Program) -> Figure:
+        """What is measured of a rewritten Program, once."""
+        if program.digest not in self.found:
+            self.found[program.digest] = metric.measure(self.case, program)
+        return self.found[program.digest]
+
+    def explain(self, metric: Metric, whole: Figure, program: Program, cause: frozenset[str]) -> Bisection:
+        """Measure the cause beside the rest of the plan, and write the reproducer."""
+        counts = {"programs": len(self.found.keys() - {self.source.digest}), "builds": len(self.bench.built)}
+        if not cause:
+            self.notes.append(f"no step causes it: {self.bench.engine} does the same to the unmodified model")
+            return self.result(metric.what, whole=whole, **counts)
+        needed = {need for step in cause for need in self.needs[step]}
+        culprits = [step for step in self.order if step in cause - needed]
+        rest = [step for step in self.order if not closed([step], self.needs) & set(culprits)]
+        programs = {"whole": program, "alone": self.rewritten(cause), "without": self.rewritten(rest)}
+        with self.progress.phase("measure the plan with and without them"):
+            if isinstance(metric, Latency):  # a search looks many times; what it finds has to stand on fresh figures
+                figures = metric.compare(self.case, programs)
+            else:
+                figures = {name: self.measure(metric, item) for name, item in programs.items()}
+        if not figures["alone"].bad:
+            self.notes.append(
+                f"no step is proven to cause it: {', '.join(culprits)} looked like it, but measured afresh: "
+                f"{figures['alone'].text}"
+            )
+            return self.result(metric.what, regression=True, whole=whole, **counts)
+        with self.progress.phase("shrink the program to a reproducer"):
+            folder, nodes = self.reproduce(metric, figures["alone"], closure(self.lock.steps, cause), programs["alone"])
+        return self.result(
+            metric.what,
+            regression=True,
+            culprits=tuple(culprits),
+            needed=tuple(step for step in self.order if step in cause & needed),
+            reproducer=folder,
+            nodes=nodes,
+            **figures,
+            **counts,
+        )
+
+    # -- the reproducer --------------------------------------------------------------------------------------
+
+    def reproduce(
+        self, metric: Metric, figure: Figure, steps: Sequence[Step], program: Program
+    ) -> tuple[Path | None, tuple[int, int] | None]:
+        """Write the smallest part of the source on which the steps still show the same; its folder, and numbers of nodes."""
+        inputs = self.worst_inputs(metric, program)
+        values = seen_values(self.source, inputs)
+        needs = inseparable(self.source, values)
+        order = [node.name for node in self.source.calls]
+        left = _MOST_BUILDS if metric.builds else _MOST_PROGRAMS
+
+        def culprit(names: Collection[str] | None) -> Culprit:
+            small, seen = (self.source, inputs) if names is None else part(self.source, names, values)
+            return Culprit(
+                small,
+                seen,
+                steps,
+                metric.name,
+                metric.what,
+                self.bench.engine,
+                self.bound,
+                self.run.context.capabilities,
+                self.table(small, program),
+                {name: self.fitted[name] for step in steps for name in step.tensors if name in self.fitted},
+            )
+
+        def shows(names: Collection[str] | None) -> bool:
+            nonlocal left
+            left -= 1
+            return left >= 0 and self.shows(metric, figure, culprit, names)
+
+        sites = {name for step in steps for name in step.candidate.footprint}
+        smallest_part: frozenset[str] | None = None
+        for distance in (0, *(2**power for power in range(len(order).bit_length()))):
+            near = closed(neighbourhood(self.source, sites, distance), needs)
+            if shows(near):
+                names = [name for name in order if name in near]
+                smallest_part = reduce(names, needs, shows, len(names) // 2)
+                break
+        if smallest_part is None:
+            left = 1
+            if not shows(None):
+                self.notes.append(
+                    "no reproducer: by themselves, without the data of the plan, the steps do not show it"
+                )
+                return None, None
+        found = culprit(smallest_part)
+        folder = reproducers.write(found, figure, self.out / "reproducers")
+        return folder, (len(found.program), len(self.source))
+
+    def shows(
+        self,
+        metric: Metric,
+        figure: Figure,
+        culprit: Callable[[Collection[str] | None], Culprit],
+        names: Collection[str] | None,
+    ) -> bool:
+        """Whether the steps make a part worse as they do the whole, and the part itself is in order."""
+        try:
+            tried = culprit(names)
+            found = tried.measure(self.run.registry, self.bench, self.run.context.guard)
+            if found is None or not found.bad or found.failed != figure.failed:
+                return False
+            case = Case.of(tried.program, list(tried.inputs))
+            return not isinstance(metric, ArtifactError) or not metric.measure(case, tried.program).bad
+        except Exception:  # noqa: BLE001 - parts are cut blindly: many of them cannot be built, rewritten or run
+            return False
+
+    def worst_inputs(self, metric: Metric, program: Program) -> list[torch.Tensor]:
+        """The inputs on which a Program's error is worst; those that are timed, for latency."""
+        found = (-1.0, self.case.inputs)
+
+        def error(run: Any) -> float:
+            def spy(inputs: list[torch.Tensor]) -> Sequence[torch.Tensor]:
+                nonlocal found
+                outputs = run(inputs)
+                found = max(found, (worst(outputs, self.source.run(inputs)), inputs), key=lambda pair: pair[0])
+                return outputs  # type: ignore[no-any-return]
+
+            return self.case.error(spy)
+
+        if not isinstance(metric, Latency):
+            metric.measure(Case(self.source, self.case.inputs, error), program)
+        return found[1]
+
+    def table(self, small: Program, rewritten: Program) -> Table | None:
+        """The statistics that passes were told, of what there is in a part."""
+        statistics = self.run.context.statistics
+        if statistics is None or not statistics.asked:
+            return None
+        table = {**(statistics.known(rewritten) or {}), **statistics.table(self.source)}
+        names = {key: key.partition(" ")[2] for key in table}
+        return {key: value for key, value in table.items() if names[key] in small or names[key] not in self.source}

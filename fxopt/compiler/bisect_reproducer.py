@@ -1,0 +1,170 @@
+"""The reproducer of `fxopt bisect`: a small Program and the steps that make it worse, as a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fxopt import __version__
+from fxopt.compiler import output
+from fxopt.compiler.regression import Bench, Case, Figure, metric
+from fxopt.compiler.rewrite import Context, replay
+from fxopt.contracts.candidate import Step
+from fxopt.contracts.target import Capabilities
+from fxopt.errors import EngineError, InputError
+from fxopt.ir.statistics import Statistics
+
+if TYPE_CHECKING:
+    import torch
+
+    from fxopt.compiler.guard import Guard
+    from fxopt.ir.program import Program
+    from fxopt.ir.statistics import Table
+    from fxopt.registry import Registry
+
+STEPS, PROGRAM, WEIGHTS = "steps.json", "before.fx", "weights.safetensors"
+INPUTS, FITTED, STATISTICS = "inputs.safetensors", "fitted.safetensors", "statistics.safetensors"
+_VERSION = 1
+
+
+class Recorded(Statistics):
+    """Statistics that are known, whatever Program is asked about: names stand for the same values in all parts of one."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def table(self, program: Program) -> Table:
+        """As `Statistics.table`."""
+        return self._table
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """Steps that make a Program worse, with all that their passes are told.
+
+    Attributes:
+        program: the Program.
+        inputs: its flat inputs.
+        steps: in order.
+        metric: by what it is worse, as `regression.metric` takes it.
+        what: the same in words.
+        engine: spec of the engine that the plan is for.
+        bound: what an error may be.
+        capabilities: of the target.
+        table: statistics of its values, where the steps' passes asked.
+        fitted: tensors that the steps do not compute from the weights.
+    """
+
+    program: Program
+    inputs: Sequence[torch.Tensor]
+    steps: Sequence[Step]
+    metric: str
+    what: str
+    engine: str
+    bound: float
+    capabilities: Capabilities | None
+    table: Table | None
+    fitted: Mapping[str, torch.Tensor]
+
+    def context(self, guard: Guard | None = None) -> Context:
+        """What passes are told."""
+        statistics = None if self.table is None else Recorded(self.table)
+        return Context(self.capabilities, statistics, fitted=self.fitted, guard=guard)
+
+    def rewritten(self, registry: Registry, guard: Guard | None = None) -> Program | None:
+        """The Program with all steps applied; None where one of them is not offered."""
+        program, skipped = replay(self.program, self.steps, registry, self.context(guard))
+        return None if skipped else program
+
+    def measure(self, registry: Registry, bench: Bench, guard: Guard | None = None) -> Figure | None:
+        """How the steps change the Program; None where one of them is not offered."""
+        program = self.rewritten(registry, guard)
+        if program is None:
+            return None
+        return metric(self.metric, bench, self.bound).measure(Case.of(self.program, list(self.inputs)), program)
+
+
+def write(culprit: Culprit, figure: Figure, parent: Path) -> Path:
+    """Write it into a folder of its own below `parent`, replacing an equal one; that folder."""
+    from safetensors.torch import save_file
+
+    data: dict[str, Any] = {
+        "version": _VERSION,
+        "fxopt": __version__,
+        "metric": culprit.metric,
+        "what": culprit.what,
+        "found": figure.to_json(),
+        "engine": culprit.engine,
+        "bound": culprit.bound,
+        "capabilities": None if culprit.capabilities is None else culprit.capabilities.to_json(),
+        "steps": [step.to_json() for step in culprit.steps],
+    }
+    steps = json.dumps([data["metric"], data["steps"], culprit.program.digest])
+    folder = parent / f"bisect-{hashlib.sha256(steps.encode()).hexdigest()[:8]}"
+    draft = parent / f".{folder.name}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    culprit.program.save(draft)
+    (draft / "program.fx").rename(draft / PROGRAM)
+    (draft / "tensors.safetensors").rename(draft / WEIGHTS)
+    names = (item.name for item in culprit.program.interface.inputs)
+    save_file(
+        {name: value.contiguous().clone() for name, value in zip(names, culprit.inputs, strict=True)}, draft / INPUTS
+    )
+    for file, tensors in ((FITTED, culprit.fitted), (STATISTICS, culprit.table)):
+        if tensors:
+            save_file({name: value.contiguous().clone() for name, value in tensors.items()}, draft / file)
+    output.write_json(draft / STEPS, {**data, "command": f"fxopt reproduce {folder}"})
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+    return folder
+
+
+def read(folder: Path) -> tuple[Culprit, str]:
+    """What `write` wrote, and what was measured then, in words.
+
+    Raises:
+        InputError: it is no such reproducer, or damaged.
+    """
+    from safetensors.torch import load_file
+
+    from fxopt.ir.program import Program
+
+    data = output.read_json(folder / STEPS, _VERSION, f"{folder}: no reproducer: there is no {STEPS} in it")
+    try:
+        program = Program.parse((folder / PROGRAM).read_text(), load_file(folder / WEIGHTS))
+        inputs = load_file(folder / INPUTS)
+        given = data["capabilities"]
+        culprit = Culprit(
+            program,
+            [inputs[item.name] for item in program.interface.inputs],
+            tuple(Step.from_json(step) for step in data["steps"]),
+            data["metric"],
+            data["what"],
+            data["engine"],
+            data["bound"],
+            None if given is None else Capabilities.from_json(given),
+            load_file(folder / STATISTICS) if (folder / STATISTICS).exists() else None,
+            load_file(folder / FITTED) if (folder / FITTED).exists() else {},
+        )
+        return culprit, str(data["found"]["text"])
+    except Exception as error:  # whatever a damaged file leads to
+        raise InputError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
+
+
+def run(culprit: Culprit, registry: Registry) -> Figure | None:
+    """Rewrite the Program of a reproducer and measure it again; None where a step is not offered any more.
+
+    Raises:
+        InputError: a pass or the engine is not installed; or the engine fails on the Program without the steps.
+    """
+    try:
+        with Bench.open(culprit.engine) as bench:
+            return culprit.measure(registry, bench)
+    except EngineError as error:
+        raise InputError(f"the program cannot be measured here without the steps: {error}") from error
