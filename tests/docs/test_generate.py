@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import fxopt
+from docs import generate
 from docs.generate import document, options, plugin_page, signature
 from fxopt.contracts.options import Configurable
 
@@ -56,3 +58,12 @@ def test_sections_of_a_docstring_become_lists() -> None:
 
 def test_a_signature_stands_as_in_the_source() -> None:
     assert signature(hook) == "def hook(first: int, rest: list[str]) -> None: ..."
+
+
+def test_the_page_of_types_has_every_public_class_with_its_fields_and_methods() -> None:
+    page = generate.types_page()
+    classes = [name for name in fxopt.__all__ if isinstance(getattr(fxopt, name), type)]
+    missing = [name for name in classes if f"\n### {name}\n" not in page]
+    assert missing == ["Result", "Registry"]  # of the run and of the compiler: nothing that a plugin is given
+    assert "    fidelity: Fidelity = Fidelity.EXACT" in page
+    assert "@classmethod\ndef from_json(cls, data: Mapping[str, Any]) -> Self: ..." in page
