@@ -11,6 +11,7 @@ from fxopt.compiler.optimize import prepare
 from fxopt.compiler.progress import NULL, Progress, Timed
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Search
+from fxopt.ir.threads import one_thread
 
 _NAME = re.compile(r"\w+_\w+")  # names of nodes without an underscore, like `add`, are words as well
 
@@ -29,7 +30,8 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
     listener = Timed(progress)
     run = prepare(request, listener)
     try:
-        found = run.search()
+        with one_thread():
+            found = run.search()
     finally:
         run.close()
     before, after = found.source, found.program

@@ -13,6 +13,7 @@ from fxopt.contracts.passes import Pass, View
 from fxopt.contracts.target import Capabilities
 from fxopt.ir.program import Program
 from fxopt.ir.statistics import look_up
+from fxopt.ir.threads import one_thread
 from fxopt.registry import Registry
 from fxopt.worker import wire
 from fxopt.worker.host import Answer, Host, main
@@ -100,4 +101,5 @@ class GuardHost(Host):
 
 
 if __name__ == "__main__":
-    main(GuardHost())
+    with one_thread():
+        main(GuardHost())

@@ -28,6 +28,7 @@ from fxopt.errors import BudgetError, EngineError, InputError
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.statistics import Statistics
+from fxopt.ir.threads import one_thread
 from fxopt.measure import CONFIDENCE, Limits, Plan, Worker, holm
 from fxopt.registry import Registry
 from fxopt.verify.quality import Quality
@@ -132,7 +133,8 @@ class Run:
         output.roll_forward(out)
         journal = Journal(out, self._identity(), self.request.resume)
         try:
-            ledger = self._go(journal)
+            with one_thread():
+                ledger = self._go(journal)
         except OSError as error:
             raise InputError(f"-o {out}: cannot write there: {error.strerror or error}") from error
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import fxopt.compiler.dry_run as module
 from fxopt.compiler.progress import NULL
 from fxopt.compiler.request import Request
 from fxopt.compiler.run import Contender, Run, _best_plans
@@ -50,3 +52,22 @@ def test_of_an_engines_plans_the_smallest_stands_unless_a_larger_is_proven_faste
 ) -> None:
     contenders = {"large": contender("a", 9), "small": contender("a", 2), "other": contender("b", 5)}
     assert _best_plans(contenders, ratios) == best
+
+
+def test_a_search_takes_one_thread_and_leaves_the_number_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def search() -> None:
+        seen.append(torch.get_num_threads())
+        raise ZeroDivisionError
+
+    before = torch.get_num_threads()
+    run = types.SimpleNamespace(search=search, close=lambda: None)
+    monkeypatch.setattr(module, "prepare", lambda *_: run)
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            module.dry_run(Request("m", Path("out")))
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
