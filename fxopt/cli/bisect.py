@@ -14,7 +14,7 @@ from fxopt.errors import InputError
 if TYPE_CHECKING:
     from fxopt.compiler.bisect import Bisection
 
-METRICS = ("latency", "quality", "error")  # as in fxopt.compiler.bisect, which takes seconds to import
+METRICS = ("latency", "quality", "error")
 REGRESSION = 3
 
 

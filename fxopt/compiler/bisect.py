@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
     from fxopt.ir.statistics import Table
 
-METRICS = ("latency", "quality", "error")
 _MOST_PROGRAMS, _MOST_BUILDS = 300, 12  # that are tried to make a reproducer smaller
 
 
@@ -115,7 +114,8 @@ def bisect(out: Path, metric: str = "error", evaluation: str | None = None, prog
     run = prepare(_request(out, lock, evaluation), progress)
     try:
         lock.check_graph(run.program)
-        with Bench.open(lock.data["engine"]) as bench:
+        (engine,) = run.engines
+        with Bench.open(engine) as bench:
             return _Bisector(out, lock, run, bench, progress).go(metric)
     except EngineError as error:
         raise InputError(f"{out}: the unmodified model cannot be measured here: {error}") from error
@@ -300,47 +300,52 @@ class _Bisector:
                 {name: self.fitted[name] for step in steps for name in step.tensors if name in self.fitted},
             )
 
-        def shows(names: Collection[str] | None) -> bool:
+        found: dict[Collection[str] | None, Figure] = {}
+
+        def shows(names: frozenset[str] | None) -> bool:
             nonlocal left
             left -= 1
-            return left >= 0 and self.shows(metric, figure, culprit, names)
+            if left < 0 or (now := self.same(metric, figure, culprit, names)) is None:
+                return False
+            found[names] = now
+            return True
 
         sites = {name for step in steps for name in step.candidate.footprint}
-        smallest_part: frozenset[str] | None = None
+        kept: frozenset[str] | None = None
         for distance in (0, *(2**power for power in range(len(order).bit_length()))):
             near = closed(neighbourhood(self.source, sites, distance), needs)
             if shows(near):
                 names = [name for name in order if name in near]
-                smallest_part = reduce(names, needs, shows, len(names) // 2)
+                kept = reduce(names, needs, shows, len(names) // 2)
                 break
-        if smallest_part is None:
+        else:
             left = 1
             if not shows(None):
                 self.notes.append(
                     "no reproducer: by themselves, without the data of the plan, the steps do not show it"
                 )
                 return None, None
-        found = culprit(smallest_part)
-        folder = reproducers.write(found, figure, self.out / "reproducers")
-        return folder, (len(found.program), len(self.source))
+        folder = reproducers.write(culprit(kept), found[kept], self.out / "reproducers")
+        return folder, (len(culprit(kept).program), len(self.source))
 
-    def shows(
+    def same(
         self,
         metric: Metric,
         figure: Figure,
         culprit: Callable[[Collection[str] | None], Culprit],
         names: Collection[str] | None,
-    ) -> bool:
-        """Whether the steps make a part worse as they do the whole, and the part itself is in order."""
+    ) -> Figure | None:
+        """What is measured of a part, where the steps make it worse as they do the whole, and it is in order without."""
         try:
             tried = culprit(names)
             found = tried.measure(self.run.registry, self.bench, self.run.context.guard)
             if found is None or not found.bad or found.failed != figure.failed:
-                return False
+                return None
             case = Case.of(tried.program, list(tried.inputs))
-            return not isinstance(metric, ArtifactError) or not metric.measure(case, tried.program).bad
+            sound = not isinstance(metric, ArtifactError) or not metric.measure(case, tried.program).bad
+            return found if sound else None
         except Exception:  # noqa: BLE001 - parts are cut blindly: many of them cannot be built, rewritten or run
-            return False
+            return None
 
     def worst_inputs(self, metric: Metric, program: Program) -> list[torch.Tensor]:
         """The inputs on which a Program's error is worst; those that are timed, for latency."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Run = Callable[[list[torch.Tensor]], Sequence[torch.Tensor]]
 
 _SEARCH = Plan(epochs=3, comparisons=8)  # what a search finds is measured afresh, by `_TOGETHER`
-_TOGETHER = Plan(together=True)
+_TOGETHER = Plan(epochs=3, together=True)
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,6 @@ class Latency:
     """The time of a call over that of the unmodified Program, on one engine, interleaved."""
 
     bench: Bench
-    progress: Callable[[int, int], None] = lambda done, total: None
     name = "latency"
     builds = True
 
@@ -238,10 +237,13 @@ class Latency:
         Raises:
             EngineError: as `measure`.
         """
-        bench, workshop, found = self.bench, self.bench.workshop(case), dict[str, Figure]()
+        bench, workshop = self.bench, self.bench.workshop(case)
         base = bench.emit(workshop, case.program)
         kernels = workshop.signature(bench.engine, base)
         variants = [("unmodified", bench.engine, base, case.program)]
+        found: dict[str, Figure] = {}
+        stands_for: dict[str, str] = {}
+        by_artifact: dict[Path, str] = {}
         for name, program in programs.items():
             try:
                 artifact = bench.emit(workshop, program)
@@ -251,10 +253,13 @@ class Latency:
                 continue
             if artifact == base or (signature and signature == kernels):
                 found[name] = Figure.of_ratio(Ratio(Interval(1.0, 1.0, 1.0), 1.0, equal=True))
-            else:
+                continue
+            if artifact not in by_artifact:
                 variants.append((name, bench.engine, artifact, program))
-        if len(variants) > 1:
-            found |= _figures(workshop.session(variants, plan, self.progress))
+            stands_for[name] = by_artifact.setdefault(artifact, name)
+        if stands_for:
+            measured = _figures(workshop.session(variants, plan))
+            found |= {name: measured[other] for name, other in stands_for.items()}
         return found
 
 
