@@ -66,7 +66,7 @@ def choice(ledger: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def compare(model: Path, folder: Path) -> dict[str, Any]:
+def compare(model: Path, folder: Path, *, smoke: bool) -> dict[str, Any]:
     """The engines on the unmodified model in one session; run where the plugin is installed.
 
     `ratio` is the latency over ncnn's, with its interval: above 1 is slower than ncnn.
@@ -86,7 +86,7 @@ def compare(model: Path, folder: Path) -> dict[str, Any]:
         engine.emit(program, folder / name)
         variants.append(Variant(name, engine.spec(), folder / name))
     inputs = [value.numpy() for value in sample_inputs(program)]
-    found = measure(variants, inputs, plan=Plan(epochs=6, together=True))
+    found = measure(variants, inputs, plan=Plan(epochs=1 if smoke else 6, together=True))
     rows = {
         name: {
             "latency_ms": timing.latency_ms.to_json(),
@@ -118,14 +118,8 @@ def run(*, smoke: bool) -> dict[str, Any]:
             label: optimize(model, target, folder / target, site if target != "cpu" else None, *quick)
             for label, target in TARGETS.items()
         }
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.bench_outside",
-            "--compare",
-            str(model),
-            str(folder / "session.json"),
-        ]
+        command = [sys.executable, "-m", "benchmarks.bench_outside", *(["--smoke"] if smoke else [])]
+        command += ["--compare", str(model), str(folder / "session.json")]
         root = str(Path(__file__).parents[1])
         subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": str(site)}, check=True)
         session = json.loads((folder / "session.json").read_text())
@@ -164,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.compare:
         model, out = options.compare
         with tempfile.TemporaryDirectory() as folder:
-            out.write_text(json.dumps(compare(model, Path(folder))))
+            out.write_text(json.dumps(compare(model, Path(folder), smoke=options.smoke)))
         return
     report = run(smoke=options.smoke)
     print(table(report))
