@@ -254,6 +254,10 @@ class _Bisector:
                 figures = metric.compare(self.case, programs)
             else:
                 figures = {name: self.measure(metric, item) for name, item in programs.items()}
+        whole = figures["whole"]
+        if not whole.bad:
+            self.notes.append(f"no regression beyond noise: it looked like one, but measured afresh: {whole.text}")
+            return self.result(metric.what, whole=whole, **counts)
         if not figures["alone"].bad:
             self.notes.append(
                 f"no step is proven to cause it: {', '.join(culprits)} looked like it, but measured afresh: "
