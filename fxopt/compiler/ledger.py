@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fxopt import __version__
+from fxopt.compiler import limits
 from fxopt.compiler.lab import Verdict
 from fxopt.compiler.rewrite import Search
 from fxopt.compiler.workshop import Measured
@@ -74,7 +75,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "engines": {
             name: run.failures.get(name) or engine.available() or "available"
             for name, engine in run.registry.engines.items()
-            if name in run.target.engines
+            if name in limits.engines_of(run.registry, run.target)
         },
         "faults": run.faults(found),
         "notes": list(run.progress.notes),

@@ -26,7 +26,7 @@ def engines(registry: Registry, target: Target, request: Request) -> dict[str, E
         InputError: the engine asked for is unknown or not installed, or none is.
     """
     threads = request.threads or len(os.sched_getaffinity(0))
-    names = list(target.engines) if request.engine == "auto" else [request.engine]
+    names = engines_of(registry, target) if request.engine == "auto" else [request.engine]
     found, missing = {}, []
     for name in names:
         if name not in registry.engines and request.engine == "auto":
@@ -42,6 +42,12 @@ def engines(registry: Registry, target: Target, request: Request) -> dict[str, E
     if not found:
         raise InputError(f"no engine can run here: {'; '.join(missing)}")
     return found
+
+
+def engines_of(registry: Registry, target: Target) -> list[str]:
+    """Names of the engines that a target is optimized for with: those that it names, then those that name it."""
+    joining = [name for name, item in registry.engines.items() if target.name in item.targets]
+    return list(dict.fromkeys([*target.engines, *joining]))
 
 
 def check_supported(request: Request) -> None:

@@ -166,6 +166,7 @@ class Engine(Configurable, abc.ABC):
     name: ClassVar[str]
     extra: ClassVar[str | None] = None  # pip extra that brings it, for the message when it is missing
     quant_scheme: ClassVar[QuantScheme | None] = None
+    targets: ClassVar[tuple[str, ...]] = ()  # of others, that `--engine auto` tries it for beside the engines they name
 
     threads: int = field(default=0, metadata={"help": "threads that one call may use; 0: what --threads says"})
 

@@ -18,7 +18,7 @@ def test_smoke_picks_engines_and_compares_them_in_one_session(tmp_path: Path) ->
     out = tmp_path / "outside.json"
     bench_outside.main(["--smoke", "--out", str(out)])
     report = json.loads(out.read_text())
-    without, with_ = (report["choices"][name] for name in bench_outside.TARGETS)
+    without, with_ = (report["choices"][name] for name in bench_outside.CHOICES)
     assert "ncnn" not in without["engines"]
     assert "ncnn" in with_["engines"]
     engines = report["session"]["engines"]

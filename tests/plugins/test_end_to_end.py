@@ -70,7 +70,7 @@ def test_the_approximate_pass_is_refused_without_a_budget_and_considered_with_on
 @pytest.mark.skipif(importlib.util.find_spec("ncnn") is None, reason="ncnn is not installed")
 def test_engine_auto_considers_ncnn_and_the_listener_writes_what_happened(fxopt: Fxopt, tmp_path: Path) -> None:
     events = tmp_path / "events.csv"
-    arguments = ("--target", "rated_cpu", "--engine", "auto", "--threads", "1", "--passes", "log_softmax", "-o", "out")
+    arguments = ("--target", "cpu", "--engine", "auto", "--threads", "1", "--passes", "log_softmax", "-o", "out")
     fxopt("optimize", "net:image", *arguments, FXOPT_EXAMPLE_EVENTS=str(events))
     ledger = json.loads((tmp_path / "out" / "ledger.json").read_text())
     assert not ledger["faults"]

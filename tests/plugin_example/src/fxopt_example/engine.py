@@ -43,6 +43,7 @@ class Ncnn(Engine):
     """ncnn in float32, for networks of one image."""
 
     name: ClassVar[str] = "ncnn"
+    targets: ClassVar[tuple[str, ...]] = ("cpu",)
 
     @classmethod
     def available(cls) -> str | None:
