@@ -17,6 +17,7 @@ from fxopt.compiler.minimize import closed, reduce, smallest
 from fxopt.compiler.optimize import prepare
 from fxopt.compiler.progress import NULL, Progress
 from fxopt.compiler.regression import ArtifactError, Bench, Case, Figure, Latency, Metric, ProgramError
+from fxopt.compiler.replay import planned
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Context, closure, replay
 from fxopt.compiler.run import Run
@@ -25,7 +26,6 @@ from fxopt.contracts.engine import Artifact
 from fxopt.errors import EngineError, InputError
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.shrink import inseparable, neighbourhood, part, seen_values
-from fxopt.user_code import is_reference
 from fxopt.verify.error import worst
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def bisect(out: Path, metric: str = "error", evaluation: str | None = None, prog
             raise InputError(f"{out}: there is no {name} to compare with; optimize without --no-source")
     if not lock.steps:
         return Bisection(metric, 0, notes=("the plan has no steps: OUT is the unmodified model",))
-    run = prepare(_request(out, lock, evaluation), progress)
+    run = prepare(planned(Request(str(out / "source.pt2"), out, eval=evaluation), lock), progress)
     try:
         lock.check_graph(run.program)
         (engine,) = run.engines
@@ -121,23 +121,6 @@ def bisect(out: Path, metric: str = "error", evaluation: str | None = None, prog
         raise InputError(f"{out}: the unmodified model cannot be measured here: {error}") from error
     finally:
         run.close()
-
-
-def _request(out: Path, lock: Lockfile, evaluation: str | None) -> Request:
-    recorded = {name: (lock.data["data"][name] or {}).get("path") for name in ("calib", "eval")}
-    at_hand = {name: path for name, path in recorded.items() if path and (is_reference(path) or Path(path).exists())}
-    return Request(
-        str(out / "source.pt2"),
-        out,
-        target=lock.data["target"],
-        engine=lock.data["engine"],
-        inputs=tuple(lock.data["inputs"]),
-        calib=at_hand.get("calib"),
-        eval=evaluation or at_hand.get("eval"),
-        budget=lock.budget,
-        passes=",".join(dict.fromkeys(step.spec for step in lock.steps)),
-        seed=lock.data["seed"],
-    )
 
 
 @dataclass

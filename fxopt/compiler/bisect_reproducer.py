@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fxopt import __version__
 from fxopt.compiler import output
 from fxopt.compiler.regression import Bench, Case, Figure, metric
+from fxopt.compiler.reproducer import STATISTICS, load_program, save_program, whole
 from fxopt.compiler.rewrite import Context, replay
 from fxopt.contracts.candidate import Step
 from fxopt.contracts.target import Capabilities
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from fxopt.ir.statistics import Table
     from fxopt.registry import Registry
 
-STEPS, PROGRAM, WEIGHTS = "steps.json", "before.fx", "weights.safetensors"
-INPUTS, FITTED, STATISTICS = "inputs.safetensors", "fitted.safetensors", "statistics.safetensors"
+STEPS, INPUTS, FITTED = "steps.json", "inputs.safetensors", "fitted.safetensors"
 _VERSION = 1
 
 
@@ -106,22 +105,14 @@ def write(culprit: Culprit, figure: Figure, parent: Path) -> Path:
     }
     steps = json.dumps([data["metric"], data["steps"], culprit.program.digest])
     folder = parent / f"bisect-{hashlib.sha256(steps.encode()).hexdigest()[:8]}"
-    draft = parent / f".{folder.name}.draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    culprit.program.save(draft)
-    (draft / "program.fx").rename(draft / PROGRAM)
-    (draft / "tensors.safetensors").rename(draft / WEIGHTS)
     names = (item.name for item in culprit.program.interface.inputs)
-    save_file(
-        {name: value.contiguous().clone() for name, value in zip(names, culprit.inputs, strict=True)}, draft / INPUTS
-    )
-    for file, tensors in ((FITTED, culprit.fitted), (STATISTICS, culprit.table)):
-        if tensors:
-            save_file({name: value.contiguous().clone() for name, value in tensors.items()}, draft / file)
-    output.write_json(draft / STEPS, {**data, "command": f"fxopt reproduce {folder}"})
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.rename(folder)
+    inputs = dict(zip(names, culprit.inputs, strict=True))
+    with whole(folder) as draft:
+        save_program(culprit.program, draft)
+        for file, tensors in ((INPUTS, inputs), (FITTED, culprit.fitted), (STATISTICS, culprit.table)):
+            if tensors:
+                save_file({name: value.contiguous().clone() for name, value in tensors.items()}, draft / file)
+        output.write_json(draft / STEPS, {**data, "command": f"fxopt reproduce {folder}"})
     return folder
 
 
@@ -133,11 +124,9 @@ def read(folder: Path) -> tuple[Culprit, str]:
     """
     from safetensors.torch import load_file
 
-    from fxopt.ir.program import Program
-
     data = output.read_json(folder / STEPS, _VERSION, f"{folder}: no reproducer: there is no {STEPS} in it")
     try:
-        program = Program.parse((folder / PROGRAM).read_text(), load_file(folder / WEIGHTS))
+        program = load_program(folder)
         inputs = load_file(folder / INPUTS)
         given = data["capabilities"]
         culprit = Culprit(

@@ -40,19 +40,23 @@ def replay_plan(request: Request, lock: Lockfile, refit: bool = False, progress:
         BudgetError: the plan's limit on size or memory is not kept.
     """
     limits.check_writable(request.out)
-    request = dataclasses.replace(
+    run = prepare(planned(request, lock), progress, lambda *parts: Replay(lock, refit, *parts))
+    return Result(run.go(), request.out)
+
+
+def planned(request: Request, lock: Lockfile) -> Request:
+    """The request with what the plan records, but for inputs and data that the request gives."""
+    return dataclasses.replace(
         request,
         target=lock.data["target"],
         engine=lock.data["engine"],
         inputs=request.inputs or tuple(lock.data["inputs"]),
-        calib=request.calib or _at_hand(lock.calib),
+        calib=request.calib or _at_hand(lock.data["data"]["calib"]),
         eval=request.eval or _at_hand(lock.data["data"]["eval"]),
         budget=lock.budget,
         passes=",".join(dict.fromkeys(step.spec for step in lock.steps)),
         seed=lock.data["seed"],
     )
-    run = prepare(request, progress, lambda *parts: Replay(lock, refit, *parts))
-    return Result(run.go(), request.out)
 
 
 def _at_hand(recorded: Mapping[str, Any] | None) -> str | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fxopt import __version__
-from fxopt.compiler import calls
+from fxopt.compiler import calls, output
 from fxopt.compiler.calls import Call
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.passes import View
@@ -22,6 +23,7 @@ from fxopt.ir.statistics import look_up
 if TYPE_CHECKING:
     import torch
 
+    from fxopt.ir.program import Program
     from fxopt.ir.statistics import Table
     from fxopt.registry import Registry
 
@@ -63,19 +65,39 @@ class Broken:
         }
         mark = hashlib.sha256(json.dumps([data, self.call.program.digest]).encode()).hexdigest()[:8]
         folder = parent / f"{self.call.spec.partition('{')[0]}-{mark}"
-        draft = parent / f".{folder.name}.draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        self.call.program.save(draft)
-        (draft / "program.fx").rename(draft / PROGRAM)
-        (draft / "tensors.safetensors").rename(draft / WEIGHTS)
-        if self.table is not None:
-            save_file(dict(self.table), draft / STATISTICS)
-        command = f"fxopt reproduce {folder}"
-        (draft / CALL).write_text(json.dumps({**data, "command": command}, indent=1) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.rename(folder)
+        with whole(folder) as draft:
+            save_program(self.call.program, draft)
+            if self.table is not None:
+                save_file(dict(self.table), draft / STATISTICS)
+            output.write_json(draft / CALL, {**data, "command": f"fxopt reproduce {folder}"})
         return folder
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `folder` once it is full."""
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    yield draft
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+
+
+def save_program(program: Program, folder: Path) -> None:
+    """The Program of a reproducer."""
+    program.save(folder)
+    (folder / "program.fx").rename(folder / PROGRAM)
+    (folder / "tensors.safetensors").rename(folder / WEIGHTS)
+
+
+def load_program(folder: Path) -> Program:
+    """What `save_program` wrote."""
+    from safetensors.torch import load_file
+
+    from fxopt.ir.program import Program
+
+    return Program.parse((folder / PROGRAM).read_text(), load_file(folder / WEIGHTS))
 
 
 def read(folder: Path, registry: Registry) -> Broken:
@@ -86,19 +108,15 @@ def read(folder: Path, registry: Registry) -> Broken:
     """
     from safetensors.torch import load_file
 
-    from fxopt.ir.program import Program
-
+    data = output.read_json(folder / CALL, _VERSION, f"{folder}: no reproducer: there is no {CALL} in it")
     try:
-        data = json.loads((folder / CALL).read_text())
-        program = Program.parse((folder / PROGRAM).read_text(), load_file(folder / WEIGHTS))
+        program = load_program(folder)
         table = load_file(folder / STATISTICS) if (folder / STATISTICS).exists() else None
         given = data["capabilities"]
         call = Call(data["pass"], program, tuple(Candidate.from_json(item) for item in data["candidates"]))
         found = Broken(
             call, data["fault"], None if given is None else Capabilities.from_json(given), table, data["limit_s"]
         )
-    except FileNotFoundError as error:
-        raise InputError(f"{folder}: no reproducer: there is no {Path(error.filename).name} in it") from error
     except Exception as error:  # whatever a damaged file leads to
         raise InputError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
     registry.make_pass(call.spec)  # says in one line what is missing
