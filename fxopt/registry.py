@@ -6,6 +6,7 @@ An object, not a global. Importing it costs no torch; plugin modules are importe
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from importlib import metadata
@@ -55,6 +56,7 @@ class Registry:
 
     Attributes:
         plugins: all plugins found, those at fault included.
+        without: names of plugins that were left out on request.
         owners: distribution by (kind, name).
     """
 
@@ -64,6 +66,7 @@ class Registry:
     planners: dict[str, type[Planner]] = field(default_factory=dict)
     frontends: dict[str, type[Frontend]] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
+    without: frozenset[str] = frozenset()
     owners: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,18 +82,17 @@ class Registry:
         Raises:
             InputError: a name in `without` is no plugin.
         """
-        registry = cls()
+        registry = cls(without=frozenset(without))
         entries = sorted(
             metadata.entry_points(group=GROUP),
             key=lambda entry: (entry.dist is None or entry.dist.name != "fxopt", entry.name),
         )
-        without = set(without)
-        unknown = without - {entry.name for entry in entries}
+        unknown = registry.without - {entry.name for entry in entries}
         if unknown:
             name = sorted(unknown)[0]
             raise InputError(f"-p no:{name}: there is no such plugin{suggest(name, [entry.name for entry in entries])}")
         for entry in entries:
-            if entry.name in without:
+            if entry.name in registry.without:
                 continue
             distribution = entry.dist.name if entry.dist else "unknown"
             version = entry.dist.version if entry.dist else ""
@@ -100,7 +102,7 @@ class Registry:
                 brings = registry.register(entry.load(), entry.name, distribution)
             except PluginError as error:
                 fault = str(error)
-            except Exception as error:  # noqa: BLE001 - whatever a plugin raises at import is its fault, and the run goes on
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - what a plugin does at import is its fault, not the run's
                 fault = f"plugin {distribution}: {entry.value} failed to import: {type(error).__name__}: {error}"
             registry.plugins.append(Plugin(entry.name, distribution, version, fault, brings))
         return registry
@@ -111,22 +113,16 @@ class Registry:
         Raises:
             PluginError: a hook is unknown, or a name is taken; the plugin is left out whole.
         """
-        self._manager.register(plugin, name)
         try:
+            self._manager.register(plugin, name)
             self._manager.check_pending()
-        except pluggy.PluginValidationError as error:
+            brought = _brought(plugin)
+            for kind, item in brought:
+                if item.name in getattr(self, kind):
+                    raise ValueError(f"{kind} {item.name!r} is already registered by {self.owners[kind, item.name]}")
+        except (Exception, SystemExit) as error:
             self._manager.unregister(plugin)
-            raise PluginError(distribution, str(error)) from error
-        brought: list[tuple[str, type[Configurable]]] = []
-        for kind in KINDS:
-            hook = getattr(plugin, f"fxopt_{kind}", None)
-            brought += [(kind, item) for item in (hook() if hook else ())]
-        for kind, item in brought:
-            if item.name in getattr(self, kind):
-                self._manager.unregister(plugin)
-                raise PluginError(
-                    distribution, f"{kind} {item.name!r} is already registered by {self.owners[kind, item.name]}"
-                )
+            raise PluginError(distribution, _in_words(error)) from error
         for kind, item in brought:
             getattr(self, kind)[item.name] = item
             self.owners[kind, item.name] = distribution
@@ -208,6 +204,12 @@ class Registry:
                 self.plugins.append(replace(known, fault=f"{known.distribution}: {fault}"))
         return answers
 
+    def _left_out(self) -> str:
+        """Plugins that might have brought what is missing."""
+        parts = [f"-p no:{name} was given" for name in sorted(self.without)]
+        parts += [plugin.fault for plugin in self.plugins if plugin.fault]
+        return f"; {'; '.join(parts)}" if parts else ""
+
     def make(self, kind: str, spec: str) -> Configurable:
         """An object of a kind from its spec.
 
@@ -219,7 +221,31 @@ class Registry:
         name, options = split_spec(spec)
         known: dict[str, type[Configurable]] = getattr(self, kind)
         if name not in known:
-            raise InputError(f"unknown {singular} {name!r}{suggest(name, known)}")
+            raise InputError(f"unknown {singular} {name!r}{suggest(name, known)}{self._left_out()}")
         if inspect.isabstract(known[name]):
             raise PluginError(self.owners[kind, name], f"{singular} {name!r} leaves abstract methods undone")
         return known[name].from_options(options)
+
+
+def _brought(plugin: object) -> list[tuple[str, type[Configurable]]]:
+    """What a plugin's registration hooks return: kind and class.
+
+    Raises:
+        TypeError: one of them returns something else than classes.
+    """
+    brought = []
+    for kind in KINDS:
+        hook = getattr(plugin, f"fxopt_{kind}", None)
+        for item in (hook() or ()) if hook else ():
+            if not (isinstance(item, type) and issubclass(item, Configurable) and isinstance(item.name, str)):
+                raise TypeError(f"fxopt_{kind} returns {item!r}, which is no class of a {_SINGULAR[kind]}")
+            brought.append((kind, item))
+    return brought
+
+
+def _in_words(error: BaseException) -> str:
+    """Why a plugin cannot be registered."""
+    if isinstance(error, pluggy.PluginValidationError) and (unknown := re.search(r"unknown hook '(\w+)'", str(error))):
+        hooks = [name for name in vars(hookspecs) if name.startswith("fxopt_")]
+        return f"unknown hook {unknown[1]!r}{suggest(unknown[1], hooks)}"
+    return str(error) if isinstance(error, (ValueError, TypeError, pluggy.PluginValidationError)) else repr(error)

@@ -1,4 +1,4 @@
-"""`package.module:name` on the command line: the user's own code, found and called, with its errors in one line."""
+"""Code of others: `package.module:name` on the command line, found and called; and what it raises, in one line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from fxopt.contracts.options import suggest
 from fxopt.errors import FxoptError, InputError
 
+_ELSEWHERE = re.compile(rf"^{re.escape(str(Path(__file__).parent))}/|/site-packages/torch/|^<")  # not the plugin's code
 _FORM = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -64,6 +66,14 @@ def call(reference: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise
     except (Exception, SystemExit) as error:  # the user's function may raise anything
         raise InputError(f"{reference} failed: {_explain(error)}") from error
+
+
+def raised(error: BaseException) -> str:
+    """An exception of a plugin's code in one line: its type, its first line, and where in that code it came from."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _ELSEWHERE.search(frame.filename)]
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno}, in {frames[-1].name})" if frames else ""
+    return f"{type(error).__name__}{': ' if first else ''}{first}{where}"
 
 
 def _explain(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fxopt.errors import DataError, PassFault, StaleCandidate
+from fxopt.user_code import raised
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +66,7 @@ def propose(rule: Pass, program: Program, view: View) -> Proposal:
     except DataError:
         raise
     except Exception as error:
-        raise PassFault(f"propose raised {describe(error)}") from error
+        raise PassFault(f"propose raised {raised(error)}") from error
 
 
 def apply(
@@ -86,7 +87,7 @@ def apply(
     """
     edit = program.edit(fitted)
     failed: dict[str, str] = {}
-    raised, last = set(), None
+    faulty, last = set(), None
     for candidate in candidates:
         tell(candidate.id)
         try:
@@ -95,11 +96,11 @@ def apply(
         except StaleCandidate as error:
             failed[candidate.id] = f"its site is gone: {error}"
         except Exception as error:  # noqa: BLE001 - a pass may raise anything; it loses its rewrite, not the run
-            failed[candidate.id] = f"apply raised {describe(error)}"
-            raised.add(candidate.id)
+            failed[candidate.id] = f"apply raised {raised(error)}"
+            faulty.add(candidate.id)
             last = error
     if failed:
-        return Round(failed=failed, raised=frozenset(raised), error=last)
+        return Round(failed=failed, raised=frozenset(faulty), error=last)
     return _finish(rule, edit, candidates, fitted)
 
 
@@ -109,7 +110,7 @@ def _finish(rule: Pass, edit: Edit, candidates: Sequence[Candidate], fitted: Map
             pass
     except Exception as error:  # noqa: BLE001 - a rewrite that leaves no sound graph
         if len(candidates) == 1:
-            return Round(failed={candidates[0].id: f"leaves no sound graph: {describe(error)}"})
+            return Round(failed={candidates[0].id: f"leaves no sound graph: {raised(error)}"})
         failed: dict[str, str] = {}
         for candidate in candidates:  # find out which ones it is, each alone
             failed |= apply(rule, edit.before, [candidate], fitted).failed
@@ -117,8 +118,3 @@ def _finish(rule: Pass, edit: Edit, candidates: Sequence[Candidate], fitted: Map
             failed = {item.id: "leaves no sound graph together with others" for item in candidates[1:]}
         return Round(failed=failed)
     return Round(edit.program, edit.records)
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

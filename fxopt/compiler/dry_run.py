@@ -44,6 +44,7 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
         "nodes": {"before": len(before), "after": len(after)},
         "weight_bytes": {"before": before.weight_bytes, "after": after.weight_bytes},
         "passes": [_of_pass(found, name) for name in dict.fromkeys(rule.name for rule in run.passes)],
+        "faults": [f"left out: {plugin.fault}" for plugin in run.registry.plugins if plugin.fault],
         "notes": listener.notes,
     }
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fxopt.ir.statistics import Statistics
     from fxopt.registry import Registry
 
+START_S = 120.0  # for all that comes before a call: the process starts, imports the plugin, and reads the Program
 PATIENCE = 2  # lost calls of one pass; after these it is not called any more
 
 
@@ -43,6 +44,7 @@ class Guard(Process):
         super().__init__(three_quarters_of_memory())
         self.registry, self.limit_s = registry, limit_s
         self._lost: Counter[str] = Counter()  # calls by pass that crashed or gave no answer
+        self._made: set[str] = set()  # specs of the passes that the process has
 
     def minds(self, rule: Pass) -> bool:
         """Whether the pass is an outsider's: of an installed plugin that is not fxopt's own."""
@@ -93,10 +95,17 @@ class Guard(Process):
             raise PassFault(f"is not called any more: {PATIENCE} of its calls crashed or gave no answer")
         message = {"rule": rule.spec(), "program": program.digest, **fields}
         try:
+            if not self.started:
+                self._made.clear()
+            if rule.spec() not in self._made:  # imports of torch and of the plugin are no part of the call
+                self.ask("make", max(START_S, self.limit_s), rule=rule.spec())
+                self._made.add(rule.spec())
             answer, outputs = self.ask(stage, self.limit_s, arrays, **message)
             if answer.get("unknown"):
                 tensors = {n: value for n, value in program.attributes.items() if isinstance(value, torch.Tensor)}
-                self.ask("know", self.limit_s, [pack(tensors)], program=program.digest, text=program.text())
+                self.ask(
+                    "know", max(START_S, self.limit_s), [pack(tensors)], program=program.digest, text=program.text()
+                )
                 answer, outputs = self.ask(stage, self.limit_s, arrays, **message)
         except WorkerFault as fault:
             self._lost[rule.name] += fault.lost

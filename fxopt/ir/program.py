@@ -104,6 +104,12 @@ class Program:
         """The nodes whose values are the flat outputs."""
         return tuple(cast("list[Node]", self.output_node.args[0]))
 
+    def __str__(self) -> str:
+        """The `.fx` form without digests of tensors."""
+        from fxopt.ir.text import to_text
+
+        return to_text(self, digests=False)
+
     def __len__(self) -> int:
         return len(self._graph.nodes)
 

@@ -44,9 +44,15 @@ def dry_run_summary(found: Mapping[str, Any]) -> list[str]:
     """The lines below the table: notes, sizes before and after, and what was not done."""
     nodes, weights = found["nodes"], found["weight_bytes"]
     steps = sum(item["steps"] for item in found["passes"])
+    silent = [
+        item["pass"] for item in found["passes"] if not any(item[key] for key in ("steps", "refused", "declined"))
+    ]
+    silent = [name for name in silent if name not in {item["pass"] for item in found["passes"] if item["fault"]}]
     return [
         *found["notes"],
-        f"{steps} rewrites would be tried: {nodes['before']} nodes become {nodes['after']},"
+        *found["faults"],
+        *([f"no site: {', '.join(silent)}"] if silent else []),
+        f"{steps} rewrite{'' if steps == 1 else 's'} would be tried: {nodes['before']} nodes become {nodes['after']},"
         f" {figures.size(weights['before'])} of weights {figures.size(weights['after'])}",
         "dry run: nothing was built, measured or written",
     ]

@@ -33,7 +33,9 @@ def explain(ledger: Mapping[str, Any], node: str | None = None) -> list[str]:
         if chosen:
             lines.append(f"{verdict} ({len(chosen)}):")
             lines += [f"  {_line(entry)}" for entry in chosen]
-    return lines if entries else [*lines, "no rewrite was considered"]
+    if not entries:
+        lines.append("no rewrite was considered")
+    return lines if node is not None else [*lines, *(f"at fault: {fault}" for fault in ledger["faults"])]
 
 
 def _near(node: str, known: set[str]) -> str:

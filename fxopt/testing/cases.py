@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from fxopt.ir.program import Program
+
+DEADLINE_S = 120  # for one check of one program
+
+# Capturing programs writes hundreds of lines to torch's trace log, which pytest would show with each failure.
+logging.getLogger("torch.__trace").propagate = False
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,8 @@ class Case:
         __tracebackhide__ = True
         arguments = [item() if is_lazy(item) else item for item in self.arguments]
         try:
-            self.check(*arguments)
+            with _deadline():
+                self.check(*arguments)
         except Fault as fault:  # where it stands in the kit tells nobody anything
             raise fault.with_traceback(None) from fault.__cause__
 
@@ -35,6 +45,25 @@ class Case:
 
 class Fault(AssertionError):
     """What a check found: one line that says what is wrong, and where."""
+
+
+@contextmanager
+def _deadline() -> Iterator[None]:
+    """Raise `Fault` in the midst of code that does not come back, where signals can be had: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def give_up(*_: object) -> None:
+        raise Fault(f"it gave no answer in {DEADLINE_S} s: does a loop come to its end?")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, DEADLINE_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def is_lazy(item: object) -> bool:
@@ -81,9 +110,3 @@ def parameters(cases: Iterable[Case], expected_failures: Mapping[str, str]) -> l
         )
         for item in cases
     ]
-
-
-def described(error: BaseException) -> str:
-    """An exception in one line."""
-    lines = str(error).strip().splitlines()
-    return type(error).__name__ + (f": {lines[0]}" if lines else "")

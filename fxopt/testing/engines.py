@@ -17,11 +17,12 @@ from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.measure.host import bind
 from fxopt.testing.apart import Apart, import_path
-from fxopt.testing.cases import Fault, case, described, parameters
+from fxopt.testing.cases import Fault, case, parameters
 from fxopt.testing.options import is_documented, options_round_trip
 from fxopt.testing.record import changed, copied
 from fxopt.testing.specimen import ProgramLike
 from fxopt.testing.zoo import ZOO
+from fxopt.user_code import raised
 from fxopt.verify.error import relative_error
 
 ULPS = 8  # of the coarsest dtype, that an engine may be off where that is more than `ARTIFACT_BOUND`
@@ -123,7 +124,7 @@ def failing_calls_are_reported_before_emission(engine: Engine, program: Program)
         if not item.reason.strip():
             raise Fault(f"it does not support {item.node} and gives no reason")
     if not emission.refused and isinstance(emission.outcome, Exception):
-        raise Fault(f"nothing was unsupported, and then emitting or loading raised {described(emission.outcome)}")
+        raise Fault(f"nothing was unsupported, and then emitting or loading raised {raised(emission.outcome)}")
 
 
 def outputs_are_those_of_the_program(engine: Engine, program: Program) -> None:
@@ -228,7 +229,7 @@ def _compare(emission: Emission, inputs: list[torch.Tensor], where: str) -> None
     try:
         found = call(_arrays(inputs))
     except Exception as error:
-        raise Fault(f"{where}the call raised {described(error)}") from error
+        raise Fault(f"{where}the call raised {raised(error)}") from error
     if len(found) != len(expected):
         raise Fault(f"{where}there are {len(found)} outputs, not {len(expected)}")
     for name, ours, theirs in zip(program.interface.outputs, found, expected, strict=True):

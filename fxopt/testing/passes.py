@@ -23,12 +23,13 @@ from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.twin import as_inputs
 from fxopt.registry import Registry
-from fxopt.testing.cases import Fault, case, described, parameters
+from fxopt.testing.cases import Fault, case, parameters
 from fxopt.testing.options import is_documented, options_round_trip
 from fxopt.testing.record import MOST, Record, Round, changed, copied, difference, form, look, same_bits, transaction
 from fxopt.testing.sites import disturbed
 from fxopt.testing.specimen import ProgramLike
 from fxopt.testing.zoo import ZOO
+from fxopt.user_code import raised
 from fxopt.verify.error import worst
 from fxopt.verify.fidelity import FLOAT64_BOUND, Oracle, check_whole
 
@@ -79,12 +80,12 @@ def raises_nothing(rule: Pass, program: Program) -> None:
     record = Record.of(rule, program)
     for found in record.looks:
         if found.error is not None:
-            raise Fault(f"propose raised {described(found.error)}")
+            raise Fault(f"propose raised {raised(found.error)}")
         if len(found.candidates) >= MOST:
             raise Fault(f"propose offers over {MOST} candidates and does not end")
     for done in _transactions(record):
         if done.error is not None:
-            raise Fault(f"applying {_ids(done)} raised {described(done.error)}")
+            raise Fault(f"applying {_ids(done)} raised {raised(done.error)}")
 
 
 def proposing_changes_nothing(rule: Pass, program: Program) -> None:
@@ -131,7 +132,7 @@ def candidates_survive_json(rule: Pass, program: Program) -> None:
             try:
                 back = type(item).from_json(json.loads(json.dumps(item.to_json())))
             except (TypeError, ValueError) as error:
-                raise Fault(f"{item.id} cannot be written as JSON: {described(error)}") from error
+                raise Fault(f"{item.id} cannot be written as JSON: {raised(error)}") from error
             if back != item or back.id != item.id:
                 raise Fault(f"{item.id} comes back from JSON as another: {_apart(back, item)}")
 
@@ -140,7 +141,7 @@ def declines_a_near_miss(rule: Pass, program: Program, reason: str) -> None:
     """A near miss that the author gives is declined for the reason that he gives, and not offered."""
     found = look(rule, copied(program))
     if found.error is not None:
-        raise Fault(f"propose raised {described(found.error)}")
+        raise Fault(f"propose raised {raised(found.error)}")
     sites = {decline.site for decline in found.declines if reason in decline.reason}
     if not sites:
         given = "; ".join(f"{decline.site}: {decline.reason}" for decline in found.declines)
@@ -194,7 +195,7 @@ def shapes_are_those_of_the_calls(rule: Pass, program: Program) -> None:
         try:
             anew = Program.build(copy_graph(after.graph), after.attributes, after.interface)
         except Exception as error:
-            raise Fault(f"what it leaves is no valid program: {described(error)}") from error
+            raise Fault(f"what it leaves is no valid program: {raised(error)}") from error
         for ours, theirs in zip(after.nodes, anew.nodes, strict=True):
             claimed, given = _type(after, ours.meta.get("val")), _type(anew, theirs.meta.get("val"))
             if claimed != given:
@@ -234,7 +235,7 @@ def result_survives_text(rule: Pass, program: Program) -> None:
         text = record.final.text()
         back = Program.parse(text, tensors).text()
     except Exception as error:
-        raise Fault(f"what it leaves cannot be stored: {described(error)}") from error
+        raise Fault(f"what it leaves cannot be stored: {raised(error)}") from error
     if back != text:
         line = next(pair for pair in zip(text.splitlines(), back.splitlines(), strict=False) if pair[0] != pair[1])
         raise Fault(f"what it leaves reads back as another: {line[1]!r}, not {line[0]!r}")
@@ -254,7 +255,7 @@ def disjoint_candidates_commute(rule: Pass, program: Program) -> None:
             break
     for done, how in ((backwards, "in reverse order"), (apart, "one by one")):
         if done.after is None:
-            raise Fault(f"applied {how}, {_ids(first)} raised {described(done.error or RuntimeError())}")
+            raise Fault(f"applied {how}, {_ids(first)} raised {raised(done.error or RuntimeError())}")
         fault = difference(done.after, first.after)
         if fault:
             raise Fault(f"applied {how}, {_ids(first)} give another program: {fault}")
@@ -269,13 +270,13 @@ def stale_sites_raise(rule: Pass, program: Program) -> None:
         (candidate,) = done.chosen
         again = transaction(rule, copied(done.after), [candidate])
         if not isinstance(again.error, StaleCandidate):
-            found = f"raised {described(again.error)}" if again.error else "did something"
+            found = f"raised {raised(again.error)}" if again.error else "did something"
             raise Fault(f"{candidate.id} applied where its site is gone {found}, instead of raising StaleCandidate")
         origin: Oracle = record.program.memo(Oracle, Oracle)
         for twin, what in disturbed(origin.twin, candidate):
             other = transaction(rule, twin, [candidate])
             if other.error is not None and not isinstance(other.error, StaleCandidate):
-                raise Fault(f"{candidate.id} applied where {what} raised {described(other.error)}, not StaleCandidate")
+                raise Fault(f"{candidate.id} applied where {what} raised {raised(other.error)}, not StaleCandidate")
             if other.after is None or candidate.fidelity is not Fidelity.EXACT:
                 continue
             inputs = as_inputs(twin, sample_inputs(record.program))
@@ -288,7 +289,7 @@ def fidelity_is_honest(rule: Pass, program: Program) -> None:
     record = Record.of(rule, program)
     rounds = record.rounds
     if record.unchecked is not None:
-        raise Fault(f"what {_ids(rounds[-1])} leaves cannot be run: {described(record.unchecked)}")
+        raise Fault(f"what {_ids(rounds[-1])} leaves cannot be run: {raised(record.unchecked)}")
     for done in rounds:
         for identity, evidence in done.evidence.items():
             if evidence.fault:
@@ -321,7 +322,7 @@ def other_sizes_give_the_same(rule: Pass, program: Program) -> None:
             error = worst(_run(record.twin, doubles), expected)
             native = worst(_run(record.final, inputs), _run(record.program, inputs))
         except Exception as problem:
-            raise Fault(f"with {where} the result raises {described(problem)}") from problem
+            raise Fault(f"with {where} the result raises {raised(problem)}") from problem
         bound = FLOAT64_BOUND if _exact(record) else float("inf")
         if error > bound or native == float("inf"):
             raise Fault(f"with {where} the result differs from the original by {error:.1e} in float64")
@@ -346,7 +347,7 @@ def a_plan_replays(rule: Pass, program: Program) -> None:
         back = [Step.from_json(json.loads(json.dumps(step.to_json()))) for step in steps]
         after, skipped = replay(copied(record.program), back, registry)
     except Exception as error:
-        raise Fault(f"replaying the steps raised {described(error)}") from error
+        raise Fault(f"replaying the steps raised {raised(error)}") from error
     if skipped:
         raise Fault(f"{skipped[0]} is not offered or not applied again when the steps are replayed")
     fault = difference(after, record.final)

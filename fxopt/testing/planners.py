@@ -12,9 +12,10 @@ from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget, Interval
 from fxopt.contracts.planner import Build, Planner, Problem, Ratio
 from fxopt.ir.program import Program
-from fxopt.testing.cases import Fault, case, described, parameters
+from fxopt.testing.cases import Fault, case, parameters
 from fxopt.testing.options import is_documented, options_round_trip
 from fxopt.testing.specimen import Specimen, captured
+from fxopt.user_code import raised
 
 BASE_BYTES = 100  # size of a build without steps; each step adds one
 
@@ -235,7 +236,7 @@ def _planned(
     try:
         return planner.plan(Problem(nothing(), steps, budget or Budget(), 0.95, lab)), lab
     except Exception as error:
-        raise Fault(f"planning raised {described(error)}") from error
+        raise Fault(f"planning raised {raised(error)}") from error
 
 
 def _texts(plans: Sequence[Build]) -> str:

@@ -31,10 +31,11 @@ from fxopt.ir.graphs import copy_graph
 from fxopt.ir.program import Program
 from fxopt.ir.text import to_text
 from fxopt.registry import Registry
-from fxopt.testing.cases import Fault, described
+from fxopt.testing.cases import Fault
 from fxopt.testing.passes import fidelity_is_honest, other_sizes_give_the_same, raises_nothing
 from fxopt.testing.plugin import HEADER, UPDATE
 from fxopt.testing.record import Record
+from fxopt.user_code import raised
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def check_snapshot(path: Path, update: bool = False) -> None:
     try:
         same = renamed(parsed(wanted.after)) == renamed(parsed(found.after))
     except InputError as error:
-        raise Fault(f"{path.name}: the section `after` cannot be read ({described(error)}); {hint}") from error
+        raise Fault(f"{path.name}: the section `after` cannot be read ({raised(error)}); {hint}") from error
     if not same:
         raise Fault(
             f"{path.name}: the pass gives another program; {hint}\n{_first_difference(wanted.after, found.after)}"

@@ -69,6 +69,11 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def started(self) -> bool:
+        """Whether there is a process, which may hold what it was told before."""
+        return self._process is not None
+
     def pause(self) -> None:
         """Stop the process where it is until the next request, so that no thread of its own spins."""
         self._signal(signal.SIGSTOP)
