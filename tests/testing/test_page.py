@@ -1,4 +1,4 @@
-"""docs/testing.md lists every seeded bug, with the check that catches it, and its example runs."""
+"""docs/seeded-bugs.md lists every seeded bug, with the check that catches it; the example of docs/testing.md runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from fxopt.testing.cases import words
 from tests.testing.test_seeded_bugs import BUGS
 from tests.testing.test_seeded_kinds import CRASHES, ENGINES, PLANNERS, TARGETS, SaysNothing
 
-PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, BUG_LIST = DOCS / "testing.md", DOCS / "seeded-bugs.md"
 
 
 def table() -> str:
@@ -37,7 +38,7 @@ def told(bug: object) -> str:
 
 
 def test_the_page_lists_every_seeded_bug() -> None:
-    assert table() in PAGE.read_text(), f"put this into {PAGE.name}:\n{table()}"
+    assert table() in BUG_LIST.read_text(), f"put this into {BUG_LIST.name}:\n{table()}"
 
 
 def test_the_example_of_the_page_runs() -> None:
