@@ -13,6 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 demo: $(VENV)/.installed
 	@weights=$$($(PY) -m examples.assets mobilenet_v2) && mkdir -p build && \
 	$(VENV)/bin/fxopt optimize examples.mobilenet_v2:network --weights "$$weights" --target cpu --threads 2 -o build/demo
+	@echo "fxopt is installed in $(VENV); to have it on the path: . $(VENV)/bin/activate"
 
 test: $(VENV)/.installed-dev
 	$(PY) -m pytest -n 2 -m "not serial"
