@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pluggy
 
 from fxopt import hookspecs
+from fxopt.contracts.candidate import Stage
 from fxopt.contracts.options import Configurable, split_pipeline, split_spec, suggest
 from fxopt.errors import InputError, PluginError
+from fxopt.user_code import one_line, raised
 
 if TYPE_CHECKING:
     from fxopt.contracts.engine import Engine
@@ -83,10 +85,7 @@ class Registry:
             InputError: a name in `without` is no plugin.
         """
         registry = cls(without=frozenset(without))
-        entries = sorted(
-            metadata.entry_points(group=GROUP),
-            key=lambda entry: (entry.dist is None or entry.dist.name != "fxopt", entry.name),
-        )
+        entries = _entries()
         unknown = registry.without - {entry.name for entry in entries}
         if unknown:
             name = sorted(unknown)[0]
@@ -157,20 +156,39 @@ class Registry:
         return {key for key, distribution in self.owners.items() if distribution in others}
 
     @classmethod
+    def of(cls, plugin: str) -> Registry:
+        """A registry of one installed plugin, `DISTRIBUTION:NAME` as `plugin_of` gives it.
+
+        Raises:
+            PluginError: it cannot be registered.
+            LookupError: it is not installed.
+        """
+        registry = cls()
+        for entry in _entries():
+            distribution = entry.dist.name if entry.dist else "unknown"
+            if plugin == f"{distribution}:{entry.name}":
+                registry.register(entry.load(), entry.name, distribution)
+                return registry
+        raise LookupError(plugin)
+
+    def plugin_of(self, kind: str, name: str) -> str:
+        """The installed plugin that brings something: `DISTRIBUTION:NAME`."""
+        return next(f"{plugin.distribution}:{plugin.name}" for plugin in self.plugins if (kind, name) in plugin.brings)
+
+    @classmethod
     def find(cls, kind: str, spec: str) -> Any:
         """An object from its spec, importing plugins only until it is found: a worker process needs no more.
 
-        Plugins whose entry point speaks of the kind are asked first, which decides nothing but the time it takes.
+        Of fxopt's own plugins, which come first, those whose entry point speaks of the kind are asked before the others,
+        which decides nothing but the time it takes.
         """
         name, _ = split_spec(spec)
-        entries = sorted(
-            metadata.entry_points(group=GROUP), key=lambda entry: _SINGULAR[kind] not in f"{entry.name} {entry.value}"
-        )
-        for entry in entries:
+        hint = _SINGULAR[kind]
+        for entry in sorted(_entries(), key=lambda entry: not _own(entry) or hint not in f"{entry.name} {entry.value}"):
             registry = cls()
             try:
                 registry.register(entry.load(), entry.name, entry.dist.name if entry.dist else "unknown")
-            except Exception:  # noqa: BLE001 - a broken plugin is reported where the registry is loaded whole
+            except (Exception, SystemExit):  # noqa: BLE001 - a broken plugin is reported where the registry is loaded whole
                 continue
             if name in getattr(registry, kind):
                 return registry.make(kind, spec)
@@ -196,7 +214,7 @@ class Registry:
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
                 answers.append(implementation.function(*(arguments[name] for name in implementation.argnames)))
-            except Exception as error:  # noqa: BLE001 - a listener that raises costs itself, not the run
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a listener that raises costs itself, not the run
                 name, fault = implementation.plugin_name, f"{hook} raised {type(error).__name__}: {error}"
                 self._manager.unregister(implementation.plugin)
                 known = next((plugin for plugin in self.plugins if plugin.name == name), Plugin(name, "unknown", ""))
@@ -233,14 +251,42 @@ def _brought(plugin: object) -> list[tuple[str, type[Configurable]]]:
     Raises:
         TypeError: one of them returns something else than classes.
     """
-    brought = []
+    brought: list[tuple[str, type[Configurable]]] = []
     for kind in KINDS:
         hook = getattr(plugin, f"fxopt_{kind}", None)
         for item in (hook() or ()) if hook else ():
-            if not (isinstance(item, type) and issubclass(item, Configurable) and isinstance(item.name, str)):
-                raise TypeError(f"fxopt_{kind} returns {item!r}, which is no class of a {_SINGULAR[kind]}")
+            if fault := _unusable(kind, item):
+                raise TypeError(f"fxopt_{kind} returns {one_line(repr(item))}: {fault}")
+            if (kind, item.name) in {(other, known.name) for other, known in brought}:
+                raise TypeError(f"fxopt_{kind} returns two of the name {item.name!r}")
             brought.append((kind, item))
     return brought
+
+
+def _unusable(kind: str, item: Any) -> str | None:
+    """Why something cannot be what a registration hook returns."""
+    if not (isinstance(item, type) and issubclass(item, Configurable)):
+        return f"it is no class of a {_SINGULAR[kind]}"
+    if not isinstance(getattr(item, "name", None), str) or not re.fullmatch(r"[A-Za-z]\w*", item.name):
+        return "its name has to be letters, digits and _"
+    if inspect.isabstract(item):
+        return f"it leaves undone: {', '.join(sorted(getattr(item, '__abstractmethods__', ())))}"
+    if kind == "passes" and not isinstance(getattr(item, "stage", None), Stage):
+        return "its stage is no Stage"
+    try:
+        item.from_options({}).spec()
+    except Exception as error:  # noqa: BLE001 - a constructor may raise anything
+        return f"it cannot be made with its defaults: {raised(error)}"
+    return None
+
+
+def _entries() -> list[metadata.EntryPoint]:
+    """All entry points of plugins: fxopt's own first, then by name."""
+    return sorted(metadata.entry_points(group=GROUP), key=lambda entry: (not _own(entry), entry.name))
+
+
+def _own(entry: metadata.EntryPoint) -> bool:
+    return entry.dist is not None and entry.dist.name == "fxopt"
 
 
 def _in_words(error: BaseException) -> str:

@@ -68,9 +68,19 @@ def call(reference: str, function: Callable[..., Any], *arguments: Any) -> Any:
         raise InputError(f"{reference} failed: {_explain(error)}") from error
 
 
+def one_line(text: str, most: int = 300) -> str:
+    """A text of somebody else as one line that can be shown: without control characters, cut after `most` characters."""
+    line = "".join(char if char.isprintable() else " " for char in text[: 4 * most])
+    line = " ".join(line.split())
+    return line if len(line) <= most else f"{line[:most]}…"
+
+
 def raised(error: BaseException) -> str:
     """An exception of a plugin's code in one line: its type, its first line, and where in that code it came from."""
-    first = (str(error).strip().splitlines() or [""])[0]
+    try:
+        first = one_line((str(error).strip().splitlines() or [""])[0])
+    except Exception:  # noqa: BLE001 - a message that cannot be made is none
+        first = ""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _ELSEWHERE.search(frame.filename)]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno}, in {frames[-1].name})" if frames else ""
     return f"{type(error).__name__}{': ' if first else ''}{first}{where}"

@@ -7,6 +7,7 @@ import keyword
 import os
 import re
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -46,6 +47,10 @@ def write_plugin(name: str, out: Path) -> None:
         raise InputError(f"new-plugin {name!r}: a name is letters, digits, '-', '_' and '.', and begins with a letter")
     if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
         raise InputError(f"new-plugin {name!r}: a module {module!r} is there already; take another name")
+    from fxopt.registry import GROUP
+
+    if module in {entry.name for entry in metadata.entry_points(group=GROUP)}:
+        raise InputError(f"new-plugin {name!r}: a plugin {module!r} is installed already; take another name")
     if out.exists():
         raise InputError(f"{out}: is there already; give another folder with -o")
     files = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fxopt.contracts.passes import Decline
 from fxopt.errors import PassFault
 from fxopt.ir.edit import Record
 from fxopt.ir.program import Program
+from fxopt.user_code import one_line
 from fxopt.worker import wire
 from fxopt.worker.process import Process, WorkerFault, three_quarters_of_memory
 
@@ -65,8 +67,9 @@ class Guard(Process):
         if answer.get("asks"):  # all statistics of a Program are found at once, so one more call answers all questions
             assert statistics is not None
             answer, _ = self._call(rule, "propose", program, [pack(statistics.table(program))], **fields)
-        declines = [Decline(rule.name, site, reason) for site, reason in answer["declines"]]
-        return Proposal([Candidate.from_json(item) for item in answer["candidates"]], declines)
+        with self._reading("propose"):
+            declines = [Decline(rule.name, str(site), one_line(str(reason))) for site, reason in answer["declines"]]
+            return Proposal([Candidate.from_json(item) for item in answer["candidates"]], declines)
 
     def apply(
         self, rule: Pass, program: Program, candidates: Sequence[Candidate], fitted: Mapping[str, torch.Tensor]
@@ -78,15 +81,25 @@ class Guard(Process):
         """
         sent = [candidate.to_json() for candidate in candidates]
         answer, arrays = self._call(rule, "apply", program, [pack(fitted)] if fitted else [], candidates=sent)
-        if answer["text"] is None:
-            return Round(failed=answer["failed"], raised=frozenset(answer["raised"]))
-        by_id = {candidate.id: candidate for candidate in candidates}
-        records = [
-            Record(by_id[item["id"]], item["created"], [(a, b) for a, b in item["replaced"]], item["constants"])
-            for item in answer["records"]
-        ]
-        kept = {name: value for name, value in program.attributes.items() if isinstance(value, torch.Tensor)}
-        return Round(Program.parse(answer["text"], kept | unpack(arrays[0])), records)
+        with self._reading("apply"):
+            if answer["text"] is None:
+                return Round(failed=answer["failed"], raised=frozenset(answer["raised"]))
+            by_id = {candidate.id: candidate for candidate in candidates}
+            records = [
+                Record(by_id[item["id"]], item["created"], [(a, b) for a, b in item["replaced"]], item["constants"])
+                for item in answer["records"]
+            ]
+            kept = {name: value for name, value in program.attributes.items() if isinstance(value, torch.Tensor)}
+            return Round(Program.parse(answer["text"], kept | unpack(arrays[0])), records)
+
+    @contextmanager
+    def _reading(self, stage: str) -> Iterator[None]:
+        """Read an answer. One that cannot be read is the pass's fault: it has written between, or made what exists there only."""
+        try:
+            yield
+        except Exception as error:
+            self.close()
+            raise PassFault(f"{stage} gave an answer that cannot be read: {one_line(str(error))}") from error
 
     def _call(
         self, rule: Pass, stage: str, program: Program, arrays: wire.Arrays, **fields: Any
@@ -98,7 +111,12 @@ class Guard(Process):
             if not self.started:
                 self._made.clear()
             if rule.spec() not in self._made:  # imports of torch and of the plugin are no part of the call
-                self.ask("make", max(START_S, self.limit_s), rule=rule.spec())
+                self.ask(
+                    "make",
+                    max(START_S, self.limit_s),
+                    rule=rule.spec(),
+                    plugin=self.registry.plugin_of("passes", rule.name),
+                )
                 self._made.add(rule.spec())
             answer, outputs = self.ask(stage, self.limit_s, arrays, **message)
             if answer.get("unknown"):
@@ -107,6 +125,10 @@ class Guard(Process):
                     "know", max(START_S, self.limit_s), [pack(tensors)], program=program.digest, text=program.text()
                 )
                 answer, outputs = self.ask(stage, self.limit_s, arrays, **message)
+        except ValueError as error:  # no JSON: something has written into the pipe
+            self.close()
+            self._lost[rule.name] += 1
+            raise PassFault(f"{stage} gave an answer that cannot be read: {one_line(str(error))}") from error
         except WorkerFault as fault:
             self._lost[rule.name] += fault.lost
             where = f" at {fault.note}" if fault.note else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fxopt.compiler import calls
 from fxopt.compiler.guard import pack, unpack
@@ -36,9 +36,9 @@ class GuardHost(Host):
         self._programs: OrderedDict[str, Program] = OrderedDict()
         self._passes: dict[str, Pass] = {}
 
-    def make(self, arrays: wire.Arrays, rule: str) -> Answer:
-        """Make the pass of a spec."""
-        self._pass(rule)
+    def make(self, arrays: wire.Arrays, rule: str, plugin: str) -> Answer:
+        """Make the pass of a spec, which a plugin brings."""
+        self._passes[rule] = cast("Pass", Registry.of(plugin).make("passes", rule))
         return {}, []
 
     def know(self, arrays: wire.Arrays, program: str, text: str) -> Answer:
@@ -60,7 +60,7 @@ class GuardHost(Host):
             return look_up(table, node, kind)
 
         given = None if capabilities is None else Capabilities.from_json(capabilities)
-        made = self._pass(rule)
+        made = self._passes[rule]
         try:
             proposal = calls.propose(made, known, View(made.name, given, _statistics=answer if statistics else None))
         except AsksForStatistics:
@@ -73,7 +73,7 @@ class GuardHost(Host):
         if (before := self._programs.get(program)) is None:
             return {"unknown": True}, []
         wanted = [Candidate.from_json(item) for item in candidates]
-        done = calls.apply(self._pass(rule), before, wanted, unpack(arrays[0]) if arrays else {}, self.tell)
+        done = calls.apply(self._passes[rule], before, wanted, unpack(arrays[0]) if arrays else {}, self.tell)
         if done.program is None:
             return {"text": None, "failed": done.failed, "raised": sorted(done.raised)}, []
         self._keep(done.program.digest, done.program)
@@ -98,11 +98,6 @@ class GuardHost(Host):
         self._programs.move_to_end(digest)
         while len(self._programs) > _KEPT:
             self._programs.popitem(last=False)
-
-    def _pass(self, spec: str) -> Pass:
-        if spec not in self._passes:
-            self._passes[spec] = Registry.find("passes", spec)
-        return self._passes[spec]
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             "comparisons": run.workshop.comparisons,
         },
         "checks": checks,
-        "rewrites": rewrites(found, steps, _verdicts(ship, found)),
+        "rewrites": rewrites(found, steps, _verdicts(run, ship, found)),
         "layers": layers,
         "engines": {
             name: run.failures.get(name) or engine.available() or "available"
@@ -108,9 +108,12 @@ def _checks(run: Run, ship: Contender) -> dict[str, float | None]:
     }
 
 
-def _verdicts(ship: Contender, found: Search) -> dict[str, Verdict]:
-    """What the planner of the engine that ships said of each step."""
+def _verdicts(run: Run, ship: Contender, found: Search) -> dict[str, Verdict]:
+    """What the planner of the engine that ships said of each step; of a pass that failed meanwhile, that it did."""
     verdicts = dict(ship.lab.verdicts)
+    for step in found.steps:
+        if (failed := run.context.failed.get(step.candidate.rule)) is not None and step.id not in ship.build.steps:
+            verdicts[step.id] = Verdict("refused", f"its pass failed when plans were built: {failed[0]}")
     for step in found.steps:
         verdicts.setdefault(step.id, Verdict("refused", "no plan with it was confirmed faster"))
     return verdicts

@@ -80,6 +80,7 @@ class Context:
         lossy: whether rewrites that are not exact may be tried.
         fitted: tensors that are known already, by the name that a pass makes them under: they are not fitted again.
         guard: calls the passes of others in a process that can be killed; None: all are called in this one.
+        failed: passes that failed in replays, with what they did wrong and the call; the search keeps its own.
     """
 
     capabilities: Capabilities | None = None
@@ -87,6 +88,7 @@ class Context:
     lossy: bool = True
     fitted: Mapping[str, torch.Tensor] = field(default_factory=dict)
     guard: Guard | None = None
+    failed: dict[str, tuple[str, Call]] = field(default_factory=dict)
 
     def propose(self, rule: Pass, program: Program) -> Proposal:
         """As `calls.propose`."""
@@ -377,14 +379,16 @@ def replay(
         rule = registry.make_pass(group[0].spec)
         try:
             offered = {candidate.id for candidate in context.propose(rule, program).candidates}
-        except PassFault:  # as in a search, it loses its own rewrites
+        except PassFault as fault:  # as in a search, it loses its own rewrites
+            context.failed.setdefault(rule.name, (str(fault), Call(rule.spec(), program)))
             offered = set()
         skipped += [step.id for step in group if step.id not in offered]
         wanted = [step.candidate for step in group if step.id in offered]
         while wanted:
             try:
                 outcome = context.apply(rule, program, wanted)
-            except PassFault:
+            except PassFault as fault:
+                context.failed.setdefault(rule.name, (str(fault), Call(rule.spec(), program, tuple(wanted))))
                 skipped += [candidate.id for candidate in wanted]
                 break
             if outcome.program is not None:

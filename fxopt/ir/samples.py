@@ -45,6 +45,15 @@ def sample_inputs(program: Program, sizes: Mapping[str, int] | None = None, seed
     return values
 
 
+def other_sizes(program: Program) -> dict[str, int]:
+    """A size of each dynamic dimension that is not the measured one, where there is one: what holds there as well is no accident."""
+    sizes = {}
+    for dim in program.interface.dims:
+        larger = dim.measured + 3 if dim.max is None else min(dim.max, dim.measured + 3)
+        sizes[dim.name] = larger if larger != dim.measured else dim.min
+    return sizes
+
+
 def _index_bound(node: Node) -> int:
     """Exclusive bound for an integer input: the rows of the smallest table that it indexes, else 2."""
     bounds = []

@@ -126,6 +126,13 @@ def same_type(left: Any, right: Any) -> bool:
     return type(left) is type(right)
 
 
+def same_kind(left: Any, right: Any) -> bool:
+    """Whether two meta values have equal shapes and dtypes."""
+    if isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor):
+        return left.dtype == right.dtype and left.dim() == right.dim() and _same_sizes(left.shape, right.shape)
+    return type(left) is type(right)
+
+
 def _type(value: Any) -> Hashable | None:
     """All of a meta value, or of arguments, that a call's result depends on in shape and dtype; None for graphs and the like."""
     if isinstance(value, torch.Tensor):

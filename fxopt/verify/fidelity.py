@@ -16,7 +16,7 @@ from fxopt.ir.edit import Record
 from fxopt.ir.evaluate import run_graph, run_node, run_nodes
 from fxopt.ir.export_error import reason
 from fxopt.ir.program import Program
-from fxopt.ir.samples import sample_inputs
+from fxopt.ir.samples import other_sizes, sample_inputs
 from fxopt.ir.twin import as_inputs, double
 from fxopt.verify.error import worst
 
@@ -184,6 +184,8 @@ class _Region:
 def check_whole(before: Program, after: Program, twin: Program, seeds: Sequence[int] = (0, 1)) -> Evidence:
     """Evidence over the whole Program: the worst over sample inputs, in float64 and in its own arithmetic.
 
+    All inputs but the first are of other sizes where the Program has dynamic ones.
+
     Args:
         before: the unmodified Program.
         after: the rewritten Program.
@@ -192,8 +194,8 @@ def check_whole(before: Program, after: Program, twin: Program, seeds: Sequence[
     """
     original = double(before)
     found = []
-    for seed in seeds:
-        inputs = sample_inputs(before, seed=seed)
+    for index, seed in enumerate(seeds):
+        inputs = sample_inputs(before, other_sizes(before) if index else None, seed)
         doubles = as_inputs(original, inputs)
         oracle = original.run(doubles)
         found.append(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fxopt.ir.samples import sample_inputs
+from fxopt.ir.samples import other_sizes, sample_inputs
 from fxopt.verify.error import worst
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
 
 METRIC = "error"
-_SEEDS = (0, 1)  # of made-up inputs, where there are no data
 
 
 @dataclass
@@ -26,7 +25,7 @@ class Quality:
     Attributes:
         original: the unmodified Program.
         limit: the largest error allowed; 0 where only exact rewrites are.
-        data: what the error is the worst over; None: inputs made up from shapes and dtypes.
+        data: what the error is the worst over; None: inputs made up from shapes and dtypes, at the measured sizes and at others.
     """
 
     original: Program
@@ -60,6 +59,7 @@ class Quality:
 
     def _inputs(self) -> Iterator[list[torch.Tensor]]:
         if self.data is None:
-            yield from (sample_inputs(self.original, seed=seed) for seed in _SEEDS)
+            yield sample_inputs(self.original)
+            yield sample_inputs(self.original, other_sizes(self.original), seed=1)
         else:
             yield from (list(batch.inputs) for batch in self.data.batches())

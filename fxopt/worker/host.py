@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from fxopt.errors import FxoptError, InputError
+from fxopt.user_code import one_line
 from fxopt.worker import wire
 
 _PR_SET_PDEATHSIG = 1
@@ -53,6 +54,7 @@ class Host:
 def serve(host: Host, requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until the pipe ends."""
     host.attach(answers)
+    os.register_at_fork(after_in_child=lambda: _let_go(requests, answers))
     while True:
         try:
             message, arrays = wire.receive(requests)
@@ -62,17 +64,24 @@ def serve(host: Host, requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             answer, outputs = method(arrays, **message)
             wire.send(answers, answer, outputs)
-        except Exception as error:  # noqa: BLE001 - foreign code may raise anything; the answer carries it to the parent
+        except BaseException as error:  # noqa: BLE001 - foreign code may raise anything; the answer carries it to the parent
             bad_input = isinstance(error, InputError)
             wire.send(answers, {"error": _cause(error), "bad_input": bad_input})
 
 
-def _cause(error: Exception) -> str:
+def _let_go(*pipes: BinaryIO) -> None:
+    """Let a process that foreign code has forked neither read requests nor answer them."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for pipe in pipes:
+        os.dup2(nothing, pipe.fileno())
+
+
+def _cause(error: BaseException) -> str:
     """One line: of our own errors the message, of others the type and what stands last in the message."""
     lines = str(error).strip().splitlines()
     if isinstance(error, FxoptError):
-        return " ".join(lines)
-    return f"{type(error).__name__}: {lines[-1].strip()}" if lines else type(error).__name__
+        return one_line(" ".join(lines), 2000)
+    return one_line(f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__)
 
 
 def main(host: Host) -> None:

@@ -18,11 +18,13 @@ import numpy as np
 import psutil
 
 from fxopt.errors import FxoptError
+from fxopt.user_code import one_line
 from fxopt.worker import wire
 
 # The kernel kills a worker when the *thread* that started it ends. This thread lives as long as fxopt does.
 _SPAWNER = ThreadPoolExecutor(1, thread_name_prefix="fxopt-spawner")
 _POLL_S = 0.1
+_DYING_S = 2.0  # that a process may take between closing its pipes and its end
 _STDERR_TAIL_BYTES = 4096
 
 
@@ -185,14 +187,17 @@ class Process:
 
     def _post_mortem(self, process: subprocess.Popen[bytes]) -> str:
         """Why a worker ended of itself, with the last line that it wrote."""
-        self._signal(signal.SIGKILL)  # it may have closed the pipe and live on
-        status = process.wait()
+        try:
+            status = process.wait(_DYING_S)
+        except subprocess.TimeoutExpired:  # it has closed the pipe and lives on
+            self._signal(signal.SIGKILL)
+            status = process.wait()
         cause = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with status {status}"
         assert self._stderr is not None
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - _STDERR_TAIL_BYTES))
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return f"{cause}: {lines[-1].strip()}" if lines else cause
+        return f"{cause}: {one_line(lines[-1])}" if lines else cause
 
 
 def _resident_bytes(pid: int) -> int:

@@ -366,3 +366,75 @@ def test_an_approximate_rewrite_is_not_admitted_as_exact() -> None:
     found, _ = searched(Approximate)
     assert found.steps
     assert all(not found.evidence[step.id].exact and found.evidence[step.id].float64_error > 0 for step in found.steps)
+
+
+class Widens(ToClamp):
+    """Is right, and in double precision."""
+
+    name = "widens"
+
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        (node,) = edit.nodes(candidate)
+        clamp = edit.call(aten.clamp_min.default, (node.args[0], 0.0))
+        wide = torch.float64 if node.meta["val"].dtype is torch.float32 else torch.float32
+        edit.replace(node, edit.call(aten.to.dtype, (clamp, wide)))
+
+
+def test_a_rewrite_that_changes_the_type_of_an_output_is_refused() -> None:
+    plugins = registry(Widens)
+    given = capture(export(nn.ReLU(), (torch.randn(2, 3),)))
+    found = search(given, plugins.make_passes(None), plugins)
+    (refusal,) = found.refusals
+    assert "output 0 was float32[2, 3], and becomes float64[2, 3]" in refusal.reason
+    assert found.program.digest == given.digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"rule": "fold_batch_norm"}, "its rule is 'fold_batch_norm'"),
+        ({"site": ()}, "names of nodes"),
+        ({"site": (5,)}, "names of nodes"),
+        ({"site": ["relu"]}, "its site is no tuple"),
+        ({"writes": {"relu"}}, "no frozenset"),
+        ({"choice": ["a"]}, "its choice"),
+        ({"fidelity": "exact"}, "its fidelity"),
+        ({"parameters": {"node": object()}}, "no JSON values"),
+    ],
+)
+def test_what_is_no_candidate_is_the_fault_of_the_pass(changes: dict[str, Any], says: str) -> None:
+    class Odd(ToClamp):
+        name = "odd"
+
+        def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+            for candidate in super().propose(program, view):
+                yield dataclasses.replace(candidate, **changes)
+
+    found, _ = searched(Odd, ToClamp)
+    assert "propose offers what is no candidate" in found.faults["odd"]
+    assert says in found.faults["odd"]
+    assert {step.candidate.rule for step in found.steps} == {"to_clamp"}
+
+
+def test_a_pass_that_fails_only_in_a_replay_is_known_there() -> None:
+    tired = []
+
+    class Tires(ToClamp):
+        name = "tires"
+
+        def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+            if tired:
+                raise ZeroDivisionError("by design")
+            yield from super().propose(program, view)
+
+    found, plugins = searched(Tires)
+    assert found.steps
+    assert not found.faults
+    tired.append(True)
+    context = Context()
+    unchanged, skipped = replay(found.source, found.steps, plugins, context)
+    assert unchanged.digest == found.source.digest
+    assert skipped == [step.id for step in found.steps]
+    fault, call = context.failed["tires"]
+    assert "propose raised ZeroDivisionError: by design (test_rewrite.py:" in fault
+    assert call.program is found.source

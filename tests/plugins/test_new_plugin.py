@@ -44,6 +44,7 @@ def test_what_is_written_passes_its_own_tests_and_can_be_installed_and_used(
         ("9lives", "begins with a letter"),
         ("json", "a module 'json' is there already"),
         ("Fxopt", "a module 'fxopt' is there already"),
+        ("cleanup", "a plugin 'cleanup' is installed already"),
         ("class", "a module 'class' is there already"),
         ("taken", "taken: is there already"),
     ],

@@ -128,6 +128,28 @@ class ApproximatesByNaN(Clamp):
         return edit.call(aten.sqrt.default, node.args)
 
 
+class ApproximatesByNothing(ApproximatesByNaN):
+    """Claims no more than an approximation, and gives zeros."""
+
+    def value(self, edit: Edit, node: Node) -> Node:
+        return edit.call(aten.zeros_like.default, node.args)
+
+
+class ApproximatesWhereMeasured(ApproximatesByNaN):
+    """Claims no more than an approximation, and is one at the measured batch size only."""
+
+    def value(self, edit: Edit, node: Node) -> Node:
+        rows = node.meta["val"].shape[0]
+        if not isinstance(rows, torch.SymInt):
+            return super(ApproximatesByNaN, self).value(edit, node)
+        last = edit.call(aten.slice.Tensor, (node.args[0], 0, rows.node.hint, 2**62))
+        first = edit.call(aten.slice.Tensor, (node.args[0], 0, 0, rows.node.hint))
+        return edit.call(
+            aten.clamp_min.default,
+            (edit.call(aten.cat.default, ([first, edit.call(aten.mul.Tensor, (last, 1e3))],)), 0.0),
+        )
+
+
 class IgnoresSharedWeights(FoldNorm):
     """Puts the folded weight in place of the old one, for whoever uses it."""
 

@@ -17,6 +17,8 @@ BUGS = [
     (seeded.ClaimsToBeExact(), passes.fidelity_is_honest, zoo.residual, "in float64"),
     (seeded.WrongInFloat32Only(), passes.fidelity_is_honest, zoo.residual, "rounding error"),
     (seeded.ApproximatesByNaN(), passes.fidelity_is_honest, zoo.residual, "no longer finite"),
+    (seeded.ApproximatesByNothing(), passes.fidelity_is_honest, zoo.residual, "approximates nothing"),
+    (seeded.ApproximatesWhereMeasured(), passes.other_sizes_give_the_same, zoo.dynamic_batch, "with N="),
     (seeded.IgnoresSharedWeights(), passes.fidelity_is_honest, zoo.shared_weights, "in float64"),
     (seeded.TakesOneBranch(), passes.fidelity_is_honest, zoo.nested_graph, "in float64"),
     (seeded.WrongAtBatch3(), passes.other_sizes_give_the_same, zoo.dynamic_batch, "with N="),
