@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,5 +67,7 @@ def lines(found: Bisection) -> list[str]:
     text.append(f"found by measuring {found.programs} rewritten programs; {found.builds} builds")
     if found.reproducer is not None and found.nodes is not None:
         small, whole = found.nodes
-        text.append(f"see it again on {small} of {whole} nodes: fxopt reproduce {found.reproducer}")
+        text.append(
+            f"see it again on {small} of {whole} nodes: {shlex.join(['fxopt', 'reproduce', str(found.reproducer)])}"
+        )
     return [*text, *found.notes]

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from fxopt.cli.console import say
+from fxopt.cli.look import CHECK_FAILED
 from fxopt.cli.optimize import left_out, summary
 from fxopt.cli.units import Quantity
 
@@ -36,11 +37,12 @@ PATH = click.Path(path_type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON summary on standard output and nothing else.")
 @click.option("-o", "--out", type=PATH, metavar="OUT", required=True, help="Output folder.")
 @click.pass_obj
-def replay(run: dict[str, Any], /, plan: Path, refit: bool, no_source: bool, as_json: bool, **flags: Any) -> None:
+def replay(run: dict[str, Any], /, plan: Path, refit: bool, no_source: bool, as_json: bool, **flags: Any) -> int:
     """Rebuild the artifact of PLAN, a plan.json or the folder it lies in, from MODEL, without searching.
 
     MODEL must have the graph that the plan was made for. Its weights may be new, and the machine may be another:
-    every step is checked here, and the output says what is new.
+    every step is checked here, and the output says what is new. Where nothing is new, and still a step is left out, or
+    its tensors or the rewritten program are not the plan's, the exit status is 3.
     """
     from fxopt.cli.progress import make_progress
     from fxopt.compiler.lockfile import Lockfile
@@ -51,11 +53,15 @@ def replay(run: dict[str, Any], /, plan: Path, refit: bool, no_source: bool, as_
     run["out"] = flags["out"]
     request = Request(**flags, source=not no_source, command=shlex.join(["fxopt", *run["arguments"]]))
     result = replay_plan(request, lock, refit, make_progress(quiet=as_json))
-    ledger = result.ledger
+    ledger, differs = result.ledger, result.ledger["replay"]["differs"]
     if as_json:
-        more = {"replay": ledger["replay"], "notes": ledger["notes"]}
-        say(json.dumps({**summary(ledger, result.out), **more}))
-        return
-    for line in (*ledger["notes"], *(f"fault: {fault}" for fault in ledger["faults"]), ledger["result"]["verdict"]):
-        say(line)
-    say(f"report: {result.out / 'report.html'}")
+        say(json.dumps({**summary(ledger, result.out), **{key: ledger[key] for key in ("replay", "notes")}}))
+    else:
+        for line in (*ledger["notes"], ledger["result"]["verdict"], f"report: {result.out / 'report.html'}"):
+            say(line)
+        for fault in ledger["faults"]:
+            say(f"at fault: {fault}")
+        if differs:
+            more = f", and {len(differs) - 1} more" if len(differs) > 1 else ""
+            say(f"differs from the plan, though nothing is new: {differs[0]}{more}")
+    return CHECK_FAILED if differs else 0

@@ -142,7 +142,8 @@ class _Bisector:
         self.case = Case(self.source, sample_inputs(self.source, seed=self.run.request.seed), self.run.quality.error)
         self.bound = self.run.quality.limit or ARTIFACT_BOUND
         self.found: dict[str, Figure] = {}  # by digest of the rewritten Program
-        moved = self.lock.moved(self.run.target.machine())
+        (engine,) = self.run.engines.values()
+        moved = self.lock.moved(self.run.registry, self.run.target, engine)
         self.notes += [f"{text}; everything was rebuilt and measured here" for text in moved]
         baseline = Artifact.read(self.out / "baseline")
         if not moved and engine_spec(baseline.stages[0].engine, baseline) == self.bench.engine:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from fxopt import __version__
 from fxopt.compiler import output
 from fxopt.compiler.regression import Bench, Case, Figure, metric
-from fxopt.compiler.reproducer import STATISTICS, load_program, save_program, whole
+from fxopt.compiler.reproducer import STATISTICS, damaged, load_program, reproduce, save_program, whole
 from fxopt.compiler.rewrite import Context, replay
+from fxopt.contracts import plain
 from fxopt.contracts.candidate import Step
 from fxopt.contracts.target import Capabilities
 from fxopt.errors import EngineError, InputError
@@ -29,6 +30,25 @@ if TYPE_CHECKING:
 
 STEPS, INPUTS, FITTED = "steps.json", "inputs.safetensors", "fitted.safetensors"
 _VERSION = 1
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A figure, as it is written."""
+
+    value: float | None
+    interval: Any
+    text: str
+
+
+_FORM = {
+    "version": int,
+    **dict.fromkeys(("fxopt", "metric", "what", "engine", "command"), str),
+    "found": _Found,
+    "bound": float,
+    "capabilities": Capabilities | None,
+    "steps": tuple[Step, ...],
+}
 
 
 class Recorded(Statistics):
@@ -112,7 +132,7 @@ def write(culprit: Culprit, figure: Figure, parent: Path) -> Path:
         for file, tensors in ((INPUTS, inputs), (FITTED, culprit.fitted), (STATISTICS, culprit.table)):
             if tensors:
                 save_file({name: value.contiguous().clone() for name, value in tensors.items()}, draft / file)
-        output.write_json(draft / STEPS, {**data, "command": f"fxopt reproduce {folder}"})
+        output.write_json(draft / STEPS, {**data, "command": reproduce(folder)})
     return folder
 
 
@@ -126,24 +146,19 @@ def read(folder: Path) -> tuple[Culprit, str]:
 
     data = output.read_json(folder / STEPS, _VERSION, f"{folder}: no reproducer: there is no {STEPS} in it")
     try:
+        form = plain.record(_FORM, data)
         program = load_program(folder)
         inputs = load_file(folder / INPUTS)
-        given = data["capabilities"]
         culprit = Culprit(
             program,
             [inputs[item.name] for item in program.interface.inputs],
-            tuple(Step.from_json(step) for step in data["steps"]),
-            data["metric"],
-            data["what"],
-            data["engine"],
-            data["bound"],
-            None if given is None else Capabilities.from_json(given),
-            load_file(folder / STATISTICS) if (folder / STATISTICS).exists() else None,
-            load_file(folder / FITTED) if (folder / FITTED).exists() else {},
+            table=load_file(folder / STATISTICS) if (folder / STATISTICS).exists() else None,
+            fitted=load_file(folder / FITTED) if (folder / FITTED).exists() else {},
+            **{key: form[key] for key in ("steps", "metric", "what", "engine", "bound", "capabilities")},
         )
-        return culprit, str(data["found"]["text"])
+        return culprit, form["found"].text
     except Exception as error:  # whatever a damaged file leads to
-        raise InputError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
+        raise damaged(folder, error) from error
 
 
 def run(culprit: Culprit, registry: Registry) -> Figure | None:

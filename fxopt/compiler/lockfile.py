@@ -10,20 +10,55 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt import __version__
 from fxopt.compiler import output
+from fxopt.contracts import plain
 from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Budget
-from fxopt.contracts.target import Machine
+from fxopt.contracts.options import split_spec
+from fxopt.contracts.target import Machine, Target
 from fxopt.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
+    from fxopt.contracts.engine import Engine
     from fxopt.ir.program import Program
+    from fxopt.registry import Registry
 
 PLAN, TENSORS = "plan.json", "plan.safetensors"
 VERSION = 1
-_KEYS = {"fxopt", "graph", "model", "target", "engine", "machine", "budget", "data", "seed", "inputs", "text", "steps"}
 _LONGEST = 120  # characters of a line of the graph that a message quotes
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Which data a plan was made with: their path, None for an object of the Python interface, and their digest."""
+
+    path: str | None
+    digest: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Data by role; None: there were none."""
+
+    calib: Recorded | None
+    eval: Recorded | None
+    train: Recorded | None
+
+
+_FORM = {
+    "version": int,
+    **dict.fromkeys(("fxopt", "graph", "model", "target", "engine", "engine_version"), str),
+    "plugins": Mapping[str, str],
+    "machine": Machine,
+    "budget": Budget,
+    "data": Sources,
+    "seed": int,
+    "inputs": tuple[str, ...],
+    "text": tuple[str, ...],
+    "steps": tuple[Step, ...],
+    "result": str,
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +71,7 @@ class Lockfile:
         steps: what was done, in order.
         budget: what was asked for.
         machine: where it was made.
-        calib: path and digest of the calibration data; None if there were none.
+        sources: the data that it was made with.
     """
 
     file: Path
@@ -44,7 +79,7 @@ class Lockfile:
     steps: tuple[Step, ...]
     budget: Budget
     machine: Machine
-    calib: Mapping[str, Any] | None
+    sources: Sources
 
     @classmethod
     def read(cls, path: Path) -> Lockfile:
@@ -56,18 +91,13 @@ class Lockfile:
         file = path / PLAN if path.is_dir() else path
         data = output.read_json(file, VERSION, f"{path}: there is no {PLAN}; give it, or the output folder it lies in")
         try:
-            if missing := _KEYS - data.keys():
-                raise KeyError(min(missing))
-            return cls(
-                file,
-                data,
-                steps=tuple(Step.from_json(step) for step in data["steps"]),
-                budget=Budget.from_json(data["budget"]),
-                machine=Machine(**{**data["machine"], "isa": tuple(data["machine"]["isa"])}),
-                calib=data["data"]["calib"],
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
-            raise InputError(f"{file}: damaged ({type(error).__name__}: {error}); optimize the model again") from error
+            given = plain.record(_FORM, data)
+            if given["engine"] == "auto":
+                raise plain.Damaged("one engine is needed", ("engine",))
+            _check_order(given["steps"])
+        except (plain.Damaged, InputError) as damage:
+            raise InputError(f"{file}: damaged ({damage}); optimize the model again") from damage
+        return cls(file, data, given["steps"], given["budget"], given["machine"], given["data"])
 
     def check_graph(self, program: Program) -> None:
         """Refuse a Program of another graph.
@@ -79,14 +109,16 @@ class Lockfile:
             difference = first_difference(self.data["text"], structure(program))
             raise InputError(f"{self.file}: this plan is for another graph: {difference}; optimize this model anew")
 
-    def moved(self, machine: Machine) -> list[str]:
-        """What is another machine or version than the plan's, in words."""
-        then, found = self.machine, []
+    def moved(self, registry: Registry, target: Target, engine: Engine) -> list[str]:
+        """What is another machine or version here than the plan's, in words."""
+        machine, then, found = target.machine(), self.machine, []
         if (machine.cpu, machine.isa) != (then.cpu, then.isa):
             isa = " with other instruction sets" if machine.cpu == then.cpu else ""
             found.append(f"another machine: the plan was made on {then.cpu}, this is {machine.cpu}{isa}")
-        old = {"fxopt": self.data["fxopt"], **then.versions}
-        new = {"fxopt": __version__, **machine.versions}
+        name = engine.name
+        old = {"fxopt": self.data["fxopt"], **then.versions, **self.data["plugins"], name: self.data["engine_version"]}
+        installed = plugins(registry, target, engine, self.steps)
+        new = {"fxopt": __version__, **machine.versions, **installed, name: version(engine)}
         changed = [
             f"{name} {old.get(name, 'not installed')} is now {new.get(name, 'not installed')}"
             for name in dict.fromkeys((*old, *new))
@@ -111,6 +143,44 @@ class Lockfile:
                 return {name: tensors.get_tensor(name) for name in needed}
         except Exception as error:  # safetensors raises its own and whatever the file system does
             raise InputError(f"{file}: missing or damaged ({error}); give --refit to fit its tensors anew") from error
+
+
+def _check_order(steps: Sequence[Step]) -> None:
+    """That steps can be done round by round.
+
+    Raises:
+        Damaged: they cannot.
+    """
+    rounds: dict[str, int] = {}
+    specs: dict[int, str] = {}
+    for step in steps:
+        if step.id in rounds:
+            raise plain.Damaged(f"steps: {step.id!r} is there twice")
+        if split_spec(step.spec)[0] != step.candidate.rule:
+            raise plain.Damaged(f"steps: {step.id!r} is of another pass than {step.spec!r}")
+        if specs.setdefault(step.round, step.spec) != step.spec:
+            raise plain.Damaged(f"steps: round {step.round} has two passes")
+        rounds[step.id] = step.round
+    for step in steps:
+        for need in step.needs:
+            if rounds.get(need, step.round) >= step.round:
+                raise plain.Damaged(f"steps: {step.id!r} needs {need!r}, which is no step of an earlier round")
+
+
+def plugins(registry: Registry, target: Target, engine: Engine, steps: Sequence[Step]) -> dict[str, str]:
+    """Versions, by distribution, of those that bring the target, the engine and the passes of a plan; fxopt's own left out."""
+    used = {("targets", target.name), ("engines", engine.name), *(("passes", step.candidate.rule) for step in steps)}
+    owners = {registry.owners[key] for key in used if key in registry.owners}
+    known = {plugin.distribution: plugin.version for plugin in registry.plugins}
+    return {name: known.get(name, "unknown") for name in sorted(owners - {"fxopt"})}
+
+
+def version(engine: Engine) -> str:
+    """The engine's version; `"unknown"` where it does not tell."""
+    try:
+        return str(engine.version())
+    except Exception:  # noqa: BLE001 - an engine of others may raise anything, and has run all the same
+        return "unknown"
 
 
 def structure(program: Program) -> list[str]:

@@ -77,7 +77,7 @@ def read_json(file: Path, version: int, missing: str) -> dict[str, Any]:
         raise InputError(missing) from error
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: damaged ({error}); optimize the model again") from error
     found = data.get("version") if isinstance(data, dict) else None
     if found != version:

@@ -9,14 +9,15 @@ from typing import Any
 
 from fxopt.compiler import limits
 from fxopt.compiler.lab import Verdict
-from fxopt.compiler.lockfile import Lockfile
+from fxopt.compiler.lockfile import Lockfile, Recorded
 from fxopt.compiler.optimize import Result, prepare
 from fxopt.compiler.progress import NULL, Progress
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Search, follow
 from fxopt.compiler.run import Contender, Outcome, Run
-from fxopt.contracts.candidate import Fidelity
+from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Budget
+from fxopt.data import Data
 from fxopt.errors import InputError
 from fxopt.measure import Plan
 from fxopt.user_code import is_reference
@@ -51,18 +52,23 @@ def planned(request: Request, lock: Lockfile) -> Request:
         target=lock.data["target"],
         engine=lock.data["engine"],
         inputs=request.inputs or tuple(lock.data["inputs"]),
-        calib=request.calib or _at_hand(lock.data["data"]["calib"]),
-        eval=request.eval or _at_hand(lock.data["data"]["eval"]),
+        calib=request.calib or _at_hand(lock.sources.calib),
+        eval=request.eval or _at_hand(lock.sources.eval),
         budget=lock.budget,
         passes=",".join(dict.fromkeys(step.spec for step in lock.steps)),
         seed=lock.data["seed"],
     )
 
 
-def _at_hand(recorded: Mapping[str, Any] | None) -> str | None:
+def _at_hand(recorded: Recorded | None) -> str | None:
     """Where recorded data can be read here, if they can."""
-    path: str | None = recorded["path"] if recorded is not None else None
+    path = recorded.path if recorded is not None else None
     return path if path is not None and (is_reference(path) or Path(path).exists()) else None
+
+
+def _other(recorded: Recorded | None, data: Data | None) -> bool:
+    """Whether data are others than those that a plan was made with."""
+    return (recorded and recorded.digest) != (data and data.digest)
 
 
 class Replay(Run):
@@ -73,7 +79,8 @@ class Replay(Run):
         super().__init__(request, registry, program, *rest)
         self.lock = lock
         self.new_weights = program.digest != lock.data["model"]
-        self.moved = lock.moved(self.target.machine())
+        (engine,) = self.engines.values()
+        self.moved = lock.moved(self.registry, self.target, engine)
         self.refitted = refit or self.new_weights
         self.tensors = {} if self.refitted else lock.tensors()
 
@@ -101,19 +108,21 @@ class Replay(Run):
             self.progress.note("the model, the machine and the versions are the plan's")
         if self.refitted and (fitted or not self.new_weights):
             self.progress.note(f"{fitted} steps that rest on data were fitted anew")
-        recorded = self.lock.calib
-        if recorded is not None and self.calib is None:
+        calib, evaluation = self.lock.sources.calib, self.lock.sources.eval
+        if calib is not None and self.calib is None:
             self.progress.note(
-                f"the plan's calibration data ({recorded['path'] or 'given as an object'}) are not here;"
+                f"the plan's calibration data ({calib.path or 'given as an object'}) are not here;"
                 " steps that rest on them are left out: give --calib to keep them"
             )
-        if (unread := self.lock.data["data"]["eval"]) is not None and self.quality.data is None:
-            path = unread["path"] or "given as an object"
+        if evaluation is not None and self.quality.data is None:
             self.progress.note(
-                f"the plan's evaluation data ({path}) are not here: quality is checked on made-up inputs"
+                f"the plan's evaluation data ({evaluation.path or 'given as an object'}) are not here:"
+                " quality is checked on made-up inputs"
             )
-        if self.calib is not None and (recorded or {}).get("digest") != self.calib.digest:
+        if self.calib is not None and _other(calib, self.calib):
             self.progress.note("the calibration data are others than the plan's")
+        if self.quality.data is not None and _other(evaluation, self.quality.data):
+            self.progress.note("the evaluation data are others than the plan's")
 
     def _compare_tensors(self, found: Search) -> None:
         """On the plan's own model steps must give the plan's tensors; elsewhere they may be rounded otherwise."""
@@ -169,6 +178,7 @@ class Replay(Run):
         if (late := limits.over_budget(times, ledger)) is not None:
             ledger["notes"].append(f"times differ from moment to moment, so this stops no replay: {late}")
         ledger["result"]["verdict"] = verdict
+        plan = self.plan(ledger, outcome.contenders[outcome.shipped], outcome.found)
         ledger["replay"] = {
             "plan": str(self.lock.file),
             "steps": len(self.lock.steps),
@@ -176,8 +186,29 @@ class Replay(Run):
             "new_weights": self.new_weights,
             "moved": self.moved,
             "refitted": self.refitted,
+            "differs": self._differences(plan) if self.nothing_is_new else [],
         }
         return ledger
+
+    @property
+    def nothing_is_new(self) -> bool:
+        """Whether weights, machine, versions and data are the plan's, and so what comes out must be as well."""
+        here = ((self.lock.sources.calib, self.calib), (self.lock.sources.eval, self.quality.data))
+        return not (self.new_weights or self.moved or self.refitted or any(_other(*pair) for pair in here))
+
+    def _differences(self, plan: Mapping[str, Any]) -> list[str]:
+        """What a plan has otherwise than the one that was replayed, in words."""
+        found = {step.id: step for step in map(Step.from_json, plan["steps"])}
+        differs = []
+        for step in self.lock.steps:
+            if (other := found.get(step.id)) is None:
+                differs.append(f"{step.id} was left out")
+            elif other != step:
+                what = "gave other tensors" if other.tensors != step.tensors else "was offered in another form"
+                differs.append(f"{step.id} {what}")
+        if not differs and plan["result"] != self.lock.data["result"]:
+            differs.append("the steps gave another program")
+        return differs
 
     def fault(self, ledger: dict[str, Any]) -> str | None:
         """The first limit that is not kept. Times never stop a replay: on the same machine it must give the same."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fxopt import __version__
 from fxopt.compiler import calls, output
 from fxopt.compiler.calls import Call
+from fxopt.contracts import plain
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.passes import View
 from fxopt.contracts.target import Capabilities
@@ -27,6 +30,17 @@ if TYPE_CHECKING:
     from fxopt.ir.statistics import Table
     from fxopt.registry import Registry
 
+_FORM = {
+    "version": int,
+    "fxopt": str,
+    "fault": str,
+    "pass": str,
+    "action": Literal["apply", "propose"],
+    "candidates": tuple[Candidate, ...],
+    "capabilities": Capabilities | None,
+    "limit_s": float,
+    "command": str,
+}
 CALL, PROGRAM, WEIGHTS, STATISTICS = "call.json", "before.fx", "weights.safetensors", "statistics.safetensors"
 _VERSION = 1
 
@@ -69,8 +83,13 @@ class Broken:
             save_program(self.call.program, draft)
             if self.table is not None:
                 save_file(dict(self.table), draft / STATISTICS)
-            output.write_json(draft / CALL, {**data, "command": f"fxopt reproduce {folder}"})
+            output.write_json(draft / CALL, {**data, "command": reproduce(folder)})
         return folder
+
+
+def reproduce(folder: Path) -> str:
+    """The command that runs a reproducer, for a shell."""
+    return shlex.join(["fxopt", "reproduce", str(folder)])
 
 
 @contextmanager
@@ -100,6 +119,12 @@ def load_program(folder: Path) -> Program:
     return Program.parse((folder / PROGRAM).read_text(), load_file(folder / WEIGHTS))
 
 
+def damaged(folder: Path, error: Exception) -> InputError:
+    """What is said of a reproducer that cannot be read, in one line."""
+    name = "" if isinstance(error, plain.Damaged) else f"{type(error).__name__}: "
+    return InputError(" ".join(f"{folder}: damaged ({name}{error})".split()))
+
+
 def read(folder: Path, registry: Registry) -> Broken:
     """What `Broken.write` wrote.
 
@@ -110,15 +135,17 @@ def read(folder: Path, registry: Registry) -> Broken:
 
     data = output.read_json(folder / CALL, _VERSION, f"{folder}: no reproducer: there is no {CALL} in it")
     try:
+        given = plain.record(_FORM, data)
+        if not 0 < given["limit_s"] <= threading.TIMEOUT_MAX:
+            raise plain.Damaged("more than 0 seconds are needed, and no more than a timer takes", ("limit_s",))
+        if bool(given["candidates"]) != (given["action"] == "apply"):
+            raise plain.Damaged("candidates are what is applied, and nothing else has any", ("action",))
         program = load_program(folder)
         table = load_file(folder / STATISTICS) if (folder / STATISTICS).exists() else None
-        given = data["capabilities"]
-        call = Call(data["pass"], program, tuple(Candidate.from_json(item) for item in data["candidates"]))
-        found = Broken(
-            call, data["fault"], None if given is None else Capabilities.from_json(given), table, data["limit_s"]
-        )
+        call = Call(given["pass"], program, given["candidates"])
+        found = Broken(call, given["fault"], given["capabilities"], table, given["limit_s"])
     except Exception as error:  # whatever a damaged file leads to
-        raise InputError(f"{folder}: damaged ({type(error).__name__}: {error})") from error
+        raise damaged(folder, error) from error
     registry.make_pass(call.spec)  # says in one line what is missing
     return found
 

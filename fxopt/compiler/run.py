@@ -18,7 +18,7 @@ from fxopt.compiler.guard import Guard
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.progress import Progress, Timed
-from fxopt.compiler.reproducer import Broken
+from fxopt.compiler.reproducer import Broken, reproduce
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Context, Search, closure, search
 from fxopt.compiler.workshop import Session, Workshop
@@ -35,6 +35,8 @@ from fxopt.verify.quality import Quality
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+
+    from fxopt.compiler.calls import Call
 
 COMPETITIVE = 1.2  # an engine that is slower than the best by more than this on the unmodified model is not planned for
 
@@ -338,24 +340,32 @@ class Run:
     def faults(self, found: Search) -> list[str]:
         """What plugins did wrong; a call that broke is written to OUT's `reproducers/`, and named."""
         faults = []
-        for name, text in found.faults.items():
-            if (call := found.broken.get(name)) is not None:
+        told: dict[str, tuple[str, Call | None]] = {
+            name: (f"{self.registry.owners.get(('passes', name), 'unregistered')}: {name} {text}", call)
+            for name, (text, call) in self.context.failed.items()
+        }
+        told |= {name: (text, found.broken.get(name)) for name, text in found.faults.items()}
+        for text, call in told.values():
+            if call is not None:
                 statistics = self.context.statistics
                 table = None if statistics is None else statistics.known(call.program)
                 broken = Broken(call, text, self.context.capabilities, table, self.request.pass_limit_s)
-                text = f"{text}; see it again: fxopt reproduce {broken.write(self.request.out / 'reproducers')}"
+                text = f"{text}; see it again: {reproduce(broken.write(self.request.out / 'reproducers'))}"
             faults.append(text)
         return faults + [plugin.fault for plugin in self.registry.plugins if plugin.fault]
 
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:
         """The lockfile: what to do to which graph, under which versions."""
+        steps, engine = closure(found.steps, ship.build.steps), self.engines[ship.engine]
         return {
             "version": lockfile.VERSION,
             "fxopt": __version__,
+            "plugins": lockfile.plugins(self.registry, self.target, engine, steps),
             "graph": self.program.structure_digest,
             "model": self.program.digest,
             "target": self.target.spec(),
             "engine": ship.engine,
+            "engine_version": lockfile.version(engine),
             "machine": ledger["machine"],
             "budget": self.request.budget.to_json(),
             "data": {
@@ -366,7 +376,8 @@ class Run:
             "seed": self.request.seed,
             "inputs": list(self.request.inputs),
             "text": lockfile.structure(self.program),
-            "steps": [step.to_json() for step in closure(found.steps, ship.build.steps)],
+            "steps": [step.to_json() for step in steps],
+            "result": ship.program.digest,
         }
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from fxopt.contracts import plain
+
 
 class Fidelity(enum.Enum):
     """What a rewrite claims about the function it leaves behind; the compiler enforces the claim."""
@@ -79,16 +81,15 @@ class Candidate:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        return cls(
-            rule=data["rule"],
-            site=tuple(data["site"]),
-            writes=frozenset(data["writes"]),
-            reads=frozenset(data["reads"]),
-            parameters=data["parameters"],
-            fidelity=Fidelity(data["fidelity"]),
-            choice=data["choice"],
-        )
+        """The inverse of `to_json`.
+
+        Raises:
+            Damaged: the data are not of that form, or the site is empty.
+        """
+        candidate = plain.fields(cls, data)
+        if not candidate.site:
+            raise plain.Damaged("it is empty", ("site",))
+        return candidate
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,11 @@ class Step:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        return cls(
-            Candidate.from_json(data["candidate"]), data["pass"], data["round"], tuple(data["needs"]), data["tensors"]
-        )
+        """The inverse of `to_json`.
+
+        Raises:
+            Damaged: the data are not of that form.
+        """
+        forms = plain.hints(cls)
+        given = plain.record({**{key: forms[key] for key in forms if key != "spec"}, "pass": forms["spec"]}, data)
+        return cls(spec=given.pop("pass"), **given)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from fxopt.contracts import plain
 from fxopt.errors import InputError
 
 Source = Literal["measured", "predicted"]
+_DROP = re.compile(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(pt|%|)\s*")
 
 
 @dataclass(frozen=True)
@@ -67,17 +70,20 @@ class Drop:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `0.5pt`, `1%` or `0.3`.
+        """Read `0.5pt`, `1%`, `0.3` or `1e-3`; `str` of the drop gives it back.
 
         Raises:
-            InputError: the text is none of these, or negative.
+            InputError: the text is none of these, negative, or not finite.
         """
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(pt|%|)\s*", text)
-        if match is None:
+        match = _DROP.fullmatch(text)
+        if match is None or not math.isfinite(float(match[1])):
             raise InputError(
                 f"--max-drop {text!r}: give percentage points (0.5pt), a relative drop (1%) or a bare number (0.3)"
             )
         return cls(float(match[1]), match[2])  # type: ignore[arg-type]
+
+    def __str__(self) -> str:
+        return f"{str(self.value).removesuffix('.0')}{self.unit}"
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,15 @@ class Budget:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for plan.json; `from_json` reads it back."""
-        return {**self.__dict__, "max_drop": f"{self.max_drop.value:g}{self.max_drop.unit}"}
+        return {**self.__dict__, "max_drop": str(self.max_drop)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        return cls(**{**data, "max_drop": Drop.parse(data["max_drop"])})
+        """The inverse of `to_json`.
+
+        Raises:
+            Damaged: the data are not of that form.
+            InputError: the drop is none that `Drop.parse` reads.
+        """
+        given = plain.record({**plain.hints(cls), "max_drop": str}, data)
+        return cls(**{**given, "max_drop": Drop.parse(given["max_drop"])})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from fxopt.contracts import plain
 from fxopt.contracts.options import Configurable
 
 if TYPE_CHECKING:
@@ -54,8 +55,12 @@ class Capabilities:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        return cls(frozenset(data["dtypes"]), tuple(data["isa"]), data["channel_grid"])
+        """The inverse of `to_json`.
+
+        Raises:
+            Damaged: the data are not of that form.
+        """
+        return plain.fields(cls, data)
 
 
 @dataclass(frozen=True)

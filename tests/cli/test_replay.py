@@ -15,7 +15,7 @@ from fxopt.compiler.lockfile import Lockfile
 from fxopt.compiler.request import Request
 from tests.report.ledgers import ledger
 
-REPLAYED = {"steps": 7, "replayed": 7}
+REPLAYED: dict[str, Any] = {"steps": 7, "replayed": 7, "differs": []}
 
 
 @pytest.fixture
@@ -55,13 +55,25 @@ def test_every_flag_reaches_the_request(fxopt: Callable[..., Any], requests: lis
     )
 
 
-def test_it_says_what_is_new_and_what_is_at_fault_before_the_verdict(
+def test_it_says_what_is_new_before_the_verdict_and_what_is_at_fault_last(
     fxopt: Callable[..., Any], requests: list[Any]
 ) -> None:
-    lines = fxopt("replay", "old", "m.pt2", "-o", "new").out.splitlines()
-    assert lines[:2] == ["new weights", "fault: a fault"]
-    assert lines[2] == ledger()["result"]["verdict"]
-    assert lines[3:] == ["report: new/report.html"]
+    answer = fxopt("replay", "old", "m.pt2", "-o", "new")
+    verdict = ledger()["result"]["verdict"]
+    assert answer.status == 0
+    assert answer.out.splitlines() == ["new weights", verdict, "report: new/report.html", "at fault: a fault"]
+
+
+def test_a_replay_that_differs_from_its_plan_exits_3_and_the_last_line_says_so(
+    fxopt: Callable[..., Any], requests: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(REPLAYED, "differs", ["a@b was left out", "c@d was left out"])
+    answer = fxopt("replay", "old", "m.pt2", "-o", "new")
+    assert answer.status == 3
+    last = "differs from the plan, though nothing is new: a@b was left out, and 1 more"
+    assert answer.out.splitlines()[-2:] == ["at fault: a fault", last]
+    answer = fxopt("replay", "old", "m.pt2", "-o", "new", "--json")
+    assert (answer.status, json.loads(answer.out)["replay"]) == (3, REPLAYED)
 
 
 def test_json_is_all_that_is_printed(fxopt: Callable[..., Any], requests: list[Any]) -> None:

@@ -162,7 +162,8 @@ def write_out(out: Path, model: nn.Module, example: torch.Tensor, engine: str = 
     found = run.search()
     (maker,) = run.engines.values()
     build = types.SimpleNamespace(steps={step.id for step in found.steps})
-    ship: Any = types.SimpleNamespace(engine=f"{maker.name}{{threads=1}}", build=build)
+    ship: Any = types.SimpleNamespace(engine=f"{maker.name}{{threads=1}}", build=build, program=found.program)
+    run.engines[ship.engine] = maker
     plan = run.plan({"machine": dataclasses.asdict(run.target.machine())}, ship, found)
     lockfile.write(out, json.loads(json.dumps(plan)), found.tensors)
     (out / "baseline").mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -243,7 +244,7 @@ def test_a_pass_that_gives_no_answer_again_and_again_is_given_up(registry: Regis
 def broken(registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """The output of a run in which one pass raises and one gives no answer."""
     torch.export.save(export(Net(), (torch.ones(2, 4),)), tmp_path / "net.pt2")
-    out = tmp_path / "out"
+    out = tmp_path / "the output"
     flags = ["--engine", "eager", "--threads", "1", "--pass-limit", "5s", "--passes", "raises,hangs_in_propose,sound"]
     assert main(["optimize", str(tmp_path / "net.pt2"), *flags, "-o", str(out)]) == 0
     last = capsys.readouterr().out.splitlines()[-2:]
@@ -261,7 +262,7 @@ def reproducer(out: Path, name: str) -> Path:
 def test_a_broken_call_can_be_made_again_by_one_command(broken: Path, tmp_path: Path) -> None:
     def run(command: str) -> subprocess.CompletedProcess[str]:
         environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin"}
-        words = [sys.executable, "-m", *command.split()]
+        words = [sys.executable, "-m", *shlex.split(command)]
         return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     folder = reproducer(broken, "raises")
@@ -273,7 +274,7 @@ def test_a_broken_call_can_be_made_again_by_one_command(broken: Path, tmp_path: 
     assert "now: apply raised ZeroDivisionError: by design" in done.stdout
     assert 'in apply\n    raise ZeroDivisionError("by design")' in done.stderr
 
-    hanging = run(f"fxopt reproduce {reproducer(broken, 'hangs_in_propose')}")
+    hanging = run(f"fxopt reproduce '{reproducer(broken, 'hangs_in_propose')}'")
     assert hanging.returncode == 1
     assert re.search(r"stranger.py\", line \d+ in propose", hanging.stderr)
 
