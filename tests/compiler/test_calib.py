@@ -48,7 +48,9 @@ def run(calib: object) -> Run:
 def test_the_plan_records_the_data_and_the_run_notes_that_no_pass_asked() -> None:
     started = run({"input": torch.ones(4, 4)})
     found = started.search()
-    unmodified: Any = types.SimpleNamespace(engine="eager", build=types.SimpleNamespace(steps=()))
+    (engine,) = started.engines
+    build = types.SimpleNamespace(steps=())
+    unmodified: Any = types.SimpleNamespace(engine=engine, build=build, program=started.program)
     assert started.calib is not None
     assert started.plan({"machine": {}}, unmodified, found)["data"] == {
         "calib": {"path": None, "digest": started.calib.digest},
