@@ -13,7 +13,7 @@ from fxopt.cli.console import say
 from fxopt.errors import InputError
 
 if TYPE_CHECKING:
-    from fxopt.compiler.bisect import Bisection
+    from fxopt.bisect.search import Bisection
 
 METRICS = ("latency", "quality", "error")
 REGRESSION = 3
@@ -35,8 +35,8 @@ def bisect(out: Path, metric: str, eval_: str | None, as_json: bool) -> int:
 
     Exit status: 0 no regression, 3 a regression.
     """
+    from fxopt.bisect.search import bisect as search
     from fxopt.cli.progress import make_progress
-    from fxopt.compiler.bisect import bisect as search
 
     if metric == "latency" and eval_ is not None:
         raise InputError(f"--eval {eval_}: latency is measured on made-up inputs; leave it out, or give --metric error")

@@ -25,11 +25,12 @@ def reproduce(folder: Path) -> int:
     call that gives no answer, where it is after its time is over. Steps that fxopt bisect found are applied and measured
     again. Exit status: 0 nothing is wrong any more, 1 the fault is still there.
     """
-    from fxopt.compiler import bisect_reproducer, reproducer
+    from fxopt.bisect import reproducer as steps
+    from fxopt.compiler import reproducer
     from fxopt.registry import Registry
 
     registry = Registry.load()
-    if (folder / bisect_reproducer.STEPS).exists():
+    if (folder / steps.STEPS).exists():
         return _measure(folder, registry)
     broken = reproducer.read(folder, registry)
     say(f"then: {broken.fault}")
@@ -48,11 +49,11 @@ def reproduce(folder: Path) -> int:
 
 
 def _measure(folder: Path, registry: Registry) -> int:
-    from fxopt.compiler import bisect_reproducer
+    from fxopt.bisect import reproducer
 
-    culprit, then = bisect_reproducer.read(folder)
+    culprit, then = reproducer.read(folder)
     say(f"{culprit.what}, with {', '.join(step.id for step in culprit.steps)}")
     say(f"then: {then}")
-    now = bisect_reproducer.run(culprit, registry)
+    now = reproducer.run(culprit, registry)
     say("now: a step is not offered any more" if now is None else f"now: {now.text}")
     return 1 if now is not None and now.bad else 0

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fxopt.compiler.minimize import closed
+from fxopt.bisect.minimize import closed
 from fxopt.ir.capture import capture, export
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fxopt.compiler.minimize import closed, reduce, smallest
+from fxopt.bisect.minimize import closed, reduce, smallest
 
 Oracle = Callable[[frozenset[int]], bool]
 

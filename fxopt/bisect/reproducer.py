@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxopt import __version__
+from fxopt.bisect.regression import Bench, Case, Figure, metric
 from fxopt.compiler import output
-from fxopt.compiler.regression import Bench, Case, Figure, metric
 from fxopt.compiler.reproducer import STATISTICS, damaged, load_program, reproduce, save_program, whole
 from fxopt.compiler.rewrite import Context, replay
 from fxopt.contracts import plain

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import torch
 
+from fxopt.bisect import reproducer as bisect_reproducer
+from fxopt.bisect.search import Bisection, bisect
 from fxopt.cli import main
-from fxopt.compiler import bisect_reproducer
-from fxopt.compiler.bisect import Bisection, bisect
 from fxopt.compiler.workshop import Measured, Session, Workshop
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.planner import Ratio
-from tests.compiler import bisecting
-from tests.compiler.bisecting import ON_TOP, STEPS, Chain, fault, write_out
+from tests.bisect import bisecting
+from tests.bisect.bisecting import ON_TOP, STEPS, Chain, fault, write_out
 
 pytestmark = pytest.mark.serial
 

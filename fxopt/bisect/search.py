@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fxopt.compiler import bisect_reproducer as reproducers
+from fxopt.bisect import reproducer as reproducers
+from fxopt.bisect.minimize import closed, reduce, smallest
+from fxopt.bisect.regression import ArtifactError, Bench, Case, Figure, Latency, Metric, ProgramError
+from fxopt.bisect.reproducer import Culprit
 from fxopt.compiler import output
-from fxopt.compiler.bisect_reproducer import Culprit
 from fxopt.compiler.load import engine_spec
 from fxopt.compiler.lockfile import Lockfile
-from fxopt.compiler.minimize import closed, reduce, smallest
 from fxopt.compiler.optimize import prepare
 from fxopt.compiler.progress import NULL, Progress
-from fxopt.compiler.regression import ArtifactError, Bench, Case, Figure, Latency, Metric, ProgramError
 from fxopt.compiler.replay import planned
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Context, closure, replay
