@@ -17,9 +17,6 @@ from fxopt.ir.program import Program
 
 DEADLINE_S = 120  # for one check of one program
 
-# Capturing programs writes hundreds of lines to torch's trace log, which pytest would show with each failure.
-logging.getLogger("torch.__trace").propagate = False
-
 
 @dataclass(frozen=True)
 class Case:
@@ -32,10 +29,11 @@ class Case:
     def __call__(self) -> None:
         """Run the check."""
         __tracebackhide__ = True
-        arguments = [item() if is_lazy(item) else item for item in self.arguments]
         try:
-            with _deadline():
-                self.check(*arguments)
+            with _untraced():
+                arguments = [item() if is_lazy(item) else item for item in self.arguments]
+                with _deadline():
+                    self.check(*arguments)
         except Fault as fault:  # where it stands in the kit tells nobody anything
             raise fault.with_traceback(None) from fault.__cause__
 
@@ -45,6 +43,17 @@ class Case:
 
 class Fault(AssertionError):
     """What a check found: one line that says what is wrong, and where."""
+
+
+@contextmanager
+def _untraced() -> Iterator[None]:
+    """Keep torch's trace log from pytest, which would show hundreds of its lines with each failure."""
+    log = logging.getLogger("torch.__trace")
+    kept, log.handlers = log.handlers, []
+    try:
+        yield
+    finally:
+        log.handlers = kept
 
 
 @contextmanager
