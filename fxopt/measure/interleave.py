@@ -259,8 +259,8 @@ class _Bench:
         self._stack.close()
         self._workers = {name: self._stack.enter_context(Worker(self.limits)) for name in names}
         with ThreadPoolExecutor(2) as pool:
-            lines = pool.map(self._load, names)
-            try:
+            try:  # from the first that is handed out
+                lines = pool.map(self._load, names)
                 return {name: line for name, line in zip(names, lines, strict=True) if line}
             except BaseException:  # Ctrl-C: the pool would wait for engines that load, or hang
                 pool.shutdown(wait=False, cancel_futures=True)

@@ -218,10 +218,18 @@ def test_a_worker_that_was_killed_before_it_started_does_not_start(worker: Worke
         worker.load(engine("Hangs"), folder)
 
 
-def test_ctrl_c_while_measuring_ends_at_once_and_leaves_no_orphan(folder: Path) -> None:
+@pytest.mark.parametrize("handing_out", [0, 1000], ids=["while they load", "while they are handed out"])
+def test_ctrl_c_while_measuring_ends_at_once_and_leaves_no_orphan(folder: Path, handing_out: int) -> None:
     script = """
 import sys, pathlib, threading, time, numpy as np, psutil
+from concurrent.futures import ThreadPoolExecutor
 from fxopt.measure import Variant, measure
+class Slow(ThreadPoolExecutor):
+    def map(self, *arguments):
+        results = super().map(*arguments)
+        time.sleep(int(sys.argv[3]))
+        return results
+measure.__globals__["ThreadPoolExecutor"] = Slow
 def report():
     while len(children := psutil.Process().children()) < 2:
         time.sleep(0.01)
@@ -229,7 +237,7 @@ def report():
 threading.Thread(target=report, daemon=True).start()
 measure([Variant(n, sys.argv[1], pathlib.Path(sys.argv[2])) for n in "abcd"], [np.ones(2)])
 """
-    process, children = python(script, engine("Hangs"), str(folder))
+    process, children = python(script, engine("Hangs"), str(folder), str(handing_out))
     process.send_signal(signal.SIGINT)
     assert process.wait(30) != 0
     assert eventually(lambda: all(gone(child) for child in children))
