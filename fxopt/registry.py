@@ -16,10 +16,12 @@ import pluggy
 from fxopt import hookspecs
 from fxopt.contracts.options import Configurable, split_pipeline, split_spec, suggest
 from fxopt.errors import InputError, PluginError
+from fxopt.user_code import is_reference
 
 if TYPE_CHECKING:
     from fxopt.contracts.engine import Engine
     from fxopt.contracts.frontend import Frontend
+    from fxopt.contracts.metric import Metric
     from fxopt.contracts.passes import Pass
     from fxopt.contracts.planner import Planner
     from fxopt.contracts.target import Target
@@ -31,6 +33,7 @@ _SINGULAR = {
     "engines": "engine",
     "planners": "planner",
     "frontends": "frontend",
+    "metrics": "metric",
 }
 KINDS = tuple(_SINGULAR)
 
@@ -63,6 +66,7 @@ class Registry:
     engines: dict[str, type[Engine]] = field(default_factory=dict)
     planners: dict[str, type[Planner]] = field(default_factory=dict)
     frontends: dict[str, type[Frontend]] = field(default_factory=dict)
+    metrics: dict[str, type[Metric]] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
     owners: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -183,6 +187,13 @@ class Registry:
     def make_planner(self, spec: str) -> Planner:
         """A planner from its spec."""
         return cast("Planner", self.make("planners", spec))
+
+    def make_metric(self, spec: str) -> Metric:
+        """A metric from its spec; `module:function{option=value}` is the metric `function` of that function."""
+        reference, brace, rest = spec.partition("{")
+        if is_reference(reference.strip()):
+            spec = f"function{{of={reference.strip()}, {rest if brace else '}'}"
+        return cast("Metric", self.make("metrics", spec))
 
     def event(self, kind: str, **data: Any) -> None:
         """Tell all listeners."""
