@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
-from fxopt import Planner, hookimpl
+from fxopt import Metric, Planner, hookimpl
+from fxopt.contracts.metric import Direction
 from fxopt.contracts.planner import Build, Problem
 from fxopt.errors import InputError, PluginError
 from fxopt.registry import Registry
@@ -23,6 +24,17 @@ class Nothing(Planner):
         return []
 
 
+class Length(Metric):
+    """Length of the output."""
+
+    name: ClassVar[str] = "length"
+    needs = "reference"
+    direction: ClassVar[Direction] = "lower"
+
+    def collect(self, outputs: Any, labels: Any, reference: Any) -> Any:
+        return outputs.norm(dim=1, keepdim=True)
+
+
 def plugin(**hooks: Callable[..., object]) -> SimpleNamespace:
     """An object with these hooks implemented."""
     return SimpleNamespace(**{name: hookimpl(hook) for name, hook in hooks.items()})
@@ -33,6 +45,15 @@ def test_a_planner_comes_in_by_its_hook() -> None:
     registry.register(plugin(fxopt_planners=lambda: [Nothing]), "mine", "mine")
     assert isinstance(registry.make_planner("nothing"), Nothing)
     assert registry.owners["planners", "nothing"] == "mine"
+
+
+def test_a_metric_comes_in_by_its_hook() -> None:
+    registry = Registry()
+    registry.register(plugin(fxopt_metrics=lambda: [Length]), "mine", "mine")
+    assert isinstance(registry.make_metric("length{output=y}"), Length)
+    assert registry.owners["metrics", "length"] == "mine"
+    with pytest.raises(InputError, match="unknown metric 'lenght'; did you mean 'length'?"):
+        registry.make_metric("lenght")
 
 
 def test_a_name_that_is_taken_names_its_owner() -> None:

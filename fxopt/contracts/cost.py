@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from fxopt.errors import InputError
 
 Source = Literal["measured", "predicted"]
+Unit = Literal["pt", "%", ""]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Drop:
     """
 
     value: float = 0.0
-    unit: Literal["pt", "%", ""] = ""
+    unit: Unit = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:

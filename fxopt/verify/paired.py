@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fxopt.contracts.cost import Drop, Interval
+from fxopt.contracts.cost import Drop, Interval, Unit
 from fxopt.contracts.metric import Metric
 from fxopt.errors import InputError, MetricError
 from fxopt.verify.score import value
@@ -104,10 +104,19 @@ class PairedDrop:
         """The estimate, in the metric's own unit."""
         return _sign(self.metric) * (self.original - self.candidate) + 0.0
 
-    def interval(self, confidence: float = CONFIDENCE) -> Interval:
-        """The drop with its two-sided interval, in the metric's own unit; infinite for a single sample's bootstrap."""
+    def interval(self, confidence: float = CONFIDENCE, unit: Unit = "") -> Interval:
+        """The drop with its two-sided interval; infinite for a single sample's bootstrap.
+
+        Args:
+            confidence: of the interval.
+            unit: as of a `Drop`; `""` is the metric's own.
+
+        Raises:
+            InputError: percentage points of what is no rate, or a percentage where the original's value is 0.
+        """
+        scale = self._scale(unit)
         low, high = self._bounds((1 - confidence) / 2)
-        return Interval(self.drop, low, high)
+        return Interval(self.drop / scale, low / scale, high / scale)
 
     def upper(self, confidence: float = CONFIDENCE) -> float:
         """What the drop is at most, with this one-sided confidence; in the metric's own unit."""
@@ -117,15 +126,15 @@ class PairedDrop:
         """A budget in the metric's own unit.
 
         Raises:
-            InputError: percentage points of what is no rate, or a percentage where the original's value is 0.
+            InputError: as `interval`.
         """
-        return budget.value * self._scale(budget)
+        return budget.value * self._scale(budget.unit)
 
     def keeps(self, budget: Drop, confidence: float | None = None) -> bool:
         """Whether the estimate is within the budget; with a confidence, whether the drop's upper bound is.
 
         Raises:
-            InputError: as `limit`.
+            InputError: as `interval`.
         """
         return self.fault(budget, confidence) is None
 
@@ -133,12 +142,12 @@ class PairedDrop:
         """Why the budget is not kept, in words; None if it is.
 
         Raises:
-            InputError: as `limit`.
+            InputError: as `interval`.
         """
         reached = self.drop if confidence is None else self.upper(confidence)
         if reached <= self.limit(budget) + _ROUNDING * max(1.0, abs(self.original)):
             return None
-        scale, unit = self._scale(budget), budget.unit
+        scale, unit = self._scale(budget.unit), budget.unit
         which = (
             "" if confidence is None else f" or, with {confidence:.0%} confidence, by up to {reached / scale:.3g}{unit}"
         )
@@ -153,7 +162,7 @@ class PairedDrop:
         None where the estimate itself does not keep it, or nothing can be said from what there is.
 
         Raises:
-            InputError: as `limit`.
+            InputError: as `interval`.
         """
         limit = self.limit(budget)
         if self.method == "exact":
@@ -178,24 +187,16 @@ class PairedDrop:
             "method": self.method,
         }
 
-    def _scale(self, budget: Drop) -> float:
-        """One of the budget's unit in the metric's own."""
-        if budget.unit == "pt":
-            if not self.metric.rate:
-                raise InputError(
-                    f"--max-drop {budget.value:g}pt: {self.metric.spec()} is not a rate, which percentage points are of;"
-                    f" give a number in its own unit, or a percentage"
-                )
-            return 0.01
-        if budget.unit == "%":
-            whole = 1.0 if self.metric.relative else abs(self.original)
-            if not whole:
-                raise InputError(
-                    f"--max-drop {budget.value:g}%: {self.metric.spec()} is 0 for the original, so nothing is relative"
-                    f" to it; give a number in its own unit"
-                )
-            return whole / 100
-        return 1.0
+    def _scale(self, unit: Unit) -> float:
+        """One of a unit in the metric's own."""
+        name = self.metric.spec()
+        if unit == "pt" and not self.metric.rate:
+            raise InputError(
+                f"percentage points (pt) are of rates, which {name} is not; give a number in its own unit, or a percentage"
+            )
+        if unit == "%" and not self.metric.relative and not self.original:
+            raise InputError(f"{name} is 0 for the original, and no percentage of that; give a number in its own unit")
+        return {"pt": 0.01, "%": 0.01 if self.metric.relative else abs(self.original) / 100, "": 1.0}[unit]
 
 
 def samples_without_flip(share: float, confidence: float = CONFIDENCE) -> int | None:
@@ -232,7 +233,8 @@ def _score_bounds(worse: int, better: int, count: int) -> Bounds:
         c = -better * drop * (1 - drop)
         least = (math.sqrt(max(b * b - 8 * count * c, 0.0)) - b) / (4 * count)  # share of flips for the better
         variance = count * (2 * least + drop * (1 - drop))
-        return (worse - better - count * drop) / math.sqrt(variance)
+        gap = worse - better - count * drop
+        return gap / math.sqrt(max(variance, 1e-300)) if gap else 0.0  # all flips one way: no variance, no gap
 
     estimate = (worse - better) / count
 

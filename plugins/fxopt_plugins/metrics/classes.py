@@ -17,24 +17,34 @@ from fxopt.contracts.metric import Direction
 _TINY = torch.finfo(torch.float32).tiny
 
 
+def shape_fault(outputs: torch.Tensor) -> str | None:
+    """Why an output holds no scores of classes; None if it may."""
+    shape = list(outputs.shape)
+    if outputs.dim() < 2:
+        return f"the output has the shape {shape}; expected (samples, classes)"
+    if shape[_axis(outputs)] < 2:
+        return f"the output has the shape {shape}: one class only; judge it by module:function"
+    return None
+
+
+def _axis(outputs: torch.Tensor) -> int:
+    return 1 if outputs.dim() >= 4 else outputs.dim() - 1
+
+
 def classes_last(outputs: torch.Tensor) -> torch.Tensor:
     """Scores of shape (samples, positions, classes), float64."""
-    if outputs.dim() < 2:
-        raise ValueError(f"the output has the shape {list(outputs.shape)}; expected (samples, classes)")
-    last = outputs.movedim(1, -1) if outputs.dim() >= 4 else outputs
+    if fault := shape_fault(outputs):
+        raise ValueError(fault)
+    last = outputs.movedim(_axis(outputs), -1)
     return last.reshape(last.shape[0], -1, last.shape[-1]).double()
 
 
 def misfit_of_classes(outputs: torch.Tensor, labels: torch.Tensor, ignore: int | None = None) -> str | None:
     """Why labels are not one class a position; None if they are."""
-    if outputs.dim() < 2:
-        return f"the output has the shape {list(outputs.shape)}; expected (samples, classes)"
-    classes = outputs.shape[1 if outputs.dim() >= 4 else -1]
-    if classes < 2:
-        return f"the output has the shape {list(outputs.shape)}: one class only; judge it by module:function"
-    places = [
-        size for axis, size in enumerate(outputs.shape) if axis != (1 if outputs.dim() >= 4 else outputs.dim() - 1)
-    ]
+    if fault := shape_fault(outputs):
+        return fault
+    classes = outputs.shape[_axis(outputs)]
+    places = [size for axis, size in enumerate(outputs.shape) if axis != _axis(outputs)]
     if list(labels.shape) != places and list(labels.shape) != [*places, 1]:
         return f"labels have the shape {list(labels.shape)}, but the output {list(outputs.shape)} needs {places}"
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
@@ -63,7 +73,10 @@ class Top1(Metric):
     depth: ClassVar[int] = 1
 
     def misfit(self, outputs: torch.Tensor, labels: torch.Tensor) -> str | None:
-        return misfit_of_classes(outputs, labels)
+        found = misfit_of_classes(outputs, labels)
+        if found is None and (classes := classes_last(outputs).shape[-1]) <= self.depth:
+            return f"the output has {classes} classes, so the first {self.depth} are always all of them"
+        return found
 
     def collect(
         self, outputs: torch.Tensor, labels: torch.Tensor | None, reference: torch.Tensor | None
