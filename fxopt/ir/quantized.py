@@ -68,12 +68,19 @@ def with_out_dtype(node: Node, dtype: torch.dtype) -> None:
 def run_call(target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """A call's value; quantizing operators take float64 as well, which torch's own refuse.
 
-    They round it to float32 first, and scales too: integers in a twin are those of the Program wherever their inputs are.
+    They round it to float32 first, as they do scales of channels: where inputs are those of the Program, so are the
+    integers in its twin.
     """
-    wide = [isinstance(value, torch.Tensor) and value.dtype == torch.float64 for value in args]
-    if any(wide) and _name(target).startswith("quantize_"):
-        args = [value.to(torch.float32) if is_wide else value for value, is_wide in zip(args, wide, strict=True)]
+    if args and isinstance(args[0], torch.Tensor) and args[0].dtype == torch.float64:
+        name = _name(target)
+        if name.startswith(("quantize_", "choose_")):
+            rest = [_narrow(value) for value in args[1:]] if "per_channel" in name else args[1:]
+            args = [_narrow(args[0]), *rest]
     return target(*args, **kwargs)
+
+
+def _narrow(value: Any) -> Any:
+    return value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
 
 def _name(target: Any) -> str:

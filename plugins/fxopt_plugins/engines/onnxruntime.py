@@ -33,12 +33,20 @@ class OnnxRuntime(OnnxEngine):
 
     spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
 
+    dynamic_quantization: bool = field(
+        default=False, metadata={"help": "let it quantize what meets integer weights as it comes; lossy"}
+    )
+
     def emit(self, program: Program, out: Path) -> Artifact:
         from fxopt_plugins.engines.onnx_export import export_onnx
 
-        file = export_onnx(program, out)
+        file = export_onnx(program, out, gemm=True)
         return Artifact.write(
-            out, self.name, file.name, program.interface, self.told(spinning=self.spinning, precision="as written")
+            out,
+            self.name,
+            file.name,
+            program.interface,
+            self.told(spinning=self.spinning, precision="as written", dynamic_quantization=self.dynamic_quantization),
         )
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
@@ -102,6 +110,8 @@ def _options(artifact: Artifact) -> onnxruntime.SessionOptions:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(artifact.options["spinning"])))
     options.add_session_config_entry("session.force_spinning_stop", "1")  # else idle threads spin between calls
+    level = "4" if artifact.options.get("dynamic_quantization") else "1"  # 1: in float32, 4: in int8
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", level)
     return options
 
 

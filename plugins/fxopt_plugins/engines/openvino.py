@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _IR = "model.xml"
 _PROFILED_CALLS = 5
+_GROUP = 32  # values that share a scale where activations are quantized as they come: OpenVINO's own choice
 _DISSOLVE = ("Add", "Subtract", "Multiply", "Divide", "Constant", "Reshape")
 _LINEAR = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul")
 
@@ -43,6 +44,10 @@ class OpenVino(OnnxEngine):
 
     precision: str = field(default="f32", metadata={"help": "f32, bf16 or f16: what float arithmetic may be done in"})
     pinning: bool = field(default=False, metadata={"help": "bind threads to cores; disturbs other processes"})
+
+    dynamic_quantization: bool = field(
+        default=False, metadata={"help": "let it quantize what meets integer weights as it comes; lossy"}
+    )
 
     def __post_init__(self) -> None:
         if self.precision not in ("f32", "bf16", "f16"):
@@ -62,7 +67,11 @@ class OpenVino(OnnxEngine):
             except RuntimeError as error:
                 raise EngineError(f"openvino: {_cause(error)}") from error
         return Artifact.write(
-            out, self.name, _IR, program.interface, self.told(precision=self.precision, pinning=self.pinning)
+            out,
+            self.name,
+            _IR,
+            program.interface,
+            self.told(precision=self.precision, pinning=self.pinning, dynamic_quantization=self.dynamic_quantization),
         )
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
@@ -119,6 +128,7 @@ def _compile(artifact: Artifact, stage: Stage, **more: Any) -> openvino.Compiled
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": bool(options["pinning"]),
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP if options.get("dynamic_quantization") else 0,
         **more,
     }
     try:
