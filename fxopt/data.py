@@ -57,6 +57,7 @@ class Data:
 
     Attributes:
         path: the source as it was typed; None for an object of the Python interface.
+        name: how messages call it: the path, or its role.
         interface: of the model that takes the samples.
         samples: how many there are.
         digest: SHA-256 over names, dtypes, shapes and contents of the source's batches, the first 16 digits.
@@ -64,6 +65,7 @@ class Data:
     """
 
     path: str | None
+    name: str
     interface: Interface
     samples: int
     digest: str
@@ -87,7 +89,7 @@ class Data:
         names = [item.name for item in interface.inputs]
         wanted = {*names, *interface.argument_names, LABELS}
         path = str(source) if isinstance(source, (str, Path)) else None
-        data = cls(path, interface, 0, "", {}, _opener(source, path or role, wanted))
+        data = cls(path, path or role, interface, 0, "", {}, _opener(source, path or role, wanted))
         samples, content = 0, hashlib.sha256()
         for place, inputs, labels in data._arranged():
             samples += sum(batch.samples for batch in data._cut(place, inputs, labels, torch.arange(len(inputs[0]))))
@@ -97,7 +99,7 @@ class Data:
             parts = {**dict(zip(names, inputs, strict=True)), LABELS: labels}
             content.update(json.dumps({k: tensor_digest(v) for k, v in parts.items() if v is not None}).encode())
         if not samples:
-            raise InputError(f"{path or role} holds no samples")
+            raise InputError(f"{data.name} holds no samples")
         return dataclasses.replace(data, samples=samples, digest=content.hexdigest()[:16])
 
     def batches(self) -> Iterator[Batch]:
@@ -121,7 +123,7 @@ class Data:
         mine = range(self.samples) if self._chosen is None else self._chosen.tolist()
         chosen = torch.tensor(sorted({mine[number] for number in numbers}), dtype=torch.int64)
         if not len(chosen):
-            raise InputError(f"{self.path or 'the data'}: no sample is left")
+            raise InputError(f"{self.name}: no sample is left")
         digest = hashlib.sha256(json.dumps([self.digest, chosen.tolist()]).encode()).hexdigest()[:16]
         return dataclasses.replace(self, samples=len(chosen), digest=digest, _chosen=chosen)
 

@@ -26,7 +26,7 @@ def halves(data: Data) -> tuple[Data, Data]:
     if len(ordered) < 2:
         count = "1 sample" if data.samples == 1 else f"{data.samples} samples, all equal,"
         raise InputError(
-            f"{_name(data)}: {count} cannot be split into a half to search with and a half to report on; give more"
+            f"{data.name}: {count} cannot be split into a half to search with and a half to report on; give more"
         )
     first = set(ordered[: len(ordered) // 2])
     return (
@@ -50,10 +50,10 @@ def without(data: Data, other: Data) -> tuple[Data, str | None]:
     left_out = data.samples - len(kept)
     if not left_out:
         return data, None
-    found = f"{left_out} of {data.samples} samples are in {_name(other)} too"
+    found = f"{left_out} of {data.samples} samples are in {other.name} too"
     if not kept:
-        raise InputError(f"{_name(data)}: {found}; give samples that were not used to calibrate")
-    return data.part(kept), f"{_name(data)}: {found} and are left out"
+        raise InputError(f"{data.name}: {found}; give samples that were not used to calibrate")
+    return data.part(kept), f"{data.name}: {found} and are left out"
 
 
 def doubts(data: Data, other: Data | None = None) -> list[str]:
@@ -62,22 +62,16 @@ def doubts(data: Data, other: Data | None = None) -> list[str]:
     That is: a single sample, an input of floats that is the same number everywhere, and, beside other data, one whose
     range is another by a factor of ten or more, as after forgotten scaling.
     """
-    lines = (
-        [f"{_name(data)}: there is one sample only; what it shows may hold for no other"] if data.samples == 1 else []
-    )
+    lines = [f"{data.name}: there is one sample only; what it shows may hold for no other"] if data.samples == 1 else []
     for name, (low, high) in data.ranges.items():
         if low == high:
-            lines.append(f"{_name(data)}: input {name} is {low:g} everywhere")
+            lines.append(f"{data.name}: input {name} is {low:g} everywhere")
             continue
         there = other.ranges.get(name) if other is not None else None
         sizes = [max(abs(end) for end in span) for span in ((low, high), there or (low, high))]
         if other is not None and there is not None and max(sizes) > _SCALES * min(sizes):
             lines.append(
-                f"{_name(data)}: input {name} lies in {low:g} to {high:g}, but in {there[0]:g} to {there[1]:g}"
-                f" in {_name(other)}: was it scaled in the same way?"
+                f"{data.name}: input {name} lies in {low:g} to {high:g}, but in {there[0]:g} to {there[1]:g}"
+                f" in {other.name}: was it scaled in the same way?"
             )
     return lines
-
-
-def _name(data: Data) -> str:
-    return data.path or "the data"

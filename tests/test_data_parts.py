@@ -48,14 +48,14 @@ def test_a_sample_that_is_added_moves_at_most_one_other(values: list[int]) -> No
 
 @pytest.mark.parametrize(("values", "count"), [([1.0], "1 sample"), ([1.0, 1.0, 1.0], "3 samples, all equal,")])
 def test_what_cannot_be_halved_is_refused(values: list[float], count: str) -> None:
-    with pytest.raises(InputError, match=f"^the data: {count} cannot be split into a half to search with"):
+    with pytest.raises(InputError, match=f"^eval: {count} cannot be split into a half to search with"):
         halves(data(values))
 
 
 def test_samples_of_the_calibration_leave_the_evaluation_and_that_is_said() -> None:
-    kept, said = without(data([1, 2, 3, 2]), data([2, 7]))
+    kept, said = without(data([1, 2, 3, 2]), data([2, 7], "calib"))
     assert contents(kept) == [1, 3]
-    assert said == "the data: 2 of 4 samples are in the data too and are left out"
+    assert said == "eval: 2 of 4 samples are in calib too and are left out"
 
 
 def test_nothing_is_said_where_nothing_overlaps() -> None:
@@ -64,16 +64,16 @@ def test_nothing_is_said_where_nothing_overlaps() -> None:
 
 
 def test_an_evaluation_that_is_the_calibration_is_refused() -> None:
-    with pytest.raises(InputError, match="2 of 2 samples are in the data too; give samples that were not used"):
-        without(data([1, 2]), data([2, 1]))
+    with pytest.raises(InputError, match="^eval: 2 of 2 samples are in calib too; give samples that were not used"):
+        without(data([1, 2]), data([2, 1], "calib"))
 
 
 def test_one_sample_a_constant_and_another_scale_are_doubted() -> None:
     assert doubts(data([1, 2, 3]), data([2, 4])) == []
     assert doubts(Data.read(torch.tensor([[1.0, 2.0]]), MODEL, "calib")) == [
-        "the data: there is one sample only; what it shows may hold for no other"
+        "calib: there is one sample only; what it shows may hold for no other"
     ]
-    assert doubts(Data.read(torch.zeros(3, 2), MODEL, "calib")) == ["the data: input x is 0 everywhere"]
-    assert doubts(data([1, 255]), data([0.1, 1])) == [
-        "the data: input x lies in 1 to 255, but in 0.1 to 1 in the data: was it scaled in the same way?"
+    assert doubts(Data.read(torch.zeros(3, 2), MODEL, "calib")) == ["calib: input x is 0 everywhere"]
+    assert doubts(data([1, 255]), data([0.1, 1], "calib")) == [
+        "eval: input x lies in 1 to 255, but in 0.1 to 1 in calib: was it scaled in the same way?"
     ]

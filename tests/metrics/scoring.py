@@ -1,4 +1,4 @@
-"""A function for the metric `function`, in an installed-like place: an importable module of the tests."""
+"""A metric in code of the user, for the cases of `function`."""
 
 from __future__ import annotations
 
