@@ -62,7 +62,9 @@ def doubts(data: Data, other: Data | None = None) -> list[str]:
     That is: a single sample, an input of floats that is the same number everywhere, and, beside other data, one whose
     range is another by a factor of ten or more, as after forgotten scaling.
     """
-    lines = [f"{data.name}: there is one sample only; what it shows may hold for no other"] if data.samples == 1 else []
+    lines = []
+    if data.samples == 1:
+        lines.append(f"{data.name}: there is one sample only; what it shows may hold for no other")
     for name, (low, high) in data.ranges.items():
         if low == high:
             lines.append(f"{data.name}: input {name} is {low:g} everywhere")
