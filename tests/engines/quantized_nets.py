@@ -1,14 +1,14 @@
-"""Small networks quantized by hand, as engines want them: u8 activations, s8 weights by channel, int32 biases."""
+"""Small networks quantized by hand, as the scheme of an engine says."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fxopt.contracts.engine import QuantScheme
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import operators
 from fxopt.ir.samples import sample_inputs
@@ -21,8 +21,9 @@ INT32 = (-(2**31), 2**31 - 1, torch.int32)
 class Quantized(nn.Module):
     """What the networks share: values are rounded at named places to scales that one float run has measured."""
 
-    def __init__(self) -> None:
+    def __init__(self, scheme: QuantScheme) -> None:
         super().__init__()
+        self.scheme = scheme
         self.ranges: dict[str, tuple[float, float]] = {}
         self.measuring = True
 
@@ -42,13 +43,15 @@ class Quantized(nn.Module):
                 max(float(x.max()), 0.0) if high is None else high,
             )
             return x
-        scale, zero = self.numbers(place)
-        numbers = (scale, zero, 0, 255, torch.uint8)
+        ends = (0, 255, torch.uint8) if self.scheme.activation == "u8" else (-128, 127, torch.int8)
+        numbers = (*self.numbers(place), *ends)
         return qd.dequantize_per_tensor(qd.quantize_per_tensor(x, *numbers), *numbers)
 
     def numbers(self, place: str) -> tuple[float, int]:
         """Scale and zero-point of a place."""
         low, high = self.ranges[place]
+        if self.scheme.activation_symmetric:
+            return max(-low, high) / 127, 0
         scale = (high - low) / 255
         return scale, round(-low / scale)
 
@@ -65,17 +68,21 @@ class Quantized(nn.Module):
             layer.register_buffer("shift", (layer.bias / fine).round().to(torch.int32))
             layer.register_buffer("scale", scale)
             layer.register_buffer("fine", fine)
-        return (
-            qd.dequantize_per_channel(layer.integers, layer.scale, None, 0, -127, 127, torch.int8),
-            qd.dequantize_per_channel(layer.shift, layer.fine, None, 0, *INT32),
-        )
+        weight = qd.dequantize_per_channel(layer.integers, layer.scale, None, 0, -127, 127, torch.int8)
+        if self.scheme.bias == "float":
+            return weight, layer.bias
+        return weight, qd.dequantize_per_channel(layer.shift, layer.fine, None, 0, *INT32)
+
+    def branch(self, place: str, x: Tensor) -> Any:
+        """The branch of a residual add, rounded where the scheme wants both inputs of the add rounded."""
+        return self.rounded(place, x) if self.scheme.residual == "both" else x
 
 
 class ResidualStack(Quantized):
     """Three residual blocks: image (N, 16, 12, 12) to (N, 16, 12, 12); both inputs of each addition are rounded."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, scheme: QuantScheme) -> None:
+        super().__init__(scheme)
         self.convs = nn.ModuleList(nn.Conv2d(16, 16, 3, padding=1) for _ in range(6))
 
     def forward(self, x: Tensor) -> Any:
@@ -84,7 +91,7 @@ class ResidualStack(Quantized):
             y = F.conv2d(x, *self.integers(f"convs.{2 * block}", place), padding=1).relu()
             y = self.rounded(f"{block}", y)
             y = F.conv2d(y, *self.integers(f"convs.{2 * block + 1}", f"{block}"), padding=1)
-            x, place = (x + self.rounded(f"{block}+", y)).relu(), f"{block} sum"
+            x, place = (x + self.branch(f"{block}+", y)).relu(), f"{block} sum"
             x = self.rounded(place, x)
         return x
 
@@ -92,8 +99,8 @@ class ResidualStack(Quantized):
 class DepthwiseSeparable(Quantized):
     """Expansion, depthwise and projection with ReLU6, as in MobileNetV2: image (N, 8, 12, 12) to (N, 8, 12, 12)."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, scheme: QuantScheme) -> None:
+        super().__init__(scheme)
         self.wide = nn.Conv2d(8, 32, 1)
         self.depthwise = nn.Conv2d(32, 32, 3, padding=1, groups=32)
         self.narrow = nn.Conv2d(32, 8, 1)
@@ -104,14 +111,14 @@ class DepthwiseSeparable(Quantized):
         y = F.relu6(F.conv2d(y, *self.integers("depthwise", "wide"), padding=1, groups=32))
         y = self.rounded("deep", y, 0, 6)
         y = F.conv2d(y, *self.integers("narrow", "deep"))
-        return self.rounded("sum", x + self.rounded("narrow", y))
+        return self.rounded("sum", x + self.branch("narrow", y))
 
 
 class Mlp(Quantized):
     """Two linear layers with GELU between: (N, 5, 16) to (N, 5, 16)."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, scheme: QuantScheme) -> None:
+        super().__init__(scheme)
         self.wide, self.narrow = nn.Linear(16, 64), nn.Linear(64, 16)
 
     def forward(self, x: Tensor) -> Any:
@@ -128,15 +135,13 @@ NETS: dict[str, tuple[type[Quantized], tuple[int, ...]]] = {
 }
 
 
-@lru_cache
-def quantized(name: str) -> tuple[Program, list[Tensor], float]:
+def quantized(name: str, scheme: QuantScheme) -> tuple[Program, list[Tensor], float]:
     """The named network as a Program with a dynamic batch, inputs, and the step of its output."""
     torch.manual_seed(0)
     make, shape = NETS[name]
     x = torch.randn(shape)
-    net = make().ready(x)
-    low, high = list(net.ranges.values())[-1]
-    return program(net, x, dynamic=True), [x], (high - low) / 255
+    net = make(scheme).ready(x)
+    return program(net, x, dynamic=True), [x], net.numbers(list(net.ranges)[-1])[0]
 
 
 def weight_only(bits: int, group: int, asymmetric: bool = False, bias: bool = True) -> tuple[Program, list[Tensor]]:

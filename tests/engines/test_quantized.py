@@ -18,10 +18,12 @@ from fxopt.ir.program import Program
 from fxopt.ir.quantized import operators
 from fxopt.testing import captured
 from fxopt_plugins.engines.onnx_export import export_onnx
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO
 from tests.engines.quantized_nets import NETS, as_it_comes, quantized, weight_only
 from tests.engines.test_outputs import make
 
-READABLE = ["onnxruntime", "openvino"]
+SCHEMES = {"onnxruntime": ONNX_RUNTIME, "openvino": OPENVINO}
+READABLE = list(SCHEMES)
 qd = operators()
 
 
@@ -43,7 +45,7 @@ def kinds(graph: EngineGraph) -> Counter[str]:
 @pytest.mark.parametrize("engine", READABLE)
 @pytest.mark.parametrize("net", NETS)
 def test_outputs_are_the_programs_within_one_step(engine: str, net: str, tmp_path: Path) -> None:
-    program, inputs, step = quantized(net)
+    program, inputs, step = quantized(net, SCHEMES[engine])
     for batch in (1, 2):
         values = [value[:batch] for value in inputs]
         _, (found,) = built(engine, program, values, tmp_path / str(batch))
@@ -60,7 +62,7 @@ def test_outputs_are_the_programs_within_one_step(engine: str, net: str, tmp_pat
     ],
 )
 def test_onnxruntime_runs_every_layer_on_integers(net: str, expected: dict[str, int], tmp_path: Path) -> None:
-    program, inputs, _ = quantized(net)
+    program, inputs, _ = quantized(net, ONNX_RUNTIME)
     found = kinds(built("onnxruntime", program, inputs, tmp_path)[0])
     free = {"Transpose", "Reshape"}  # moves, and the two ends
     border = {"QuantizeLinear": 1 + (net == "mlp"), "DequantizeLinear": 1}
@@ -69,7 +71,7 @@ def test_onnxruntime_runs_every_layer_on_integers(net: str, expected: dict[str, 
 
 @pytest.mark.parametrize(("net", "layers"), [("residual stack", 6), ("depthwise separable", 3), ("mlp", 2)])
 def test_openvino_runs_every_layer_on_integers(net: str, layers: int, tmp_path: Path) -> None:
-    program, inputs, _ = quantized(net)
+    program, inputs, _ = quantized(net, OPENVINO)
     graph, _ = built("openvino", program, inputs, tmp_path)
     runs = [kernel.kind for kernel in graph.kernels if kernel.kind.startswith(("Convolution", "FullyConnected"))]
     assert len(runs) == layers
@@ -77,14 +79,14 @@ def test_openvino_runs_every_layer_on_integers(net: str, layers: int, tmp_path: 
 
 
 def test_openvino_takes_the_activation_into_the_layer(tmp_path: Path) -> None:
-    program, inputs, _ = quantized("mlp")
+    program, inputs, _ = quantized("mlp", OPENVINO)
     graph, _ = built("openvino", program, inputs, tmp_path)
     (covers,) = (kernel.covers for kernel in graph.kernels if "gelu" in kernel.covers)
     assert "linear" in covers
 
 
 def test_an_addition_with_one_input_in_float_is_not_run_on_integers(tmp_path: Path) -> None:
-    program, inputs, _ = quantized("residual stack")
+    program, inputs, _ = quantized("residual stack", ONNX_RUNTIME)
     with program.edit() as edit:
         (add,) = (node for node in program.calls if node.target is torch.ops.aten.add.Tensor and "45" in node.name)
         added = edit.node(add.args[1].name)
@@ -101,7 +103,7 @@ def weights(program: Program, folder: Path) -> tuple[onnx.ModelProto, dict[str, 
 
 
 def test_the_file_holds_integers_alone(tmp_path: Path) -> None:
-    program, _, _ = quantized("residual stack")
+    program, _, _ = quantized("residual stack", ONNX_RUNTIME)
     _, stored = weights(program, tmp_path)
     large = {tensor.data_type for tensor in stored.values() if np.prod(tensor.dims) > 16}
     assert large == {onnx.TensorProto.INT8}

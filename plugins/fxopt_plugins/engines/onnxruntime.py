@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import OnnxEngine, u8_scheme
+from fxopt_plugins.engines.common import OnnxEngine
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,7 @@ class OnnxRuntime(OnnxEngine):
 
     name: ClassVar[str] = "onnxruntime"
     extra: ClassVar[str | None] = "onnxruntime"
-    quant_scheme: ClassVar[QuantScheme | None] = u8_scheme("mul", "sigmoid", "mean")
+    quant_scheme: ClassVar[QuantScheme | None] = ONNX_RUNTIME
 
     spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
 

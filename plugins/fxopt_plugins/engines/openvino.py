@@ -18,8 +18,9 @@ from fxopt.contracts.engine import (
     signature_of,
 )
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import OnnxEngine, u8_scheme
+from fxopt_plugins.engines.common import OnnxEngine
 from fxopt_plugins.engines.onnx_graph import covered_nodes
+from fxopt_plugins.engines.schemes import OPENVINO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +41,7 @@ class OpenVino(OnnxEngine):
 
     name: ClassVar[str] = "openvino"
     extra: ClassVar[str | None] = "openvino"
-    quant_scheme: ClassVar[QuantScheme | None] = u8_scheme()
+    quant_scheme: ClassVar[QuantScheme | None] = OPENVINO
 
     precision: str = field(default="f32", metadata={"help": "f32, bf16 or f16: what float arithmetic may be done in"})
     pinning: bool = field(default=False, metadata={"help": "bind threads to cores; disturbs other processes"})
