@@ -144,8 +144,8 @@ def quantized(name: str, scheme: QuantScheme) -> tuple[Program, list[Tensor], fl
     return program(net, x, dynamic=True), [x], net.numbers(list(net.ranges)[-1])[0]
 
 
-def weight_only(bits: int, group: int, asymmetric: bool = False, bias: bool = True) -> tuple[Program, list[Tensor]]:
-    """A linear layer (N, 5, 128) to (N, 5, 64) whose weight alone is of integers, in groups along its inputs."""
+def weight_only(bits: int, group: int, asymmetric: bool = False, size: int = 128) -> tuple[Program, list[Tensor]]:
+    """A linear layer (N, 5, size) to (N, 5, size) whose weight alone is of integers, in groups along its inputs."""
     torch.manual_seed(0)
     low, high = (0, 2**bits - 1) if asymmetric else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     dtype = torch.uint8 if asymmetric else torch.int8
@@ -153,19 +153,19 @@ def weight_only(bits: int, group: int, asymmetric: bool = False, bias: bool = Tr
     class Layer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.register_buffer("weight", torch.randint(low, high + 1, (64, 128)).to(dtype))
-            self.register_buffer("scale", torch.rand(64, 128 // group) / 2**bits + 0.01)
-            self.register_buffer("zero", torch.randint(low, high + 1, (64, 128 // group), dtype=torch.int32))
-            self.bias = nn.Parameter(torch.randn(64))
+            self.register_buffer("weight", torch.randint(low, high + 1, (size, size)).to(dtype))
+            self.register_buffer("scale", torch.rand(size, size // group) / 2**bits + 0.01)
+            self.register_buffer("zero", torch.randint(low, high + 1, (size, size // group), dtype=torch.int32))
+            self.bias = nn.Parameter(torch.randn(size))
 
         def forward(self, x: Tensor) -> Any:
             zero = self.zero if asymmetric else None
             weight = qd.dequantize_per_channel_group(
                 self.weight, self.scale, zero, low, high, dtype, group, torch.float32
             )
-            return F.linear(x, weight, self.bias if bias else None)
+            return F.linear(x, weight, self.bias)
 
-    found = program(Layer(), torch.randn(2, 5, 128), dynamic=True)
+    found = program(Layer(), torch.randn(2, 5, size), dynamic=True)
     return found, sample_inputs(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
 
 import pytest
@@ -34,3 +35,11 @@ def test_exact_arithmetic_is_exact_with_all_bits(scheme: QuantScheme, worker: Wo
 def test_real_engines_are_exact_with_seven_bits_at_least(engine: str, scheme: QuantScheme, worker: Worker) -> None:
     make(engine)  # skips where it is not installed
     assert exact_weight_bits(f"{engine}{{threads=1}}", scheme, worker) in (7, 8)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="caps the instruction sets of x86")
+def test_an_engine_whose_kernels_saturate_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    make("openvino")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # as on a CPU without instructions for products of 8 bits
+    with Worker() as worker:
+        assert exact_weight_bits("openvino{threads=1}", OPENVINO, worker) == 7

@@ -84,7 +84,7 @@ def _quantize_per_channel(
     from onnxscript import opset18 as op
 
     zeros = op.Cast(zero_points, to=dtype)
-    quantized = op.QuantizeLinear(x, op.Cast(scales, to=1), zeros, axis=axis)
+    quantized = op.QuantizeLinear(x, _as_float(scales, 1), zeros, axis=axis)
     if (quant_min, quant_max) == _range(dtype):
         return quantized
     return op.Clip(quantized, _integers(quant_min, dtype), _integers(quant_max, dtype))
@@ -113,7 +113,7 @@ def _dequantize_per_channel(
 
     zeros = _zeros(zero_points, scales, dtype)
     x, zeros = _narrowed(x, zeros, quant_min, quant_max)
-    return _as_float(op.DequantizeLinear(x, op.Cast(scales, to=1), zeros, axis=axis), out_dtype)
+    return _as_float(op.DequantizeLinear(x, _as_float(scales, 1), zeros, axis=axis), out_dtype)
 
 
 def _dequantize_per_group(
@@ -123,11 +123,11 @@ def _dequantize_per_group(
     from onnxscript import opset21
 
     rows = op.Constant(value_ints=[x.shape[0], -1])  # torch takes scales of one axis, too
-    scales, zeros = (None if v is None else op.Reshape(v, rows) for v in (scales, zero_points))
+    scales, zeros = (v if v is None or len(v.shape) == 2 else op.Reshape(v, rows) for v in (scales, zero_points))
     if zeros is not None:
         zeros = op.Cast(zeros, to=dtype)
     x, zeros = _narrowed(x, zeros, quant_min, quant_max)
-    floats = opset21.DequantizeLinear(x, op.Cast(scales, to=1), zeros, axis=1, block_size=group_size)
+    floats = opset21.DequantizeLinear(x, _as_float(scales, 1), zeros, axis=1, block_size=group_size)
     return _as_float(floats, out_dtype)
 
 
@@ -214,9 +214,11 @@ def _narrowed(x: Any, zero: Any, quant_min: int, quant_max: int) -> tuple[Any, A
 
 
 def _as_float(value: Any, dtype: int | None) -> Any:
+    """A value in the dtype that torch says; None is float32. Casts that do nothing are none: large ones stay in the file."""
     from onnxscript import opset18 as op
 
-    return value if dtype in (None, -1, 1) else op.Cast(value, to=dtype)  # 1: float32, as it is
+    dtype = 1 if dtype in (None, -1) else dtype
+    return value if value.dtype == dtype or (value.dtype is None and dtype == 1) else op.Cast(value, to=dtype)
 
 
 def _zeros(zero_points: Any, scales: Any, dtype: int) -> Any:
@@ -264,12 +266,15 @@ def _range(dtype: int) -> tuple[int, int]:
 
 
 def store_integers(model: onnx_ir.Model) -> None:
-    """Store weights as engines want to find them: in 4 bits where they need no more, transposed where a MatMul takes them so."""
+    """Store weights as engines want to find them: in the bits that they need, transposed where a MatMul takes them so."""
+    import onnx_ir as ir
+
+    narrow = (ir.DataType.INT4, ir.DataType.UINT4, ir.DataType.INT8, ir.DataType.UINT8)
     for node in list(model.graph.all_nodes()):
-        if node.op_type == "Cast" and node.attributes["to"].as_int() in _four_bits():
+        if node.op_type == "Cast" and node.attributes["to"].as_int() in narrow:
             array = _array(node.inputs[0])
             if array is not None:
-                dtype = _four_bits()[node.attributes["to"].as_int()]
+                dtype = ir.DataType(node.attributes["to"].as_int()).numpy()
                 _replace(model, node, _stored(model, node.outputs[0].name, array.astype(dtype)))
     for node in list(model.graph.all_nodes()):
         if node.op_type == "Transpose" and list(node.attributes["perm"].as_ints()) == [1, 0]:
@@ -283,7 +288,11 @@ def _transpose(model: onnx_ir.Model, node: onnx_ir.Node, source: onnx_ir.Node) -
     import onnx_ir as ir
 
     arrays = [None if value is None else _array(value) for value in source.inputs]
-    if arrays[0] is None or arrays[0].ndim != 2:
+    if (
+        arrays[0] is None
+        or arrays[0].ndim != 2
+        or any(a is None and v for a, v in zip(arrays, source.inputs, strict=True))
+    ):
         return
     name = node.outputs[0].name
     inputs: list[ir.Value | None] = []
@@ -331,9 +340,3 @@ def _array(value: onnx_ir.Value | None) -> Any:
 
     tensor = ir.convenience.get_const_tensor(value) if value is not None else None
     return None if tensor is None else tensor.numpy()
-
-
-def _four_bits() -> dict[int, Any]:
-    import onnx_ir as ir
-
-    return {dtype: dtype.numpy() for dtype in (ir.DataType.INT4, ir.DataType.UINT4)}

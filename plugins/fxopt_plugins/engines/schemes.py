@@ -20,7 +20,7 @@ ONNX_RUNTIME = QuantScheme(
     moving_ops=_MOVES,
     float_output_ops=aten("linear", "matmul"),
     group_sizes=(16, 32, 64, 128, 256),
-    native={"int8": (), "int8_dynamic": (), "int8_weight": (), "int4_weight": ()},
+    native={"int8": (), "int8_dynamic": (), "int4_weight": ()},
 )
 
 OPENVINO = QuantScheme(
