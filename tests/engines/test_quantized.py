@@ -206,3 +206,12 @@ def test_a_weight_of_two_layers_is_stored_once_for_each_form(tmp_path: Path) -> 
     model, stored = weights(program, tmp_path)
     assert "Transpose" not in {node.op_type for node in model.graph.node}
     assert not {name for name in stored if not any(name in node.input for node in model.graph.node)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("net", "kernel", "layers"), [("residual stack", "qconv", 6), ("mlp", "qlinear", 2)])
+def test_inductor_runs_every_layer_on_integers(net: str, kernel: str, layers: int, tmp_path: Path) -> None:
+    program, inputs, step = quantized(net, ONNX_RUNTIME)
+    graph, (found,) = built("inductor", program, inputs, tmp_path)
+    assert sum(kind.startswith(kernel) for kind in kinds(graph).elements()) == layers
+    assert np.mean(np.abs(found - program.run(inputs)[0].numpy()) / step < 1.01) >= 0.99
