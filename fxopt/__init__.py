@@ -28,6 +28,7 @@ _PUBLIC = {
     "Artifact": "fxopt.contracts.engine",
     "Planner": "fxopt.contracts.planner",
     "Frontend": "fxopt.contracts.frontend",
+    "Metric": "fxopt.contracts.metric",
     "Budget": "fxopt.contracts.cost",
     "Cost": "fxopt.contracts.cost",
     "Interval": "fxopt.contracts.cost",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from fxopt.contracts.engine import Engine as Engine
     from fxopt.contracts.engine import QuantScheme as QuantScheme
     from fxopt.contracts.frontend import Frontend as Frontend
+    from fxopt.contracts.metric import Metric as Metric
     from fxopt.contracts.passes import Pass as Pass
     from fxopt.contracts.passes import View as View
     from fxopt.contracts.planner import Planner as Planner

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +42,13 @@ class Batch:
     Attributes:
         inputs: the model's flat inputs, in the order and with the dtypes of its interface.
         labels: of shape (samples, ...), where there are any.
+        samples: how many there are. In a part of some data that does not fill a batch of fixed size, the last sample
+            is repeated behind them, without a label.
     """
 
     inputs: tuple[torch.Tensor, ...]
-    labels: torch.Tensor | None = None
+    labels: torch.Tensor | None
+    samples: int
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,21 @@ class Data:
 
     Attributes:
         path: the source as it was typed; None for an object of the Python interface.
+        name: how messages call it: the path, or its role.
         interface: of the model that takes the samples.
         samples: how many there are.
         digest: SHA-256 over names, dtypes, shapes and contents of the source's batches, the first 16 digits.
+        ranges: by name of a flat input of floats, the least and the largest finite number in it.
     """
 
     path: str | None
+    name: str
     interface: Interface
     samples: int
     digest: str
+    ranges: dict[str, tuple[float, float]]
     _open: Callable[[], Iterator[tuple[str, Any]]]
+    _chosen: torch.Tensor | None = None  # sorted numbers of the samples in a part of the data
 
     @classmethod
     def read(cls, source: Any, interface: Interface, role: str) -> Data:
@@ -74,25 +83,59 @@ class Data:
             role: how messages name a source that has no name, like `"calib"`.
 
         Raises:
-            InputError: the source cannot be read, is empty, or does not fit the interface; one line that says where.
+            InputError: the source cannot be read, is empty, does not fit the interface, or holds NaN; one line that
+                says where.
         """
         names = [item.name for item in interface.inputs]
         wanted = {*names, *interface.argument_names, LABELS}
         path = str(source) if isinstance(source, (str, Path)) else None
-        data = cls(path, interface, 0, "", _opener(source, path or role, wanted))
+        data = cls(path, path or role, interface, 0, "", {}, _opener(source, path or role, wanted))
         samples, content = 0, hashlib.sha256()
         for place, inputs, labels in data._arranged():
-            samples += sum(batch.inputs[0].shape[0] for batch in data._cut(place, inputs, labels))
+            samples += sum(batch.samples for batch in data._cut(place, inputs, labels, torch.arange(len(inputs[0]))))
+            for name, value in zip(names, inputs, strict=True):
+                if value.dtype.is_floating_point and value.numel():
+                    data.ranges[name] = _span(place, name, value, *filter(None, [data.ranges.get(name)]))
             parts = {**dict(zip(names, inputs, strict=True)), LABELS: labels}
             content.update(json.dumps({k: tensor_digest(v) for k, v in parts.items() if v is not None}).encode())
         if not samples:
-            raise InputError(f"{path or role} holds no samples")
+            raise InputError(f"{data.name} holds no samples")
         return dataclasses.replace(data, samples=samples, digest=content.hexdigest()[:16])
 
     def batches(self) -> Iterator[Batch]:
         """All samples in order, in batches of sizes that the model takes."""
+        first = 0
         for place, inputs, labels in self._arranged():
-            yield from self._cut(place, inputs, labels)
+            rows = torch.arange(len(inputs[0]))
+            if self._chosen is not None:
+                rows = self._chosen[(self._chosen >= first) & (self._chosen < first + len(rows))] - first
+            first += len(inputs[0])
+            yield from self._cut(place, inputs, labels, rows)
+
+    def part(self, numbers: Iterable[int]) -> Data:
+        """The samples of these numbers, counted from 0, in the order of the data.
+
+        Batches of a fixed size that they do not fill are filled up by the last sample: see `Batch.samples`.
+
+        Raises:
+            InputError: there is no such sample, or none is left.
+        """
+        mine = range(self.samples) if self._chosen is None else self._chosen.tolist()
+        chosen = torch.tensor(sorted({mine[number] for number in numbers}), dtype=torch.int64)
+        if not len(chosen):
+            raise InputError(f"{self.name}: no sample is left")
+        digest = hashlib.sha256(json.dumps([self.digest, chosen.tolist()]).encode()).hexdigest()[:16]
+        return dataclasses.replace(self, samples=len(chosen), digest=digest, _chosen=chosen)
+
+    def sample_digests(self) -> list[str]:
+        """The digest of each sample's inputs: dtypes, shapes and contents, without its label."""
+        return [
+            hashlib.sha256(
+                json.dumps([tensor_digest(value[row].clone()) for value in batch.inputs]).encode()
+            ).hexdigest()
+            for batch in self.batches()
+            for row in range(batch.samples)
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """What a plan records."""
@@ -109,37 +152,63 @@ class Data:
                     raise InputError(f"{place}: {name} has {other} samples, but {first} has {count}")
             yield place, list(inputs.values()), labels
 
-    def _cut(self, place: str, inputs: list[torch.Tensor], labels: torch.Tensor | None) -> Iterator[Batch]:
-        """Batches of a size that the model takes."""
-        count = inputs[0].shape[0]
-        size = self._batch_size(place, count)
-        for start in range(0, count, size):
-            part = [value[start : start + size] for value in inputs]
+    def _cut(
+        self, place: str, inputs: list[torch.Tensor], labels: torch.Tensor | None, rows: torch.Tensor
+    ) -> Iterator[Batch]:
+        """The samples in these rows, in batches of a size that the model takes."""
+        if not (count := len(rows)):
+            return
+        low, high = self._batch_bounds()
+        size = next((size for size in range(high, low - 1, -1) if count % size == 0 or count % size >= low), None)
+        if size is None and self._chosen is None:
+            sizes = f"{low}" if low == high else f"{low} to {high}"
+            raise InputError(
+                f"{place}: {count} samples do not make batches of {sizes}, which the model takes;"
+                " add or leave out samples, or give the model a dynamic batch"
+            )
+        if size is None:
+            size = low
+            rows = torch.cat([rows, rows[-1:].expand(-count % low)])
+        for start in range(0, len(rows), size):
+            taken = rows[start : start + size]
+            part = tuple(value[taken] for value in inputs)
             try:
                 self.interface.check([tuple(v.shape) for v in part], [_dtype(v) for v in part])
             except InputError as error:
                 raise InputError(f"{place}: {error}") from error
-            yield Batch(tuple(part), None if labels is None else labels[start : start + size])
+            samples = min(size, count - start)
+            yield Batch(part, None if labels is None else labels[taken[:samples]], samples)
 
-    def _batch_size(self, place: str, count: int) -> int:
-        """The largest size up to `BATCH` that the inputs' first axes allow, the rest included."""
-        ranges = {dim.name: (max(dim.min, 1), dim.max or count) for dim in self.interface.dims}
+    def _batch_bounds(self) -> tuple[int, int]:
+        """The least size of a batch that the inputs' first axes allow, and the largest up to `BATCH` or that."""
+        ranges = {dim.name: (max(dim.min, 1), dim.max) for dim in self.interface.dims}
         firsts = {item.shape[0] for item in self.interface.inputs if item.shape}
         bounds = [(first, first) if isinstance(first, int) else ranges[first] for first in firsts]
         low = max((low for low, _ in bounds), default=1)
-        high = min([max(low, BATCH), *(high for _, high in bounds)])
+        high = min([max(low, BATCH), *(high for _, high in bounds if high is not None)])
         if low > high:
             raise InputError(
                 "the model's inputs begin with axes of different sizes; data gives all of them as many samples"
             )
-        for size in range(high, low - 1, -1):
-            if count % size == 0 or count % size >= low:
-                return size
-        sizes = f"{low}" if low == high else f"{low} to {high}"
-        raise InputError(
-            f"{place}: {count} samples do not make batches of {sizes}, which the model takes;"
-            " add or leave out samples, or give the model a dynamic batch"
-        )
+        return low, high
+
+
+def _span(
+    place: str, name: str, value: torch.Tensor, known: tuple[float, float] = (math.inf, -math.inf)
+) -> tuple[float, float]:
+    """The least and the largest finite number in an input and in what was seen of it before.
+
+    Raises:
+        InputError: it holds NaN.
+    """
+    if bool((wrong := torch.isnan(value)).any()):
+        sample = int(wrong.reshape(len(value), -1).any(1).nonzero()[0]) + 1
+        raise InputError(f"{place}: input {name} holds NaN (sample {sample}); mend or leave out such samples")
+    finite = value[torch.isfinite(value)]
+    if not finite.numel():
+        return known
+    low, high = finite.aminmax()
+    return min(known[0], float(low)), max(known[1], float(high))
 
 
 def _opener(source: Any, place: str, wanted: set[str]) -> Callable[[], Iterator[tuple[str, Any]]]:

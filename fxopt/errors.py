@@ -19,6 +19,10 @@ class DataError(InputError):
     """The model cannot take the data given for it: no fault of the pass that asked about the data."""
 
 
+class MetricError(InputError):
+    """A metric raised, or gave what is no value (NaN): the message names metric and cause."""
+
+
 class BudgetError(FxoptError):
     """The budget or the required speed-up cannot be met; the frontier is written, no model."""
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from fxopt.contracts.candidate import Candidate
     from fxopt.contracts.engine import Engine
     from fxopt.contracts.frontend import Frontend
+    from fxopt.contracts.metric import Metric
     from fxopt.contracts.passes import Pass
     from fxopt.contracts.planner import Planner
     from fxopt.contracts.target import Target
@@ -42,6 +43,11 @@ def fxopt_planners() -> list[type[Planner]]:  # type: ignore[empty-body]
 @hookspec
 def fxopt_frontends() -> list[type[Frontend]]:  # type: ignore[empty-body]
     """Readers of model files and other forms of a model."""
+
+
+@hookspec
+def fxopt_metrics() -> list[type[Metric]]:  # type: ignore[empty-body]
+    """Measures of how good a model's outputs are."""
 
 
 @hookspec

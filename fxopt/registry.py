@@ -18,11 +18,12 @@ from fxopt import hookspecs
 from fxopt.contracts.candidate import Stage
 from fxopt.contracts.options import Configurable, split_pipeline, split_spec, suggest
 from fxopt.errors import InputError, PluginError
-from fxopt.user_code import one_line, raised
+from fxopt.user_code import is_reference, one_line, raised
 
 if TYPE_CHECKING:
     from fxopt.contracts.engine import Engine
     from fxopt.contracts.frontend import Frontend
+    from fxopt.contracts.metric import Metric
     from fxopt.contracts.passes import Pass
     from fxopt.contracts.planner import Planner
     from fxopt.contracts.target import Target
@@ -34,6 +35,7 @@ _SINGULAR = {
     "engines": "engine",
     "planners": "planner",
     "frontends": "frontend",
+    "metrics": "metric",
 }
 KINDS = tuple(_SINGULAR)
 
@@ -67,6 +69,7 @@ class Registry:
     engines: dict[str, type[Engine]] = field(default_factory=dict)
     planners: dict[str, type[Planner]] = field(default_factory=dict)
     frontends: dict[str, type[Frontend]] = field(default_factory=dict)
+    metrics: dict[str, type[Metric]] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
     without: frozenset[str] = frozenset()
     owners: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -197,6 +200,13 @@ class Registry:
     def make_planner(self, spec: str) -> Planner:
         """A planner from its spec."""
         return cast("Planner", self.make("planners", spec))
+
+    def make_metric(self, spec: str) -> Metric:
+        """A metric from its spec; `module:function{option=value}` is the metric `function` of that function."""
+        reference, brace, rest = spec.partition("{")
+        if is_reference(reference.strip()):
+            spec = f"function{{of={reference.strip()}, {rest if brace else '}'}"
+        return cast("Metric", self.make("metrics", spec))
 
     def event(self, kind: str, **data: Any) -> None:
         """Tell all listeners."""

@@ -75,6 +75,13 @@ def floats(*shape: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
 
 
+def spoilt(row: int) -> np.ndarray[Any, Any]:
+    """Three samples, and NaN in one of them."""
+    values = floats(3, 4)
+    values[row, 1] = np.nan
+    return values
+
+
 def refusal(source: Any, wanted: Interface | None = None) -> str:
     with pytest.raises(InputError) as caught:
         Data.read(source, wanted or one(), "calib")
@@ -193,6 +200,57 @@ def test_samples_that_do_not_fill_batches_are_not_dropped(first: int | str, low:
     assert said.startswith(f"d.npz: {count} samples do not make batches of")
 
 
+# -- a part of it ------------------------------------------------------------------------------------------------
+
+
+def test_a_part_has_its_samples_and_their_labels_in_order() -> None:
+    x = floats(40, 4)
+    part = Data.read(npz(x=x, labels=np.arange(40)), one(), "eval").part([33, 2, 5, 2])
+    (batch,) = part.batches()
+    assert (part.samples, batch.samples) == (3, 3)
+    assert batch.inputs[0].equal(torch.from_numpy(x[[2, 5, 33]]))
+    assert batch.labels is not None
+    assert batch.labels.tolist() == [2, 5, 33]
+
+
+def test_a_part_crosses_the_batches_of_its_source_and_can_be_parted_again() -> None:
+    source = [torch.full((3, 4), 1.0), torch.full((2, 4), 2.0), torch.full((3, 4), 3.0)]
+    part = Data.read(source, one(), "eval").part([1, 2, 7])
+    assert [batch.inputs[0][:, 0].tolist() for batch in part.batches()] == [[1, 1], [3]]
+    assert [batch.inputs[0][:, 0].tolist() for batch in part.part([2]).batches()] == [[3]]
+
+
+def test_a_part_that_does_not_fill_a_fixed_batch_is_filled_up_by_its_last_sample() -> None:
+    x = floats(8, 4)
+    part = Data.read(npz(x=x, labels=np.arange(8)), one(4), "eval").part([0, 1, 2, 3, 6])
+    first, second = part.batches()
+    assert (first.samples, second.samples) == (4, 1)
+    assert second.inputs[0].equal(torch.from_numpy(x[[6, 6, 6, 6]]))
+    assert second.labels is not None
+    assert second.labels.tolist() == [6]
+
+
+def test_parts_have_digests_of_their_own() -> None:
+    data = Data.read(npz(x=floats(4, 4)), one(), "eval")
+    assert len({data.digest, data.part([0]).digest, data.part([1]).digest}) == 3
+    assert data.part([0, 1]).digest == data.part([1, 0]).digest
+
+
+def test_a_part_without_samples_is_refused() -> None:
+    with pytest.raises(InputError, match=r"d\.npz: no sample is left"):
+        Data.read(npz(x=floats(4, 4)), one(), "eval").part([])
+
+
+def test_sample_digests_follow_the_inputs_alone() -> None:
+    x = floats(5, 4)
+    x[3] = x[0]
+    digests = Data.read(npz(x=x, labels=np.arange(5)), one(), "eval").sample_digests()
+    assert digests[3] == digests[0]
+    assert len(set(digests)) == 4
+    assert Data.read([torch.from_numpy(x[:2]), torch.from_numpy(x[2:])], one(), "eval").sample_digests() == digests
+    assert Data.read(npz(x=x), one(1), "eval").sample_digests() == digests
+
+
 # -- its digest --------------------------------------------------------------------------------------------------
 
 
@@ -227,6 +285,7 @@ def test_the_digest_follows_the_contents() -> None:
         ({"x": np.array([["a"] * 4])}, "d.npz: x has dtype <U1"),
         ({"x": np.array([[None] * 4])}, "array x cannot be read as plain numbers"),
         ({"x": floats(0, 4)}, "d.npz holds no samples"),
+        ({"x": spoilt(2)}, "d.npz: input x holds NaN (sample 3); mend or leave out such samples"),
         ({}, "d.npz: input x is missing"),
     ],
 )

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from fxopt import Candidate, Pass, Planner, Stage, hookimpl
+from fxopt import Candidate, Metric, Pass, Planner, Stage, hookimpl
+from fxopt.contracts.metric import Direction
 from fxopt.contracts.planner import Build, Problem
 from fxopt.errors import InputError, PluginError
 from fxopt.registry import Registry
@@ -25,6 +26,17 @@ class Nothing(Planner):
         return []
 
 
+class Length(Metric):
+    """Length of the output."""
+
+    name: ClassVar[str] = "length"
+    needs = "reference"
+    direction: ClassVar[Direction] = "lower"
+
+    def collect(self, outputs: Any, labels: Any, reference: Any) -> Any:
+        return outputs.norm(dim=1, keepdim=True)
+
+
 def plugin(**hooks: Callable[..., object]) -> SimpleNamespace:
     """An object with these hooks implemented."""
     return SimpleNamespace(**{name: hookimpl(hook) for name, hook in hooks.items()})
@@ -35,6 +47,15 @@ def test_a_planner_comes_in_by_its_hook() -> None:
     registry.register(plugin(fxopt_planners=lambda: [Nothing]), "mine", "mine")
     assert isinstance(registry.make_planner("nothing"), Nothing)
     assert registry.owners["planners", "nothing"] == "mine"
+
+
+def test_a_metric_comes_in_by_its_hook() -> None:
+    registry = Registry()
+    registry.register(plugin(fxopt_metrics=lambda: [Length]), "mine", "mine")
+    assert isinstance(registry.make_metric("length{output=y}"), Length)
+    assert registry.owners["metrics", "length"] == "mine"
+    with pytest.raises(InputError, match="unknown metric 'lenght'; did you mean 'length'?"):
+        registry.make_metric("lenght")
 
 
 def test_a_name_that_is_taken_names_its_owner() -> None:

@@ -12,6 +12,7 @@ from fxopt.contracts import plain
 from fxopt.errors import InputError
 
 Source = Literal["measured", "predicted"]
+Unit = Literal["pt", "%", ""]
 _DROP = re.compile(r"\s*((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*(pt|%|)\s*")
 
 
@@ -66,7 +67,7 @@ class Drop:
     """
 
     value: float = 0.0
-    unit: Literal["pt", "%", ""] = ""
+    unit: Unit = ""
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -9,6 +9,8 @@ import torch
 from torch.fx import Graph, Node
 from torch.fx.node import map_arg
 
+from fxopt.ir.quantized import run_call
+
 
 def run_graph(
     graph: Graph,
@@ -56,8 +58,7 @@ def run_node(node: Node, values: Mapping[Node, Any], attributes: Mapping[str, An
         value = attributes[str(node.target)]
         return value.detach() if isinstance(value, torch.Tensor) else value
     args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
-    target: Any = node.target
-    return target(*args, **kwargs)
+    return run_call(node.target, args, kwargs)
 
 
 def _last_uses(graph: Graph) -> dict[Node, list[Node]]:

@@ -13,6 +13,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from fxopt.ir.interface import Dim, Input
+from fxopt.ir.quantized import run_call
 
 Shape = tuple[Any, ...]  # ints and torch.SymInt
 _SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
@@ -90,7 +91,7 @@ class ShapeEnvironment:
                 # Both branches agree in shape, so one of them tells; the operator itself would trace anew.
                 branch, operands = args[1], args[3]
                 return branch(*operands)
-            return target(*args, **kwargs)
+            return run_call(target, args, kwargs)
 
     def size_text(self, size: Any) -> str:
         """A dimension as text: a number, or an expression over dimension names."""

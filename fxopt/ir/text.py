@@ -24,6 +24,7 @@ import torch
 from torch.fx import Graph, GraphModule, Node
 
 from fxopt.errors import InputError
+from fxopt.ir import quantized
 from fxopt.ir.graphs import new_node
 from fxopt.ir.interface import Dim, Input, Interface
 from fxopt.ir.program import Program, tensor_digest
@@ -267,6 +268,8 @@ def resolve(name: str) -> Any:
     parts = name.split(".")
     if parts[0] == "higher_order" and parts[1:] == ["cond"]:
         return torch.ops.higher_order.cond
+    if parts[0] == quantized.NAMESPACE:
+        quantized.operators()
     if len(parts) == 3 and hasattr(torch.ops, parts[0]):
         packet = getattr(getattr(torch.ops, parts[0]), parts[1], None)
         overload = getattr(packet, parts[2], None) if isinstance(packet, torch._ops.OpOverloadPacket) else None

@@ -11,10 +11,11 @@ import math
 from typing import Any
 
 import torch
-from torch.fx import GraphModule
+from torch.fx import Graph, GraphModule, Node
 
 from fxopt.ir.graphs import copy_graph
 from fxopt.ir.program import Program
+from fxopt.ir.quantized import is_dequantize, is_quantize, with_out_dtype
 
 _FLOATS = {"float16", "bfloat16", "float32"}
 
@@ -24,7 +25,7 @@ def double(program: Program) -> Program:
 
     Scalars that hold a canonical number rounded to float32, like 1/6, are the number itself in the twin.
     """
-    graph = copy_graph(program.graph, in_double)
+    graph = _graph_in_double(program.graph)
     attributes = {name: attribute_in_double(value) for name, value in program.attributes.items()}
     inputs = tuple(
         dataclasses.replace(item, dtype="float64") if item.dtype in _FLOATS else item
@@ -63,9 +64,20 @@ def attribute_in_double(value: torch.Tensor | GraphModule) -> torch.Tensor | Gra
     return value.to(torch.complex128) if value.dtype.is_complex else value
 
 
+def _graph_in_double(graph: Graph) -> Graph:
+    """A copy with literals in double precision; but what is quantized is quantized by the same numbers."""
+    twin = copy_graph(graph, in_double)
+    for node, source in zip(twin.nodes, graph.nodes, strict=True):
+        if is_quantize(source) or is_dequantize(source):
+            node.args = tuple(a if isinstance(a, Node) else b for a, b in zip(node.args, source.args, strict=True))
+        if is_dequantize(source):
+            with_out_dtype(node, torch.float64)
+    return twin
+
+
 def _module_in_double(module: GraphModule) -> GraphModule:
     """A nested graph in float64: its literals and the modules inside it."""
-    graph = copy_graph(module.graph, in_double)
+    graph = _graph_in_double(module.graph)
     inner = {
         str(n.target): attribute_in_double(getattr(module, str(n.target))) for n in graph.nodes if n.op == "get_attr"
     }

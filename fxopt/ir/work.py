@@ -1,4 +1,8 @@
-"""How much a Program computes, moves and holds, at the measured sizes of its dynamic dimensions."""
+"""How much a Program computes, moves and holds, at the measured sizes of its dynamic dimensions.
+
+Quantize and dequantize say between what a call is to run on integers. So a dequantize is a view of its integers, and a
+value that is only quantized is never written as floats: the call before writes the integers.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from torch._ops import HigherOrderOperator
 from torch.fx import GraphModule, Node
 
 from fxopt.ir.program import Program
+from fxopt.ir.quantized import bounds, is_dequantize, is_quantize
 
 aten = torch.ops.aten
 
@@ -55,9 +60,9 @@ def peak_bytes(program: Program) -> int:
     for node, step in last.items():
         ends.setdefault(step, []).append(node)
     for step in range(len(order)):
-        live += sum(value_bytes(program, node.meta.get("val")) for node in born.get(step, ()))
+        live += sum(_held_bytes(program, node) for node in born.get(step, ()))
         peak = max(peak, live)
-        live -= sum(value_bytes(program, node.meta.get("val")) for node in ends.get(step, ()))
+        live -= sum(_held_bytes(program, node) for node in ends.get(step, ()))
     return peak
 
 
@@ -94,11 +99,27 @@ def node_bytes(program: Program, node: Node) -> int:
     """Bytes that one call reads and writes."""
     if _is_view(node):
         return 0
-    written = value_bytes(program, node.meta.get("val"))
+    written = _held_bytes(program, node)
     inputs = node.all_input_nodes
     if getattr(node.target, "overloadpacket", None) in _LOOKUPS:
-        return 2 * written + sum(value_bytes(program, used.meta.get("val")) for used in inputs[1:])
-    return written + sum(value_bytes(program, used.meta.get("val")) for used in inputs)
+        inputs = inputs[1:]
+        written *= 2
+    return written + sum(_held_bytes(program, used) for used in inputs)
+
+
+def _held_bytes(program: Program, node: Node) -> int:
+    """Bytes of a node's value as it lies in memory: integers where floats only stand for them."""
+    if is_dequantize(node):
+        integers, (low, high) = node.all_input_nodes[0], bounds(node)
+        packed = 2 if high - low < 16 else 1  # engines pack integers of 4 bits in pairs
+        return value_bytes(program, integers.meta.get("val")) // packed
+    quantized = next(iter(node.users), None) if _is_rounded(node) else None
+    return value_bytes(program, (quantized or node).meta.get("val"))
+
+
+def _is_rounded(node: Node) -> bool:
+    """Whether a call's value is only ever quantized, and to the same integers."""
+    return node.op == "call_function" and len(node.users) == 1 and is_quantize(next(iter(node.users)))
 
 
 def value_bytes(program: Program, value: Any) -> int:
@@ -140,6 +161,8 @@ def _size(program: Program, size: Any, measured: dict[str, int]) -> int:
 
 def _is_view(node: Node) -> bool:
     target = node.target
+    if is_dequantize(node) or (is_quantize(node) and _is_rounded(node.all_input_nodes[0])):
+        return True
     return getattr(target, "overloadpacket", None) in _VIEWS or getattr(target, "__name__", "") == "getitem"
 
 

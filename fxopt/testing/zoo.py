@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxopt.ir.program import Program
+from fxopt.ir.quantized import operators
 from fxopt.testing.specimen import Specimen, captured
 
 
@@ -344,6 +345,27 @@ def mixed_precision() -> Program:
         return self.last(low.float()) + x.bfloat16().float() + x.double().float()
 
     return captured(forward, torch.randn(3, 8), first=nn.Linear(8, 8).bfloat16(), last=nn.Linear(8, 8))
+
+
+@Specimen
+def quantized_residual() -> Program:
+    """Weights are integers, and floats only stand for them: whatever computes the floats once and for all undoes it."""
+    qd = operators()
+
+    def rounded(x: Tensor, scale: float, zero: int) -> Any:
+        x = qd.quantize_per_tensor(x, scale, zero, 0, 255, torch.uint8)
+        return qd.dequantize_per_tensor(x, scale, zero, 0, 255, torch.uint8)
+
+    def forward(self: Any, x: Tensor) -> Any:
+        x = rounded(x, 0.0237, 128)
+        weight = qd.dequantize_per_channel(self.weight, self.scale, None, 0, -127, 127, torch.int8)
+        bias = qd.dequantize_per_channel(self.bias, self.scale * 0.0237, None, 0, -(2**31), 2**31 - 1, torch.int32)
+        y = rounded(F.conv2d(x, weight, bias, padding=1).relu(), 0.0171, 0)
+        return rounded(x + y, 0.0313, 90)
+
+    weight = torch.randint(-127, 128, (4, 4, 3, 3), dtype=torch.int8)
+    bias = torch.randint(-999, 1000, (4,), dtype=torch.int32)
+    return captured(forward, _image(), weight=weight, bias=bias, scale=torch.rand(4) / 400 + 1e-3)
 
 
 @Specimen

@@ -1,1 +1,1 @@
-"""The built-in targets, engines, frontends and planners of fxopt."""
+"""The built-in targets, engines, frontends, planners and metrics of fxopt."""

@@ -12,7 +12,7 @@ import pytest
 
 from docs.generate import hooks
 from fxopt.contracts.options import Configurable
-from fxopt.registry import Registry
+from fxopt.registry import KINDS, Registry
 from tests.house.tree import ROOT, files
 
 
@@ -31,8 +31,7 @@ def built_in_classes() -> Iterator[type[Configurable]]:
 
 def test_each_built_in_is_registered() -> None:
     registry = Registry.load()
-    kinds = (registry.passes, registry.targets, registry.engines, registry.frontends, registry.planners)
-    registered = {plugin for kind in kinds for plugin in kind.values()}
+    registered = {plugin for kind in KINDS for plugin in getattr(registry, kind).values()}
     assert registered >= {plugin for plugin in built_in_classes() if not plugin.__name__.startswith("_")}
 
 

@@ -11,6 +11,7 @@ from torch.fx import Node
 from torch.fx.node import map_arg
 
 from fxopt import Candidate, Edit, Pass, Program, Stage, StaleCandidate, View
+from fxopt.ir.quantized import is_dequantize
 from fxopt_passes.local import Call, Found, LocalRewrite, is_output
 from fxopt_passes.matching import Source
 
@@ -83,7 +84,9 @@ def _known_size(node: Node) -> int | None:
 
 
 def _computable(node: Node) -> bool:
-    """Whether the call is a pure function to one dense tensor."""
+    """Whether the call is a pure function to one dense tensor, and not floats that integers are stored for."""
+    if is_dequantize(node):
+        return False
     overload = isinstance(node.target, torch._ops.OpOverload)
     if node.op != "call_function" or not overload or any(flag in node.target.tags for flag in _FLAGS):  # type: ignore[union-attr]
         return False

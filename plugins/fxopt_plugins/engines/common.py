@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fxopt.contracts.engine import Engine, FlatCallable, QuantScheme, Unsupported
+from fxopt.contracts.engine import Engine, FlatCallable, Unsupported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
 
 _COMPLEX = frozenset({"complex64", "complex128"})
-_INTEGER_OPS = ("conv1d", "conv2d", "linear", "matmul", "add", "cat", "avg_pool2d")
 
 
 @dataclass(frozen=True)
@@ -72,16 +71,9 @@ class OnnxEngine(Engine):
         }
 
 
-def u8_scheme(*also: str) -> QuantScheme:
-    """Asymmetric u8 activations with per-channel weights, as x86 engines want them; `also`: more integer operators."""
-    return QuantScheme(
-        activation="u8",
-        activation_symmetric=False,
-        weight_granularity="channel",
-        bias="int32",
-        residual="both",
-        integer_ops=frozenset(f"aten.{name}" for name in (*_INTEGER_OPS, *also)),
-    )
+def aten(*names: str) -> frozenset[str]:
+    """ATen operators by the names that a `QuantScheme` has for them."""
+    return frozenset(f"aten.{name}" for name in names)
 
 
 def thread_count(threads: int) -> int:

@@ -62,7 +62,8 @@ class Inductor(TorchEngine):
         try:
             with quiet("torch._inductor", "torch._dynamo", "torch.export"), torch.no_grad():
                 package = str((out / _PACKAGE).absolute())
-                aoti_compile_and_package(program.exported(), package_path=package, inductor_configs={"freezing": True})
+                exported = _with_zero_points(program).exported()
+                aoti_compile_and_package(exported, package_path=package, inductor_configs={"freezing": True})
         except Exception as error:
             lines = str(error).strip().splitlines() or [""]
             raise EngineError(f"inductor: {type(error).__name__}: {lines[0]}") from error
@@ -84,3 +85,25 @@ class Inductor(TorchEngine):
         from fxopt_plugins.engines.inductor_code import engine_graph
 
         return engine_graph(artifact.path / _PACKAGE)
+
+
+def _with_zero_points(program: Program) -> Program:
+    """The Program with zero-points of weights written out, without which Inductor fails."""
+    import torch
+
+    from fxopt.ir.quantized import argument, is_dequantize
+
+    bare = [
+        node.name
+        for node in program.calls
+        if is_dequantize(node) and "per_channel" in str(node.target) and argument(node, "zero_points") is None
+    ]
+    if not bare:
+        return program
+    with program.edit() as edit:
+        for name in bare:
+            node = edit.node(name)
+            zeros = edit.constant(torch.zeros(argument(node, "scales").meta["val"].shape, dtype=torch.int64))
+            args = (*node.args[:2], zeros, *node.args[3:])
+            edit.replace(node, edit.call(node.target, args, node.kwargs))
+    return edit.program

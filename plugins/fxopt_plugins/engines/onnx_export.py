@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fxopt.errors import EngineError
 from fxopt.ir.quiet import quiet
 from fxopt_plugins.engines.onnx_names import name_border, name_nodes
+from fxopt_plugins.engines.onnx_quantized import has_integers, opset, store_integers
 from fxopt_plugins.engines.onnx_translation import as_exported, is_flat, translations
 
 if TYPE_CHECKING:
@@ -24,41 +25,50 @@ _KEPT_BYTES = 500_000_000
 _exports: dict[str, bytes] = {}
 
 
-def export_onnx(program: Program, out: Path) -> Path:
+def export_onnx(program: Program, out: Path, gemm: bool = False) -> Path:
     """Write `model.onnx` (and `model.onnx.data` for weights over 1.5 GB) into the folder `out`.
 
     Inputs and outputs bear the interface's names, dynamic axes the names of its dimensions. The file is a function of
-    the Program alone, so the last few are kept: engines that share a process share the export.
+    what it is asked for, so the last few are kept: engines that share a process share the export.
+
+    Args:
+        program: what to write.
+        out: an existing folder.
+        gemm: whether linear layers on integers become a Gemm on two axes, instead of MatMul and Add.
 
     Raises:
         EngineError: torch.onnx cannot translate the Program.
     """
-    model = _exports.pop(program.digest, None)
+    key = f"{program.digest} gemm" if gemm and has_integers(program) else program.digest
+    model = _exports.pop(key, None)
     if model is None:
-        _write(_translate(program), out, program.weight_bytes)
+        _write(_translate(program, gemm), out, program.weight_bytes)
         if (out / WEIGHTS).exists():
             return out / MODEL
         model = (out / MODEL).read_bytes()
     else:
         (out / MODEL).write_bytes(model)
-    _exports[program.digest] = model  # the last one used is the last to go
+    _exports[key] = model  # the last one used is the last to go
     while sum(map(len, _exports.values())) > _KEPT_BYTES:
         del _exports[next(iter(_exports))]
     return out / MODEL
 
 
-def _translate(program: Program) -> onnx_ir.Model:
+def _translate(program: Program, gemm: bool) -> onnx_ir.Model:
     import torch
 
-    table = translations(program)
+    table = translations(program, gemm)
     origins: dict[str, str] | None = {} if is_flat(program) else None
     with quiet(*_LOGGERS), torch.no_grad():
         try:
             exported = program.exported() if origins is None else as_exported(program, origins)
-            result = torch.onnx.export(exported, dynamo=True, verbose=False, custom_translation_table=table)
+            result = torch.onnx.export(
+                exported, dynamo=True, verbose=False, custom_translation_table=table, opset_version=opset(program)
+            )
         except Exception as error:
             raise EngineError(f"torch.onnx: {_cause(error)}") from error
     assert result is not None
+    store_integers(result.model)
     name_border(result.model, program)
     name_nodes(result.model, program, origins)
     return result.model

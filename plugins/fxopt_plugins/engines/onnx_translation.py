@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt.contracts.engine import Unsupported
 from fxopt.ir.quiet import quiet
+from fxopt_plugins.engines.onnx_quantized import quantized_translations
 
 if TYPE_CHECKING:
     import torch
@@ -16,12 +17,17 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
 
 
-def translations(program: Program) -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Translations to add to torch.onnx's own, by ATen operator. They fit all nodes of this Program."""
+def translations(program: Program, gemm: bool = False) -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Translations to add to torch.onnx's own, by ATen operator. They fit all nodes of this Program.
+
+    Args:
+        program: what is to be translated.
+        gemm: whether linear layers on integers become a Gemm on two axes, instead of MatMul and Add.
+    """
     import torch
 
     aten = torch.ops.aten
-    table: dict[Callable[..., Any], Callable[..., Any]] = {aten.batch_norm.default: _batch_norm}
+    table = {aten.batch_norm.default: _batch_norm, **quantized_translations(program, gemm)}
     pools = [node for node in program.calls if node.target == aten.adaptive_avg_pool2d.default]
     if pools and all(list(node.args[1]) == [1, 1] and node.meta["val"].ndim == 4 for node in pools):
         table[aten.adaptive_avg_pool2d.default] = _global_average

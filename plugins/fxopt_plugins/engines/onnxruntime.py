@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import OnnxEngine, u8_scheme
+from fxopt_plugins.engines.common import OnnxEngine
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,16 +30,28 @@ class OnnxRuntime(OnnxEngine):
 
     name: ClassVar[str] = "onnxruntime"
     extra: ClassVar[str | None] = "onnxruntime"
-    quant_scheme: ClassVar[QuantScheme | None] = u8_scheme("mul", "sigmoid", "mean")
+    quant_scheme: ClassVar[QuantScheme | None] = ONNX_RUNTIME
 
     spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
+    dynamic_quantization: bool = field(
+        default=False, metadata={"help": "let it quantize what meets integer weights as it comes; lossy"}
+    )
 
     def emit(self, program: Program, out: Path) -> Artifact:
         from fxopt_plugins.engines.onnx_export import export_onnx
 
-        file = export_onnx(program, out)
+        file = export_onnx(program, out, gemm=True)
         return Artifact.write(
-            out, self.name, file.name, program.interface, self.told(spinning=self.spinning, precision="as written")
+            out,
+            self.name,
+            file.name,
+            program.interface,
+            self.told(
+                spinning=self.spinning,
+                precision="as written",
+                dynamic_quantization=self.dynamic_quantization,
+                float_weights=not self.dynamic_quantization and _is_faster_in_float(program),
+            ),
         )
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
@@ -91,6 +104,14 @@ class OnnxRuntime(OnnxEngine):
         return tuple(replace(k, milliseconds=mean.get(k.name, 0.0)) for k in self.fused_kernels(artifact).kernels)
 
 
+def _is_faster_in_float(program: Program) -> bool:
+    """Whether nothing is run on integers, weights of 8 bits are only stored: on float activations it has no kernel for them."""
+    from fxopt.ir.quantized import bounds, is_dequantize, is_quantize
+
+    widths = [high - low for low, high in map(bounds, filter(is_dequantize, program.calls))]
+    return bool(widths) and min(widths) >= 16 and not any(map(is_quantize, program.calls))
+
+
 def _options(artifact: Artifact) -> onnxruntime.SessionOptions:
     import onnxruntime as ort
 
@@ -102,6 +123,12 @@ def _options(artifact: Artifact) -> onnxruntime.SessionOptions:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(artifact.options["spinning"])))
     options.add_session_config_entry("session.force_spinning_stop", "1")  # else idle threads spin between calls
+    level = "4" if artifact.options.get("dynamic_quantization") else "1"  # 1: in float32, 4: in int8
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", level)
+    # Without its rules for Q and DQ it folds weights into floats when it loads them, which it leaves to each call else.
+    options.add_session_config_entry(
+        "session.disable_quant_qdq", str(int(artifact.options.get("float_weights", False)))
+    )
     return options
 
 

@@ -18,8 +18,9 @@ from fxopt.contracts.engine import (
     signature_of,
 )
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import OnnxEngine, u8_scheme
+from fxopt_plugins.engines.common import OnnxEngine
 from fxopt_plugins.engines.onnx_graph import covered_nodes
+from fxopt_plugins.engines.schemes import OPENVINO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _IR = "model.xml"
 _PROFILED_CALLS = 5
+_GROUP = 32  # values that share a scale where activations are quantized as they come: OpenVINO's own choice
 _DISSOLVE = ("Add", "Subtract", "Multiply", "Divide", "Constant", "Reshape")
 _LINEAR = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul")
 
@@ -39,10 +41,14 @@ class OpenVino(OnnxEngine):
 
     name: ClassVar[str] = "openvino"
     extra: ClassVar[str | None] = "openvino"
-    quant_scheme: ClassVar[QuantScheme | None] = u8_scheme()
+    quant_scheme: ClassVar[QuantScheme | None] = OPENVINO
 
     precision: str = field(default="f32", metadata={"help": "f32, bf16 or f16: what float arithmetic may be done in"})
     pinning: bool = field(default=False, metadata={"help": "bind threads to cores; disturbs other processes"})
+
+    dynamic_quantization: bool = field(
+        default=False, metadata={"help": "let it quantize what meets integer weights as it comes; lossy"}
+    )
 
     def __post_init__(self) -> None:
         if self.precision not in ("f32", "bf16", "f16"):
@@ -62,7 +68,11 @@ class OpenVino(OnnxEngine):
             except RuntimeError as error:
                 raise EngineError(f"openvino: {_cause(error)}") from error
         return Artifact.write(
-            out, self.name, _IR, program.interface, self.told(precision=self.precision, pinning=self.pinning)
+            out,
+            self.name,
+            _IR,
+            program.interface,
+            self.told(precision=self.precision, pinning=self.pinning, dynamic_quantization=self.dynamic_quantization),
         )
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
@@ -119,6 +129,7 @@ def _compile(artifact: Artifact, stage: Stage, **more: Any) -> openvino.Compiled
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": bool(options["pinning"]),
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP if options.get("dynamic_quantization") else 0,
         **more,
     }
     try:

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fxopt.testing.zoo import quantized_residual
 from fxopt_passes.cleanup import FoldConstants, FoldSizes
 from tests.passes.apply import Function, captured, proposals, reasons, rewrite, targets
 
@@ -32,6 +33,10 @@ def test_declines_what_would_grow_too_much_and_folds_below_it() -> None:
     assert "bytes larger" in reasons(RULE, program)
     assert targets(rewrite(program, RULE)) == ["aten.expand.default", "aten.add.Tensor"]
     assert targets(rewrite(program, FoldConstants(max_growth_bytes=2_000_000))) == ["aten.add.Tensor"]
+
+
+def test_leaves_floats_that_integers_are_stored_for() -> None:
+    assert not [found for found in proposals(RULE, quantized_residual()) if "dequantize" in found.site[0]]
 
 
 def test_declines_an_output_that_is_constant() -> None:

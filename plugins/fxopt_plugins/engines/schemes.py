@@ -1,0 +1,44 @@
+"""How ONNX Runtime and OpenVINO want integers on x86 CPUs; each line was read back from what they run (docs/engines.md)."""
+
+from __future__ import annotations
+
+from fxopt.contracts.engine import QuantScheme
+from fxopt_plugins.engines.common import aten
+
+_CONVOLUTIONS = aten("conv1d", "conv2d", "conv3d")
+_MOVES = aten("reshape", "permute", "transpose", "max_pool2d", "upsample_nearest2d")
+
+ONNX_RUNTIME = QuantScheme(
+    activation="u8",
+    activation_symmetric=False,
+    weight_granularity="channel",
+    bias="int32",
+    residual="both",
+    integer_ops=_CONVOLUTIONS
+    | aten("linear", "matmul", "add", "mul", "cat", "avg_pool2d", "adaptive_avg_pool2d")
+    | aten("sigmoid", "softmax", "leaky_relu", "where"),
+    moving_ops=_MOVES,
+    float_output_ops=aten("linear", "matmul"),
+    group_sizes=(16, 32, 64, 128, 256),
+    native={"int8": (), "int8_dynamic": (), "int4_weight": ()},
+)
+
+OPENVINO = QuantScheme(
+    activation="u8",
+    activation_symmetric=False,
+    weight_granularity="channel",
+    bias="int32",
+    residual="both",
+    integer_ops=_CONVOLUTIONS
+    | aten("conv_transpose2d", "linear", "matmul", "add", "cat", "avg_pool2d", "adaptive_avg_pool2d", "mean"),
+    moving_ops=_MOVES,
+    symmetric_ops=aten("conv_transpose2d", "matmul"),
+    float_output_ops=_CONVOLUTIONS | aten("conv_transpose2d", "linear", "matmul"),
+    group_sizes=(16, 32, 64, 128, 256),
+    native={
+        "int8": (),
+        "int8_weight": (),
+        "int4_weight": (),
+        "bf16": ("avx512_bf16", "amx_bf16"),
+    },
+)

@@ -1,0 +1,45 @@
+"""Whether integer sums hold on this machine is found out by running them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+import pytest
+
+from fxopt import QuantScheme
+from fxopt.measure import Worker
+from fxopt.verify.saturation import exact_weight_bits
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO
+from tests.engines.schemes import TENSORRT
+from tests.engines.test_outputs import make
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    with Worker() as worker:
+        yield worker
+
+
+@pytest.mark.parametrize(("name", "bits"), [("Saturates", 7), ("SaturatesSoon", None)])
+def test_an_engine_that_saturates_is_found_out(name: str, bits: int | None, worker: Worker) -> None:
+    assert exact_weight_bits(f"tests.verify.saturation_engines:{name}", ONNX_RUNTIME, worker) == bits
+
+
+@pytest.mark.parametrize("scheme", [ONNX_RUNTIME, TENSORRT], ids=["u8", "s8"])
+def test_exact_arithmetic_is_exact_with_all_bits(scheme: QuantScheme, worker: Worker) -> None:
+    assert exact_weight_bits("eager", scheme, worker) == 8
+
+
+@pytest.mark.parametrize(("engine", "scheme"), [("onnxruntime", ONNX_RUNTIME), ("openvino", OPENVINO)])
+def test_real_engines_are_exact_with_seven_bits_at_least(engine: str, scheme: QuantScheme, worker: Worker) -> None:
+    make(engine)  # skips where it is not installed
+    assert exact_weight_bits(f"{engine}{{threads=1}}", scheme, worker) in (7, 8)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="caps the instruction sets of x86")
+def test_an_engine_whose_kernels_saturate_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    make("openvino")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")  # as on a CPU without instructions for products of 8 bits
+    with Worker() as worker:
+        assert exact_weight_bits("openvino{threads=1}", OPENVINO, worker) == 7
