@@ -18,6 +18,7 @@ _PUBLIC = {
     "Edit": "fxopt.ir.edit",
     "Pass": "fxopt.contracts.passes",
     "View": "fxopt.contracts.passes",
+    "Observed": "fxopt.contracts.passes",
     "Candidate": "fxopt.contracts.candidate",
     "Fidelity": "fxopt.contracts.candidate",
     "Stage": "fxopt.contracts.candidate",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from fxopt.contracts.engine import QuantScheme as QuantScheme
     from fxopt.contracts.frontend import Frontend as Frontend
     from fxopt.contracts.metric import Metric as Metric
+    from fxopt.contracts.passes import Observed as Observed
     from fxopt.contracts.passes import Pass as Pass
     from fxopt.contracts.passes import View as View
     from fxopt.contracts.planner import Planner as Planner

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,7 @@ from fxopt.worker import wire
 from fxopt.worker.process import Process, WorkerFault, three_quarters_of_memory
 
 if TYPE_CHECKING:
-    from fxopt.contracts.passes import Pass
-    from fxopt.contracts.target import Capabilities
+    from fxopt.contracts.passes import Pass, View
     from fxopt.ir.statistics import Statistics
     from fxopt.registry import Registry
 
@@ -53,23 +53,41 @@ class Guard(Process):
         return ("passes", rule.name) in self.registry.outside
 
     def propose(
-        self, rule: Pass, program: Program, capabilities: Capabilities | None, statistics: Statistics | None
+        self,
+        rule: Pass,
+        program: Program,
+        view: View,
+        statistics: Statistics | None,
+        fitted: Mapping[str, torch.Tensor],
     ) -> Proposal:
         """As `calls.propose`.
+
+        Args:
+            rule: the pass.
+            program: what it is asked about.
+            view: what it may know of the hardware and the engine.
+            statistics: what answers its questions about data.
+            fitted: tensors that are known already, named as in `Step.tensors`.
 
         Raises:
             PassFault: it raised, crashed, or gave no answer.
             DataError: as `Statistics.table`.
         """
-        given = None if capabilities is None else capabilities.to_json()
-        fields = {"capabilities": given, "statistics": statistics is not None}
-        answer, _ = self._call(rule, "propose", program, [], **fields)
+        fields = {
+            "capabilities": view.capabilities and view.capabilities.to_json(),
+            "scheme": view.scheme and view.scheme.to_json(),
+            "statistics": statistics is not None,
+        }
+        known = pack({name: value for name, value in fitted.items() if name.startswith(f"{rule.name}@")})
+        answer, arrays = self._call(rule, "propose", program, [known], **fields)
         if answer.get("asks"):  # all statistics of a Program are found at once, so one more call answers all questions
             assert statistics is not None
-            answer, _ = self._call(rule, "propose", program, [pack(statistics.table(program))], **fields)
+            answer, arrays = self._call(rule, "propose", program, [known, pack(statistics.table(program))], **fields)
         with self._reading("propose"):
             declines = [Decline(rule.name, str(site), one_line(str(reason))) for site, reason in answer["declines"]]
-            return Proposal([Candidate.from_json(item) for item in answer["candidates"]], declines)
+            tensors = unpack(arrays[0])
+            candidates = [Candidate.from_json(item) for item in answer["candidates"]]
+            return Proposal([replace(item, fitted=item.known(tensors)) for item in candidates], declines)
 
     def apply(
         self, rule: Pass, program: Program, candidates: Sequence[Candidate], fitted: Mapping[str, torch.Tensor]
@@ -80,7 +98,8 @@ class Guard(Process):
             PassFault: it crashed or gave no answer.
         """
         sent = [candidate.to_json() for candidate in candidates]
-        answer, arrays = self._call(rule, "apply", program, [pack(fitted)] if fitted else [], candidates=sent)
+        known = {**fitted, **{name: value for item in candidates for name, value in item.tensors.items()}}
+        answer, arrays = self._call(rule, "apply", program, [pack(known)] if known else [], candidates=sent)
         with self._reading("apply"):
             if answer["text"] is None:
                 return Round(failed=answer["failed"], raised=frozenset(answer["raised"]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from fxopt.compiler import calls
 from fxopt.compiler.guard import pack, unpack
 from fxopt.contracts.candidate import Candidate
+from fxopt.contracts.engine import QuantScheme
 from fxopt.contracts.passes import Pass, View
 from fxopt.contracts.target import Capabilities
 from fxopt.ir.program import Program
@@ -47,33 +49,49 @@ class GuardHost(Host):
         return {}, []
 
     def propose(
-        self, arrays: wire.Arrays, rule: str, program: str, capabilities: Mapping[str, Any] | None, statistics: bool
+        self,
+        arrays: wire.Arrays,
+        rule: str,
+        program: str,
+        capabilities: Mapping[str, Any] | None,
+        scheme: Mapping[str, Any] | None,
+        statistics: bool,
     ) -> Answer:
         """Candidates and declines; `asks` where statistics are needed first."""
         if (known := self._programs.get(program)) is None:
             return {"unknown": True}, []
-        table = unpack(arrays[0]) if arrays else None
+        table = unpack(arrays[1]) if arrays[1:] else None
 
         def answer(node: Node, kind: str) -> torch.Tensor:
             if table is None:
                 raise AsksForStatistics
             return look_up(table, node, kind)
 
-        given = None if capabilities is None else Capabilities.from_json(capabilities)
         made = self._passes[rule]
+        view = View(
+            made.name,
+            None if capabilities is None else Capabilities.from_json(capabilities),
+            None if scheme is None else QuantScheme.from_json(scheme),
+            _statistics=answer if statistics else None,
+            _fitted=unpack(arrays[0]),
+        )
         try:
-            proposal = calls.propose(made, known, View(made.name, given, _statistics=answer if statistics else None))
+            proposal = calls.propose(made, known, view)
         except AsksForStatistics:
             return {"asks": True}, []
         candidates = [candidate.to_json() for candidate in proposal.candidates]
-        return {"candidates": candidates, "declines": [(item.site, item.reason) for item in proposal.declines]}, []
+        fitted = {name: value for item in proposal.candidates for name, value in item.tensors.items()}
+        declines = [(item.site, item.reason) for item in proposal.declines]
+        return {"candidates": candidates, "declines": declines}, [pack(fitted)]
 
     def apply(self, arrays: wire.Arrays, rule: str, program: str, candidates: Sequence[Mapping[str, Any]]) -> Answer:
         """The text of the outcome and the tensors that are new, or what failed."""
         if (before := self._programs.get(program)) is None:
             return {"unknown": True}, []
-        wanted = [Candidate.from_json(item) for item in candidates]
-        done = calls.apply(self._passes[rule], before, wanted, unpack(arrays[0]) if arrays else {}, self.tell)
+        fitted = unpack(arrays[0]) if arrays else {}
+        bare = [Candidate.from_json(item) for item in candidates]
+        wanted = [replace(item, fitted=item.known(fitted)) for item in bare]
+        done = calls.apply(self._passes[rule], before, wanted, fitted, self.tell)
         if done.program is None:
             return {"text": None, "failed": done.failed, "raised": sorted(done.raised)}, []
         self._keep(done.program.digest, done.program)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,11 +16,13 @@ from fxopt.contracts.passes import Decline, Pass, View
 from fxopt.errors import PassFault
 from fxopt.ir.edit import Record
 from fxopt.ir.export_error import reason
+from fxopt.ir.observe import observe
 from fxopt.ir.program import Program, tensor_digest
 from fxopt.verify.fidelity import Evidence, Oracle
 
 if TYPE_CHECKING:
     from fxopt.compiler.guard import Guard
+    from fxopt.contracts.engine import QuantScheme
     from fxopt.contracts.target import Capabilities
     from fxopt.ir.statistics import Statistics
     from fxopt.registry import Registry
@@ -50,7 +53,10 @@ class Search:
         steps: the steps, in order of rounds.
         evidence: of each step by id; none for steps that do not claim to be exact.
         size_change: bytes of tensors that each step's round added, shared equally.
-        tensors: those of steps that do not claim to be exact, by name: they cannot be computed from the weights alone.
+        tensors: those of steps that do not claim to be exact, by name, and what was fitted to data: they cannot be
+            computed from the weights alone.
+        sensitivity: of steps that do not claim to be exact, by id, as in `fxopt.verify.sensitivity`; where there are data.
+        maker: by name of a node or attribute that a step made, the step's id.
         refusals: candidates found wanting.
         declines: the near misses.
         faults: what plugins did wrong, by pass, and the distribution that is to blame.
@@ -64,6 +70,8 @@ class Search:
     evidence: dict[str, Evidence] = field(default_factory=dict)
     size_change: dict[str, int] = field(default_factory=dict)
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
+    sensitivity: dict[str, float] = field(default_factory=dict)
+    maker: dict[str, str] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
     declines: list[Decline] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
@@ -75,12 +83,13 @@ class Context:
     """What passes may know beside the Program, the same for the search of a run and all its replays.
 
     Attributes:
-        capabilities: what the engine can do.
+        capabilities: what the hardware can do.
         statistics: of the calibration data.
         lossy: whether rewrites that are not exact may be tried.
-        fitted: tensors that are known already, by the name that a pass makes them under: they are not fitted again.
+        fitted: tensors that are known already, named as in `Step.tensors`: they are not fitted again.
         guard: calls the passes of others in a process that can be killed; None: all are called in this one.
         failed: passes that failed in replays, with what they did wrong and the call; the search keeps its own.
+        scheme: how the engine that is planned for wants its integers; None before there is one.
     """
 
     capabilities: Capabilities | None = None
@@ -89,13 +98,18 @@ class Context:
     fitted: Mapping[str, torch.Tensor] = field(default_factory=dict)
     guard: Guard | None = None
     failed: dict[str, tuple[str, Call]] = field(default_factory=dict)
+    scheme: QuantScheme | None = None
 
     def propose(self, rule: Pass, program: Program) -> Proposal:
         """As `calls.propose`."""
         if self.guard is not None and self.guard.minds(rule):
-            return self.guard.propose(rule, program, self.capabilities, self.statistics)
-        statistics = None if self.statistics is None else self.statistics.of(program)
-        return calls.propose(rule, program, View(rule.name, self.capabilities, _statistics=statistics))
+            known = View(rule.name, self.capabilities, self.scheme)
+            return self.guard.propose(rule, program, known, self.statistics, self.fitted)
+        view = View(rule.name, self.capabilities, self.scheme, _fitted=self.fitted)
+        if self.statistics is not None:
+            view._statistics = self.statistics.of(program)  # noqa: SLF001 - what is behind the view
+            view._observe = partial(observe, program, self.statistics.data)  # noqa: SLF001
+        return calls.propose(rule, program, view)
 
     def apply(self, rule: Pass, program: Program, candidates: Sequence[Candidate]) -> Round:
         """As `calls.apply`.
@@ -161,7 +175,6 @@ class _Searcher:
         self.passes, self.registry, self.context, self.note = passes, registry, context, note
         self.oracle = Oracle(program)
         self.found = Search(program, program, self.oracle.twin)
-        self.maker: dict[str, str] = {}  # node name -> id of the step that made it
         self.barred: set[str] = set()
         self.round = 0
         self.declines: dict[str, list[Decline]] = {}
@@ -186,12 +199,12 @@ class _Searcher:
             self.round = number
             rule = self.registry.make_pass(group[0].spec)
             self.note(rule.name)
-            offered = {candidate.id for candidate in self.propose(rule)}
+            offered = {candidate.id: candidate for candidate in self.propose(rule)}
             for step in group:
-                if step.id not in offered | self.barred:
+                if step.id not in offered.keys() | self.barred:
                     gone = [need for need in step.needs if need in self.barred]
                     self.refuse(step.candidate, f"needs {gone[0]}" if gone else "its pass does not offer it here")
-            self.apply_round(rule, [step.candidate for step in group if step.id in offered])
+            self.apply_round(rule, [offered[step.id] for step in group if step.id in offered])
         self.found.twin = self.oracle.twin
         planned = {step.id for step in steps}
         self.found.refusals = [refusal for refusal in self.found.refusals if refusal.candidate.id in planned]
@@ -292,15 +305,17 @@ class _Searcher:
             self.barred.add(record.candidate.id)
             self.registry.event("candidate", id=record.candidate.id, rule=rule.name)
         for record in records:
-            self.maker.update(dict.fromkeys((*record.created, *record.constants), record.candidate.id))
+            self.found.maker.update(dict.fromkeys((*record.created, *record.constants), record.candidate.id))
         self.found.evidence.update(evidence)
         self.found.program = after
         self.oracle.learn(twin)
         self.round += 1
 
     def step(self, rule: Pass, record: Record, after: Program) -> Step:
-        needs = {self.maker[name] for name in record.candidate.footprint if name in self.maker}
+        maker = self.found.maker
+        needs = {maker[name] for name in record.candidate.footprint if name in maker}
         made = {n: value for n in record.constants if isinstance(value := after.attributes.get(n), torch.Tensor)}
+        made |= record.candidate.tensors
         if record.candidate.fidelity is not Fidelity.EXACT:
             self.found.tensors.update(made)
         digests = {name: tensor_digest(value) for name, value in made.items()}
@@ -378,12 +393,12 @@ def replay(
     for _, group in _rounds(steps):
         rule = registry.make_pass(group[0].spec)
         try:
-            offered = {candidate.id for candidate in context.propose(rule, program).candidates}
+            offered = {candidate.id: candidate for candidate in context.propose(rule, program).candidates}
         except PassFault as fault:  # as in a search, it loses its own rewrites
             context.failed.setdefault(rule.name, (str(fault), Call(rule.spec(), program)))
-            offered = set()
+            offered = {}
         skipped += [step.id for step in group if step.id not in offered]
-        wanted = [step.candidate for step in group if step.id in offered]
+        wanted = [offered[step.id] for step in group if step.id in offered]
         while wanted:
             try:
                 outcome = context.apply(rule, program, wanted)

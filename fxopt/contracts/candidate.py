@@ -7,9 +7,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fxopt.contracts import plain
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Fidelity(enum.Enum):
@@ -41,6 +44,8 @@ class Candidate:
         writes: names of the nodes that it replaces or makes dead. `site` need not be a subset.
         fidelity: the claim that the compiler checks.
         choice: candidates with one `choice` exclude one another.
+        fitted: tensors that were fitted to data, by name, as `View.fit` adds them. They are no part of the identity: with
+            other weights or data the same rewrite is fitted to other numbers.
     """
 
     rule: str
@@ -50,6 +55,7 @@ class Candidate:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     fidelity: Fidelity = Fidelity.EXACT
     choice: str | None = None
+    fitted: Mapping[str, torch.Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def id(self) -> str:
@@ -67,8 +73,18 @@ class Candidate:
         """Whether the two cannot go into one round."""
         return bool(self.writes & other.footprint or other.writes & self.footprint)
 
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What was fitted, by names that are unique within a plan: `ID/NAME`."""
+        return {f"{self.id}/{name}": value for name, value in self.fitted.items()}
+
+    def known(self, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """What was fitted for a candidate of this identity, out of tensors named as in `tensors`."""
+        prefix = f"{self.id}/"
+        return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
     def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back to an equal candidate."""
+        """Plain data that `from_json` reads back to an equal candidate; what was fitted is not in it."""
         return {
             "rule": self.rule,
             "site": list(self.site),
@@ -86,7 +102,8 @@ class Candidate:
         Raises:
             Damaged: the data are not of that form, or the site is empty.
         """
-        candidate = plain.fields(cls, data)
+        forms = plain.hints(cls, "fitted")
+        candidate = cls(**plain.record(forms, data))
         if not candidate.site:
             raise plain.Damaged("it is empty", ("site",))
         return candidate
@@ -101,7 +118,8 @@ class Step:
         spec: the pass with its options, in the option grammar.
         round: steps of one round are applied in one transaction, rounds in ascending order.
         needs: ids of the steps without which this one has no site.
-        tensors: digests of the tensors that it produced, by attribute name.
+        tensors: digests of the tensors that it produced, by attribute name, and of what was fitted, as in
+            `Candidate.tensors`.
     """
 
     candidate: Candidate

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from fxopt.contracts import plain
 from fxopt.contracts.options import Configurable
 
 if TYPE_CHECKING:
@@ -71,6 +72,26 @@ class QuantScheme:
         for name in ("symmetric_ops", "float_output_ops"):
             if unknown := getattr(self, name) - self.integer_ops:
                 raise ValueError(f"{name}: {', '.join(sorted(unknown))} is not among integer_ops")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data that `from_json` reads back."""
+        return {
+            name: sorted(value)
+            if isinstance(value, frozenset)
+            else dict(value)
+            if isinstance(value, Mapping)
+            else value
+            for name, value in vars(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+            Damaged: the data are not of that form.
+        """
+        return cls(**plain.record(plain.hints(cls), data))
 
     def runs(self, kind: QuantKind, features: Iterable[str]) -> bool:
         """Whether a kind is native to the engine on a CPU with these features."""

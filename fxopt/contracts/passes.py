@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch.fx import Node
 
+    from fxopt.contracts.engine import QuantScheme
     from fxopt.contracts.target import Capabilities
     from fxopt.ir.edit import Edit
     from fxopt.ir.program import Program
@@ -28,20 +30,39 @@ class Decline:
     reason: str
 
 
+@dataclass(frozen=True)
+class Observed:
+    """A value inside a Program for a batch of calibration data.
+
+    Attributes:
+        value: of shape (samples, ...), or whatever the node's value is.
+        gradient: of the log likelihood of an answer drawn from the model's own output, of the shape of `value`, where it
+            was asked for and the outputs depend on the value. A sample's part is that of its own output.
+    """
+
+    value: torch.Tensor
+    gradient: torch.Tensor | None = None
+
+
 @dataclass
 class View:
     """All that a pass may know beside the Program.
 
     Attributes:
         rule: name of the pass that looks.
-        capabilities: what the engine can do; None where no engine is chosen.
+        capabilities: what the hardware can do; None where no target is chosen.
+        scheme: how the engine wants its integers, with the widest weights first whose sums a test on this machine found
+            right; None where it has none, or no engine is chosen yet, as for passes before the stage PRECISION.
         declines: the near misses so far.
     """
 
     rule: str
     capabilities: Capabilities | None = None
+    scheme: QuantScheme | None = None
     declines: list[Decline] = field(default_factory=list)
     _statistics: Callable[[Node, str], torch.Tensor | None] | None = None
+    _observe: Callable[[Collection[str], bool], Iterator[Mapping[str, Observed]]] | None = None
+    _fitted: Mapping[str, torch.Tensor] = field(default_factory=dict)
     _known: set[Decline] = field(default_factory=set)
 
     def decline(self, node: Node | str, reason: str) -> None:
@@ -71,6 +92,37 @@ class View:
             ValueError: the node's value is a constant, empty, or no float tensor; or the kind is unknown.
         """
         return self._statistics(node, kind) if self._statistics else None
+
+    def observe(self, names: Collection[str], gradients: bool = False) -> Iterator[Mapping[str, Observed]] | None:
+        """The values of some nodes, batch by batch over the calibration data; None without such data.
+
+        Each call runs the Program over the data; ask for all that is needed at once, from within `fit`. Passes of other
+        distributions, which are called in a process of their own, have `statistics` only: for them this is None.
+
+        Args:
+            names: of inputs and calls whose values are tensors.
+            gradients: whether each float value comes with its gradient. Their squares are the Fisher information, which
+                tells how much a change of the value matters; data are then limited to fewer samples, and for what is no
+                classifier the answer is drawn around the output (Gauss-Newton).
+
+        Raises:
+            DataError: the Program fails on the data.
+        """
+        return self._observe(names, gradients) if self._observe else None
+
+    def fit(self, candidate: Candidate, compute: Callable[[], Mapping[str, torch.Tensor] | None]) -> Candidate | None:
+        """The candidate with what is fitted to data for it; None where that cannot be had.
+
+        A plan keeps what was fitted, so that its steps are replayed without data and without the cost: then `compute`
+        is not called.
+
+        Args:
+            candidate: one of which `apply` needs `fitted`.
+            compute: what is fitted, by name; None where the data are missing.
+        """
+        known = candidate.known(self._fitted)
+        fitted = known or compute()
+        return None if fitted is None else dataclasses.replace(candidate, fitted=fitted)
 
 
 @dataclass(frozen=True)

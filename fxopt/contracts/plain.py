@@ -50,10 +50,12 @@ def fields(kind: type[T], value: object) -> T:
     return kind(**record(hints(kind), value))
 
 
-def hints(kind: type[Any]) -> dict[str, Any]:
-    """Types of a dataclass's fields by name."""
-    known = typing.get_type_hints(kind)
-    return {field.name: known[field.name] for field in dataclasses.fields(kind)}
+def hints(kind: type[Any], *without: str) -> dict[str, Any]:
+    """Types of a dataclass's fields by name, but for some that no file holds."""
+    fields = [field for field in dataclasses.fields(kind) if field.name not in without]
+    module = vars(sys.modules[kind.__module__])
+    known = {field.name: field.type for field in fields}
+    return typing.get_type_hints(type(kind.__name__, (), {"__annotations__": known}), module)
 
 
 def read(hint: Any, value: object) -> Any:
