@@ -137,7 +137,7 @@ def search(
     Raises:
         DataError: a pass asked for statistics, and the program fails on the calibration data.
     """
-    return _Searcher(program, passes, registry, context, note).run()
+    return Searcher(program, passes, registry, context, note).run()
 
 
 def follow(
@@ -160,10 +160,12 @@ def follow(
         InputError: a pass of the plan is not installed.
         DataError: as `search`.
     """
-    return _Searcher(program, (), registry, context, note).follow(steps)
+    return Searcher(program, (), registry, context, note).follow(steps)
 
 
-class _Searcher:
+class Searcher:
+    """One search under way; `search` and `follow` are its two ways, `fxopt.compiler.offers` a third."""
+
     def __init__(
         self,
         program: Program,
@@ -180,6 +182,7 @@ class _Searcher:
         self.declines: dict[str, list[Decline]] = {}
 
     def run(self) -> Search:
+        """As `search`."""
         idle = 0
         while idle < MAX_SWEEPS:
             steps, size = len(self.found.steps), _size(self.found.program)
@@ -195,6 +198,7 @@ class _Searcher:
         return self.found
 
     def follow(self, steps: Sequence[Step]) -> Search:
+        """As the function of that name."""
         for number, group in _rounds(steps):
             self.round = number
             rule = self.registry.make_pass(group[0].spec)
@@ -211,6 +215,7 @@ class _Searcher:
         return self.found
 
     def exhaust(self, rule: Pass) -> None:
+        """Apply what a pass offers until it offers nothing more."""
         idle = 0
         while idle < MAX_ROUNDS:
             candidates = self.propose(rule)
@@ -222,6 +227,7 @@ class _Searcher:
         self.blame(rule, f"does not come to an end: {MAX_ROUNDS} rounds of rewrites have left the graph no smaller")
 
     def propose(self, rule: Pass) -> list[Candidate]:
+        """What a pass offers and nothing bars; the rest is written down as refused."""
         before = self.found.program
         try:
             proposal = self.context.propose(rule, before)
@@ -278,6 +284,7 @@ class _Searcher:
             chosen = [candidate for candidate in chosen if candidate.id not in failed]
 
     def attempt(self, rule: Pass, before: Program, chosen: list[Candidate]) -> Round:
+        """One transaction; a pass that fails at it is to blame."""
         try:
             outcome = self.context.apply(rule, before, chosen)
         except PassFault as fault:
@@ -298,20 +305,28 @@ class _Searcher:
         twin: Program,
         evidence: dict[str, Evidence],
     ) -> None:
+        """Write a checked round down, and go on from what it left."""
+        self.record(rule, after, records, evidence, before)
+        for record in records:
+            self.found.maker.update(dict.fromkeys((*record.created, *record.constants), record.candidate.id))
+        self.found.program = after
+        self.oracle.learn(twin)
+
+    def record(
+        self, rule: Pass, after: Program, records: Sequence[Record], evidence: dict[str, Evidence], before: Program
+    ) -> None:
+        """Write down the steps of a round."""
         change = (after.weight_bytes - before.weight_bytes) // len(records)
         for record in records:
             self.found.steps.append(self.step(rule, record, after))
             self.found.size_change[record.candidate.id] = change
             self.barred.add(record.candidate.id)
             self.registry.event("candidate", id=record.candidate.id, rule=rule.name)
-        for record in records:
-            self.found.maker.update(dict.fromkeys((*record.created, *record.constants), record.candidate.id))
         self.found.evidence.update(evidence)
-        self.found.program = after
-        self.oracle.learn(twin)
         self.round += 1
 
     def step(self, rule: Pass, record: Record, after: Program) -> Step:
+        """What a candidate did, as a step of a plan."""
         maker = self.found.maker
         needs = {maker[name] for name in record.candidate.footprint if name in maker}
         made = {n: value for n in record.constants if isinstance(value := after.attributes.get(n), torch.Tensor)}
@@ -322,15 +337,18 @@ class _Searcher:
         return Step(record.candidate, rule.spec(), self.round, tuple(sorted(needs)), digests)
 
     def refuse(self, candidate: Candidate, reason: str, evidence: Evidence | None = None) -> None:
+        """Write down why a candidate is not taken; it is not looked at again."""
         self.barred.add(candidate.id)
         self.found.refusals.append(Refusal(candidate, reason, evidence))
 
     def blame(self, rule: Pass, fault: str, call: Call | None = None) -> None:
+        """Write down what a pass did wrong, once."""
         self.found.faults.setdefault(rule.name, f"{self.owner(rule)}: {rule.name} {fault}")
         if call is not None:
             self.found.broken.setdefault(rule.name, call)
 
     def owner(self, rule: Pass) -> str:
+        """The distribution that brings a pass."""
         return self.registry.owners.get(("passes", rule.name), "unregistered")
 
 

@@ -110,9 +110,9 @@ class Oracle:
         evidence = {}
         with torch.no_grad():
             for record in records:
-                region = _Region(record, before, after, self.twin, twin, self.values, origin)
+                part = _Region(record, before, after, self.twin, twin, self.values, origin)
                 exact = record.candidate.fidelity is Fidelity.EXACT
-                evidence[record.candidate.id] = replace(region.evidence(), exact=exact)
+                evidence[record.candidate.id] = replace(part.evidence(), exact=exact)
         return evidence
 
     def learn(self, twin: Program) -> None:
@@ -151,10 +151,10 @@ class _Region:
         self.olds, self.news = [old for old, _ in pairs], [new for _, new in pairs]
         created, footprint = set(record.created), record.candidate.footprint
         self.new_inside = lambda node: node.name in created
-        _, border = _region([after.node(name) for name in self.news], self.new_inside)
+        _, border = region([after.node(name) for name in self.news], self.new_inside)
         stop = {origin.get(node.name, node.name) for node in border if node.op != "get_attr"}
         self.old_inside = lambda node: node.name in footprint and node.name not in stop
-        _, old_border = _region([before.node(name) for name in self.olds], self.old_inside)
+        _, old_border = region([before.node(name) for name in self.olds], self.old_inside)
         stop |= {node.name for node in old_border if node.op != "get_attr"}
         self.border = {name: _rounded(values[name], before.node(name)) for name in stop}
 
@@ -169,7 +169,7 @@ class _Region:
 
     def run(self, program: Program, wanted: list[str], inside: Callable[[Node], bool]) -> list[Any]:
         targets = [program.node(name) for name in wanted]
-        nodes, border = _region(targets, inside)
+        nodes, border = region(targets, inside)
         values: dict[Node, Any] = {}
         for node in border:
             if node.op == "get_attr":
@@ -216,21 +216,21 @@ def _difference(found: Sequence[Any], oracle: Sequence[Any]) -> float:
     return math.nan if any(value.numel() and bool(value.isnan().all()) for value in floats) else worst(found, oracle)
 
 
-def _region(targets: Sequence[Node], inside: Callable[[Node], bool]) -> tuple[list[Node], set[Node]]:
+def region(targets: Sequence[Node], inside: Callable[[Node], bool]) -> tuple[list[Node], set[Node]]:
     """Nodes that lead to the targets as far as `inside` holds, in order, and the nodes at their border."""
-    region: set[Node] = set()
+    inner: set[Node] = set()
     border: set[Node] = set()
     front = list(targets)
     while front:
         node = front.pop()
-        if node in region or node in border:
+        if node in inner or node in border:
             continue
         if node.op == "call_function" and inside(node):
-            region.add(node)
+            inner.add(node)
             front.extend(node.all_input_nodes)
         else:
             border.add(node)
-    return sorted(region), border
+    return sorted(inner), border
 
 
 def _rounded(value: Any, node: Node) -> Any:

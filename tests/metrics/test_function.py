@@ -91,5 +91,10 @@ def test_scores_of_a_rate_lie_in_0_to_1() -> None:
 
 
 def test_a_function_that_is_no_reference_is_refused() -> None:
-    with pytest.raises(InputError, match="of='' is not of the form module:function"):
-        registry().make_metric("function")
+    with pytest.raises(InputError, match="of='judge' is not of the form module:function"):
+        registry().make_metric("function{of=judge}")
+
+
+def test_without_a_function_it_is_there_and_says_what_it_needs() -> None:
+    with pytest.raises(InputError, match="name one: --metric module:function"):
+        collect(registry().make_metric("function"), (OUTPUTS,), LABELS)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from fxopt import Metric
+from fxopt import InputError, Metric
 from fxopt.user_code import call, find, is_reference
 
 
@@ -28,12 +28,14 @@ class Function(Metric):
     rate: bool = field(default=False, metadata={"help": "scores lie in 0 to 1, and a drop may be in points: `0.5pt`"})
 
     def __post_init__(self) -> None:
-        if not is_reference(self.of):
+        if self.of and not is_reference(self.of):
             raise ValueError(f"of={self.of!r} is not of the form module:function")
         if self.direction not in ("higher", "lower"):
             raise ValueError(f"direction={self.direction!r}: give higher or lower")
 
     def collect(self, outputs: tuple[torch.Tensor, ...], labels: torch.Tensor | None, reference: Any) -> torch.Tensor:
+        if not self.of:
+            raise InputError("the metric `function` judges by no function yet; name one: --metric module:function")
         function = find(self.of)
         if not callable(function):
             raise ValueError(f"it is a {type(function).__name__}, not a function")
