@@ -1,0 +1,106 @@
+"""What may be done for one engine at the stage PRECISION: alternatives to one another, of which a planner takes some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from fxopt.compiler.rewrite import Context, Search, Searcher, choose
+from fxopt.contracts.candidate import Fidelity, Stage
+from fxopt.contracts.passes import Pass
+from fxopt.errors import DataError
+from fxopt.ir.edit import Record
+from fxopt.ir.program import Program
+from fxopt.registry import Registry
+from fxopt.verify.fidelity import Evidence
+from fxopt.verify.sensitivity import sensitivities
+
+
+def before_precision(passes: Sequence[Pass]) -> list[Pass]:
+    """The passes whose rewrites hold for all engines."""
+    return [rule for rule in passes if rule.stage < Stage.PRECISION]
+
+
+def offer(
+    found: Search,
+    passes: Sequence[Pass],
+    registry: Registry,
+    context: Context,
+    note: Callable[[str], None] = lambda text: None,
+) -> Search:
+    """The search with the offers of passes of the stage PRECISION for one engine.
+
+    Each such pass is asked once, on the Program that the search ended with, and what it offers is checked and fitted
+    there. So the offers of two passes may be about the same nodes: no plan takes both.
+
+    Args:
+        found: what a search without these passes found.
+        passes: all passes; the others are left aside.
+        registry: where passes come from.
+        context: its `scheme` is the engine's.
+        note: told what is being done.
+
+    Returns:
+        A search with the steps of `found` and those that are offered; its Program is that of `found`.
+
+    Raises:
+        DataError: the program fails on the calibration data.
+    """
+    offers = _Offers(found, [rule for rule in passes if rule.stage >= Stage.PRECISION], registry, context, note)
+    return offers.run()
+
+
+class _Offers(Searcher):
+    def __init__(
+        self,
+        found: Search,
+        passes: Sequence[Pass],
+        registry: Registry,
+        context: Context,
+        note: Callable[[str], None],
+    ) -> None:
+        super().__init__(found.program, passes, registry, context, note)
+        self.found = replace(
+            found,
+            steps=list(found.steps),
+            evidence=dict(found.evidence),
+            size_change=dict(found.size_change),
+            tensors=dict(found.tensors),
+            sensitivity={},
+            maker=dict(found.maker),
+            refusals=list(found.refusals),
+            faults=dict(found.faults),
+            broken=dict(found.broken),
+        )
+        self.round = max((step.round for step in found.steps), default=-1) + 1
+        self.known = list(found.declines)
+
+    def run(self) -> Search:
+        for rule in self.passes:
+            if rule.name not in self.found.faults:
+                self.note(rule.name)
+                candidates = self.propose(rule)
+                while candidates:  # more than once only where a pass offers alternatives of its own
+                    chosen = choose(candidates)
+                    self.apply_round(rule, chosen)
+                    candidates = [candidate for candidate in candidates if candidate.id not in self.barred]
+        self.found.declines = self.known + [decline for declines in self.declines.values() for decline in declines]
+        return self.found
+
+    def accept(
+        self,
+        rule: Pass,
+        before: Program,
+        after: Program,
+        records: Sequence[Record],
+        twin: Program,
+        evidence: dict[str, Evidence],
+    ) -> None:
+        """Write the round down; the next pass starts from the same Program."""
+        self.record(rule, after, records, evidence, before)
+        lossy = [record for record in records if record.candidate.fidelity is not Fidelity.EXACT]
+        if self.context.statistics is not None and lossy:
+            try:
+                self.found.sensitivity |= sensitivities(before, after, lossy, self.context.statistics.data)
+            except DataError as error:
+                self.note(str(error))
