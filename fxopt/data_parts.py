@@ -9,6 +9,8 @@ from __future__ import annotations
 from fxopt.data import Data
 from fxopt.errors import InputError
 
+CALIBRATION = 512  # samples at most: more changes what is fitted by less than the fit is good for
+
 _SCALES = 10  # ranges of an input that differ by this factor were hardly made in the same way
 
 
@@ -21,18 +23,52 @@ def halves(data: Data) -> tuple[Data, Data]:
     Raises:
         InputError: all samples are equal.
     """
-    digests = data.sample_digests()
-    ordered = sorted(set(digests))
-    if len(ordered) < 2:
-        count = "1 sample" if data.samples == 1 else f"{data.samples} samples, all equal,"
+    count = _different(data)
+    if count < 2:
         raise InputError(
-            f"{data.name}: {count} cannot be split into a half to search with and a half to report on; give more"
+            f"{data.name}: {_told(data, count)} cannot be split into a half to search with and a half to report on; give more"
         )
-    first = set(ordered[: len(ordered) // 2])
+    return _split(data, count // 2)
+
+
+def calibration(data: Data) -> tuple[Data, Data]:
+    """Samples to calibrate with, at most half of the different ones and at most 512, and the others to evaluate on.
+
+    Chosen by digest, as by `halves`.
+
+    Raises:
+        InputError: there are fewer than 3 different samples, so that the others could not be halved.
+    """
+    count = _different(data)
+    if count < 3:
+        raise InputError(
+            f"{data.name}: {_told(data, count)} cannot be split into samples to calibrate with, to search with and to"
+            " report on; give more, or other data with --eval"
+        )
+    return _split(data, min(CALIBRATION, count // 2))
+
+
+def _split(data: Data, count: int) -> tuple[Data, Data]:
+    """As many of the different samples, the first when sorted by digest, and the others."""
+    digests = data.sample_digests()
+    first = set(sorted(set(digests))[:count])
     return (
         data.part(number for number, digest in enumerate(digests) if digest in first),
         data.part(number for number, digest in enumerate(digests) if digest not in first),
     )
+
+
+def _different(data: Data) -> int:
+    return len(set(data.sample_digests()))
+
+
+def _told(data: Data, different: int) -> str:
+    """How many samples there are, in words."""
+    if data.samples == 1:
+        return "1 sample"
+    if different == data.samples:
+        return f"{different} samples"
+    return f"{data.samples} samples, {'all equal' if different == 1 else f'{different} of them different'},"
 
 
 def without(data: Data, other: Data) -> tuple[Data, str | None]:

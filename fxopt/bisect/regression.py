@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +18,18 @@ from fxopt.compiler.lab import describe
 from fxopt.compiler.workshop import Session, Workshop
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.planner import Ratio
-from fxopt.errors import EngineError, InputError
+from fxopt.errors import EngineError, InputError, MetricError
 from fxopt.ir.export_error import reason
 from fxopt.measure import Limits, Plan, Worker
 from fxopt.verify.error import worst
+from fxopt.verify.score import Run
 
 if TYPE_CHECKING:
     from fxopt.ir.program import Program
+    from fxopt.verify.paired import PairedDrop
+    from fxopt.verify.quality import Quality
 
-Run = Callable[[list[torch.Tensor]], Sequence[torch.Tensor]]
+ERROR = "relative error of the outputs"
 
 _SEARCH = Plan(epochs=3, comparisons=8)  # what a search finds is measured afresh, by `_TOGETHER`
 _TOGETHER = Plan(epochs=3, together=True)
@@ -39,18 +42,36 @@ class Case:
     Attributes:
         program: the unmodified Program.
         inputs: flat inputs of the call that is timed.
-        error: relative error of the outputs of what takes flat inputs to flat outputs, the worst over what it is tried on.
+        judge: how far the outputs of what takes flat inputs to flat outputs are off, given what an error may be.
     """
 
     program: Program
     inputs: list[torch.Tensor]
-    error: Callable[[Run], float]
+    judge: Callable[[Run, float], Figure]
 
     @classmethod
     def of(cls, program: Program, inputs: list[torch.Tensor]) -> Case:
         """A Program on one call."""
-        expected = program.run(inputs)
-        return cls(program, inputs, lambda run: worst(run(inputs), expected))
+        return cls.over(program, inputs, [inputs])
+
+    @classmethod
+    def over(cls, program: Program, inputs: list[torch.Tensor], calls: Iterable[list[torch.Tensor]]) -> Case:
+        """A Program on several calls, of which the worst error counts."""
+        expected = [(call, program.run(call)) for call in calls]
+
+        def judge(run: Run, bound: float) -> Figure:
+            return Figure.of_error(max(worst(run(call), outputs) for call, outputs in expected), bound)
+
+        return cls(program, inputs, judge)
+
+    @classmethod
+    def of_quality(cls, program: Program, inputs: list[torch.Tensor], quality: Quality) -> Case:
+        """A Program whose quality counts, against its budget."""
+
+        def judge(run: Run, bound: float) -> Figure:
+            return Figure.of_drop(quality.drop(run), quality)
+
+        return cls(program, inputs, judge)
 
     def arrays(self) -> list[np.ndarray[Any, Any]]:
         """The inputs as engines take them.
@@ -69,10 +90,10 @@ class Figure:
     """What was measured of a rewritten Program.
 
     Attributes:
-        value: relative error, or latency over that of the unmodified Program; infinity where it fails.
+        value: relative error, drop of a metric, or latency over that of the unmodified Program; infinity where it fails.
         bad: whether it is a regression.
         text: in words.
-        interval: of a latency ratio that was timed.
+        interval: of a drop, or of a latency ratio that was timed.
         failed: whether there was nothing to measure, since it cannot be built or run.
     """
 
@@ -86,6 +107,14 @@ class Figure:
     def of_error(cls, error: float, bound: float) -> Figure:
         """An output error."""
         return cls(error, not error <= bound, f"{error:.1e}")
+
+    @classmethod
+    def of_drop(cls, drop: PairedDrop, quality: Quality) -> Figure:
+        """A drop of a metric: a regression where it breaks the budget."""
+        fault, interval = quality.fault(drop), drop.interval()
+        text = fault or f"{drop.metric.spec()} is worse by {drop.drop:.3g} (--max-drop {quality.budget})"
+        finite = math.isfinite(interval.low) and math.isfinite(interval.high)
+        return cls(drop.drop, fault is not None, text, interval if finite else None)
 
     @classmethod
     def of_ratio(cls, ratio: Ratio) -> Figure:
@@ -167,34 +196,40 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class ProgramError:
-    """The output error of a Program, run by PyTorch."""
+    """The output error of a Program, run by PyTorch; or whatever its case judges."""
 
     bound: float
+    subject: str = ERROR
     name = "program"
-    what = "relative error of the outputs, as PyTorch runs the rewritten program"
     builds = False
+
+    @property
+    def what(self) -> str:
+        """What is measured, in words."""
+        return f"{self.subject}, as PyTorch runs the rewritten program"
 
     def measure(self, case: Case, program: Program) -> Figure:
         """As `Metric.measure`."""
         try:
-            return Figure.of_error(case.error(program.run), self.bound)
+            return case.judge(program.run, self.bound)
         except Exception as error:  # noqa: BLE001 - a wrong rewrite may make a program that cannot run
             return Figure.of_failure(f"it raises {type(error).__name__}: {reason(error)}")
 
 
 @dataclass(frozen=True)
 class ArtifactError:
-    """The output error of what the engine made of a Program, against the unmodified Program as PyTorch runs it."""
+    """The same of what the engine made of a Program, against the unmodified Program as PyTorch runs it."""
 
     bound: float
     bench: Bench
+    subject: str = ERROR
     name = "artifact"
     builds = True
 
     @property
     def what(self) -> str:
         """What is measured, in words."""
-        return f"relative error of the outputs, as {self.bench.engine} runs the rewritten program"
+        return f"{self.subject}, as {self.bench.engine} runs the rewritten program"
 
     def measure(self, case: Case, program: Program) -> Figure:
         """As `Metric.measure`."""
@@ -205,8 +240,8 @@ class ArtifactError:
 
         try:
             worker.load(self.bench.engine, self.bench.emit(self.bench.workshop(case), program))
-            return Figure.of_error(case.error(run), self.bound)
-        except EngineError as error:
+            return case.judge(run, self.bound)
+        except (EngineError, MetricError) as error:
             return Figure.of_failure(str(error))
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fxopt.bisect import regression
 from fxopt.bisect import reproducer as reproducers
 from fxopt.bisect.minimize import closed, reduce, smallest
-from fxopt.bisect.regression import ArtifactError, Bench, Case, Figure, Latency, Metric, ProgramError
+from fxopt.bisect.regression import ERROR, ArtifactError, Bench, Case, Figure, Latency, Metric, ProgramError
 from fxopt.bisect.reproducer import Culprit
 from fxopt.compiler import output
 from fxopt.compiler.load import engine_spec
@@ -95,9 +96,10 @@ def bisect(out: Path, metric: str = "error", evaluation: str | None = None, prog
 
     Args:
         out: the output folder, with the unmodified model in it.
-        metric: `"latency"`: time of a call on the plan's engine; `"error"`, which `"quality"` is another word for: relative
-            error of the outputs, of the Program first, and of the engine's artifact where the Program shows nothing.
-        evaluation: data that the error is measured on; those that the plan records by default, else made-up inputs.
+        metric: `"latency"`: time of a call on the plan's engine; `"error"`: relative error of the outputs; `"quality"`: the
+            drop of the plan's metric against its budget, or the error where all its steps are to be exact. The last two
+            of the Program first, and of the engine's artifact where the Program shows nothing.
+        evaluation: data that they are measured on; those that the plan records by default, else made-up inputs.
         progress: told what is going on.
 
     Raises:
@@ -139,8 +141,10 @@ class _Bisector:
         self.fitted = self.lock.tensors()
         self.order = [step.id for step in steps]
         self.needs = {step.id: step.needs for step in steps}
-        self.case = Case(self.source, sample_inputs(self.source, seed=self.run.request.seed), self.run.quality.error)
-        self.bound = self.run.quality.limit or ARTIFACT_BOUND
+        self.inputs = sample_inputs(self.source, seed=self.run.request.seed)
+        quality = self.run.quality
+        budget = quality.budget.value / (100 if quality.budget.unit == "%" else 1)
+        self.bound = budget if quality.lossy and quality.metric.relative else ARTIFACT_BOUND
         self.found: dict[str, Figure] = {}  # by digest of the rewritten Program
         (engine,) = self.run.engines.values()
         moved = self.lock.moved(self.run.registry, self.run.target, engine)
@@ -148,6 +152,19 @@ class _Bisector:
         baseline = Artifact.read(self.out / "baseline")
         if not moved and engine_spec(baseline.stages[0].engine, baseline) == self.bench.engine:
             self.bench.given[self.source.digest] = self.out / "baseline"
+
+    def choose(self, name: str) -> None:
+        """What is compared, and what it is called: the quality where the plan has a budget for it, else the outputs."""
+        quality = self.run.quality
+        if name == "quality" and quality.lossy:
+            with self.progress.phase("judge the unmodified model"):
+                quality.begin()
+            self.case = Case.of_quality(self.source, self.inputs, quality)
+            self.subject = f"{quality.metric.spec()} {quality.gate.where}"
+        else:
+            calls = [] if name == "latency" else quality.gate.inputs()
+            self.case = Case.over(self.source, self.inputs, calls)
+            self.subject = ERROR
 
     @property
     def context(self) -> Context:
@@ -162,6 +179,7 @@ class _Bisector:
 
     def go(self, name: str) -> Bisection:
         """All of it."""
+        self.choose(name)
         program, skipped = replay(self.source, self.lock.steps, self.run.registry, self.context)
         if skipped:
             self.notes.append(f"left out, as their passes do not offer them here: {', '.join(skipped)}")
@@ -186,19 +204,19 @@ class _Bisector:
             if not figure.bad:
                 self.notes.append(f"no regression beyond noise: {figure.text}")
             return (metric if figure.bad else None), figure
-        metric = ProgramError(self.bound)
+        metric = ProgramError(self.bound, self.subject)
         with self.progress.phase("compare the outputs of the whole plan"):
             figure = metric.measure(self.case, program)
         if figure.bad:
             return metric, figure
-        metric = ArtifactError(self.bound, self.bench)
+        metric = ArtifactError(self.bound, self.bench, self.subject)
         with self.progress.phase("compare the outputs of its artifact"):
             built = metric.measure(self.case, program)
         if not built.bad:
-            self.notes.append(
-                f"no regression: the outputs differ from the unmodified model's by {figure.text} in PyTorch and by "
-                f"{built.text} on {self.bench.engine}, {self.run.quality.where} (bound {self.bound:g})"
-            )
+            here = f"{figure.text} in PyTorch and {built.text} on {self.bench.engine}"
+            if self.subject == ERROR:
+                here = f"{ERROR}: {here}, {self.run.quality.gate.where} (bound {self.bound:g})"
+            self.notes.append(f"no regression: {here}")
         return (metric if built.bad else None), built
 
     def search(self, metric: Metric, whole: Figure, program: Program) -> frozenset[str]:
@@ -280,7 +298,7 @@ class _Bisector:
                 seen,
                 steps,
                 metric.name,
-                metric.what,
+                regression.metric(metric.name, self.bench, self.bound).what,  # of a part there is no quality
                 self.bench.engine,
                 self.bound,
                 self.run.context.capabilities,
@@ -339,17 +357,17 @@ class _Bisector:
         """The inputs on which a Program's error is worst; those that are timed, for latency."""
         found = (-1.0, self.case.inputs)
 
-        def error(run: Any) -> float:
+        def judge(run: Any, bound: float) -> Figure:
             def spy(inputs: list[torch.Tensor]) -> Sequence[torch.Tensor]:
                 nonlocal found
                 outputs = run(inputs)
                 found = max(found, (worst(outputs, self.source.run(inputs)), inputs), key=lambda pair: pair[0])
                 return outputs  # type: ignore[no-any-return]
 
-            return self.case.error(spy)
+            return self.case.judge(spy, bound)
 
         if not isinstance(metric, Latency):
-            metric.measure(Case(self.source, self.case.inputs, error), program)
+            metric.measure(Case(self.source, self.case.inputs, judge), program)
         return found[1]
 
     def table(self, small: Program, rewritten: Program) -> Table | None:

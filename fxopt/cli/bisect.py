@@ -26,9 +26,11 @@ REGRESSION = 3
     type=click.Choice(METRICS),
     default="error",
     show_default=True,
-    help="What became worse: the time of a call, or the relative error of the outputs, which is the quality too.",
+    help="What became worse: the time of a call, the plan's quality metric, or the relative error of the outputs.",
 )
-@click.option("--eval", "eval_", metavar="DATA", help="Data that the error is measured on; the plan's by default.")
+@click.option(
+    "--eval", "eval_", metavar="DATA", help="Data that error or quality are measured on; the plan's by default."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output and nothing else.")
 def bisect(out: Path, metric: str, eval_: str | None, as_json: bool) -> int:
     """Find the fewest steps of the plan in OUT that make it worse than the unmodified model, and a small program to show it.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,20 +12,23 @@ from typing import Any
 import numpy as np
 import torch
 
+from fxopt.compiler.datasets import Datasets, make_quality
 from fxopt.compiler.load import engine_spec, load
+from fxopt.compiler.lockfile import Lockfile
 from fxopt.compiler.optimize import load_program
-from fxopt.compiler.progress import NULL, Progress
+from fxopt.compiler.progress import NULL, Progress, Timed
+from fxopt.compiler.replay import planned
 from fxopt.compiler.request import Request
 from fxopt.compiler.workshop import ARTIFACT_BOUND
 from fxopt.contracts.engine import Artifact
-from fxopt.data import Data
-from fxopt.errors import InputError
+from fxopt.errors import InputError, MetricError
 from fxopt.ir.interface import Interface
 from fxopt.measure import Plan, Variant, measure
 from fxopt.registry import Registry
+from fxopt.report.figures import drop as interval
 from fxopt.report.read import read
 from fxopt.verify.error import worst
-from fxopt.verify.quality import Quality
+from fxopt.verify.score import Scores
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ def check(out: Path, progress: Progress = NULL, evaluation: str | None = None) -
     floor = comparison.floor.interval
     noise = max(abs(floor.low - 1), abs(floor.high - 1))
     size, recorded_size = artifacts["model"].size_bytes(), ledger["result"]["size_bytes"]
+    error = quality = None
+    notes: list[str] = []
     if ledger["result"]["quality"] is None:
         found, expected = (_tensors(comparison.outputs[name]) for name in ("model", "baseline"))
         error = worst(found, expected)
@@ -109,7 +116,7 @@ def check(out: Path, progress: Progress = NULL, evaluation: str | None = None) -
         faithful = Check("outputs", error <= ARTIFACT_BOUND, text)
     else:
         with progress.phase("measure the quality"):
-            faithful, error = _quality(out, ledger, registry, evaluation)
+            faithful, quality = _quality(out, ledger, registry, evaluation, notes.append)
     checks = (
         Check(
             "latency",
@@ -121,25 +128,55 @@ def check(out: Path, progress: Progress = NULL, evaluation: str | None = None) -
         faithful,
     )
     same = tuple(ledger["machine"]["isa"]) == tuple(registry.make_target(ledger["target"]).machine().isa)
-    notes = () if same else ("the ledger was written on a machine with another instruction set",)
-    data = {"ratio": ratio.interval.to_json(), "recorded_ratio": recorded, "size_bytes": size, "error": error}
-    return CheckResult(checks, notes, data)
+    if not same:
+        notes.append("the ledger was written on a machine with another instruction set")
+    data = {"ratio": ratio.interval.to_json(), "recorded_ratio": recorded, "size_bytes": size}
+    return CheckResult(checks, tuple(notes), {**data, "error": error, "quality": quality})
 
 
-def _quality(out: Path, ledger: dict[str, Any], registry: Registry, evaluation: str | None) -> tuple[Check, float]:
-    """Whether the artifact's outputs are as near to the unmodified Program's as was allowed, and how near they are."""
-    recorded = ledger["result"]["quality"]
-    plan = json.loads((out / "plan.json").read_text())
-    program, _, _ = load_program(Request(str(out / "source.pt2"), out, inputs=tuple(plan["inputs"])), registry)
-    path = evaluation or (recorded["data"] or {}).get("path")
-    quality = Quality(program, recorded["limit"], None if path is None else Data.read(path, program.interface, "eval"))
+def _quality(
+    out: Path, ledger: dict[str, Any], registry: Registry, evaluation: str | None, note: Callable[[str], None]
+) -> tuple[Check, dict[str, Any] | None]:
+    """Whether the artifact is as good as the ledger says, and the figures.
+
+    On the recorded data it has to keep the budget as it did; on others, all of which no search has seen, it must not
+    be shown to break it. On either its drop must not be shown to lie above the ledger's interval.
+    """
+    recorded, lock = ledger["result"]["quality"], Lockfile.read(out)
+    request = planned(Request(str(out / "source.pt2"), out, eval=evaluation), lock)
+    program, _, _ = load_program(request, registry)
+    listener = Timed(NULL)
+    data = Datasets.read(request, program.interface, listener)
+    if data.evaluation is None and recorded["data"] is not None:
+        raise InputError(
+            f"{out}: what its quality was judged on ({recorded['data']['path']}) is not here: give --eval DATA"
+        )
+    quality = make_quality(request, registry, program, data.evaluation)
+    fresh = data.evaluation is not None and data.evaluation.digest != recorded["data"]["digest"]
+    if fresh:
+        assert data.evaluation is not None
+        quality = dataclasses.replace(quality, rest=Scores(quality.metric, data.evaluation, program.run))
+        note("the evaluation data are others than the ledger's")
+    for line in listener.notes:
+        note(line)
+    quality.begin()
     model = load(out, registry)
-    error = quality.error(lambda inputs: _tensors(model.run([value.numpy() for value in inputs])))
-    # The limit is on the Program; its artifact may round otherwise, by as much as the ledger says.
-    fault = quality.fault(error, slack=2 * (ledger["checks"]["artifact_error"] or 0.0))
-    return Check(
-        "quality", fault is None, fault or f"error {error:.1e} {quality.where} (limit {quality.limit:g})"
-    ), error
+    try:
+        drop = quality.report(lambda inputs: _tensors(model.run([value.numpy() for value in inputs])))
+    except MetricError as error:
+        return Check("quality", False, str(error)), None
+    figures = quality.figures(drop)
+    now, then = figures["drop"], recorded["report"]["drop"]
+    fault = None if fresh else quality.fault(drop)
+    if fault is None and None not in (now["low"], then["high"]) and now["low"] > then["high"]:
+        fault = "it left the ledger's interval"
+    if fault is None and fresh and now["low"] is not None and now["low"] > figures["limit"]:
+        fault = f"it is worse than --max-drop {quality.budget} allows"
+    text = (
+        f"{recorded['metric']} worse by {interval(now)} {quality.rest.where}; the ledger says {interval(then)}"
+        f" (--max-drop {quality.budget})"
+    )
+    return Check("quality", fault is None, f"{fault}: {text}" if fault else text), figures
 
 
 def example_arrays(artifact: Artifact) -> list[np.ndarray[Any, Any]]:

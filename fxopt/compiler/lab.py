@@ -13,7 +13,7 @@ from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.planner import Build, Ratio
-from fxopt.errors import EngineError
+from fxopt.errors import EngineError, MetricError
 from fxopt.ir.twin import double
 from fxopt.measure import Plan
 from fxopt.verify.fidelity import Evidence, check_whole
@@ -21,6 +21,7 @@ from fxopt.verify.fidelity import Evidence, check_whole
 if TYPE_CHECKING:
     from fxopt.ir.program import Program
     from fxopt.registry import Registry
+    from fxopt.verify.paired import PairedDrop
     from fxopt.verify.quality import Quality
 
 
@@ -52,7 +53,7 @@ class EngineLab:
     artifacts: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     whole: dict[str, Evidence] = field(default_factory=dict)  # of exact builds that were checked as a whole
-    errors: dict[str, float] = field(default_factory=dict)  # of the outputs of builds that are not exact
+    drops: dict[str, PairedDrop] = field(default_factory=dict)  # of builds that are not exact, on the gate's samples
 
     def __post_init__(self) -> None:
         baseline = self.build(())
@@ -135,9 +136,12 @@ class EngineLab:
         """What is wrong with a build as a whole."""
         steps = closure(self.steps, build.steps)
         if any(step.candidate.fidelity is not Fidelity.EXACT for step in steps):
-            if build.key not in self.errors:
-                self.errors[build.key] = self.quality.error(self.programs[build.key].run)
-            return self.quality.fault(self.errors[build.key])
+            try:
+                if build.key not in self.drops:
+                    self.drops[build.key] = self.quality.drop(self.programs[build.key].run)
+            except MetricError as error:
+                return str(error)
+            return self.quality.fault(self.drops[build.key])
         if build.key not in self.whole:
             twin, _ = replay(double(self.program), steps, self.registry, self.context)
             self.whole[build.key] = check_whole(self.program, self.programs[build.key], twin)

@@ -22,7 +22,7 @@ from fxopt.verify.fidelity import Evidence
 if TYPE_CHECKING:
     from fxopt.compiler.run import Contender, Outcome, Run
 
-VERSION = 1
+VERSION = 2
 
 
 def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
     verdict = f"{speedup['estimate']:.2f}x faster than the best engine ({outcome.base}) on the unmodified model"
     if not steps:
         verdict = f"no rewrite pays: the unmodified model on {run.engines[ship.engine].name}, its best engine"
-    error = ship.lab.errors.get(ship.build.key)
+    gate = ship.lab.drops.get(ship.build.key)
     with run.progress.phase("look into what ships"):
         checks = _checks(run, ship)
         layers = {
@@ -57,7 +57,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "baseline": _figures(run, base, reference),
         "result": {
             **_figures(run, ship, result),
-            "quality": None if error is None else run.quality.to_json(error),
+            "quality": None if gate is None else run.quality.to_json(gate, run.quality.report(ship.program.run)),
             "speedup": speedup,
             "ratio": None if ratio is None else ratio.to_json(),
             "verdict": verdict,

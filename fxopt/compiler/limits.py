@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler.journal import refuse_foreign
 from fxopt.errors import InputError
-from fxopt.verify.quality import METRIC
 
 if TYPE_CHECKING:
     from fxopt.compiler.request import Request
@@ -53,31 +52,17 @@ def engines_of(registry: Registry, target: Target) -> list[str]:
 def check_supported(request: Request) -> None:
     """Refuse what would be ignored otherwise."""
     budget = request.budget
-    error_limit(budget)
     if budget.minimize != "latency":
         raise InputError(f"--minimize {budget.minimize}: the installed planner minimizes latency only")
-    if budget.confidence is not None:
-        raise InputError("--confidence: the output error, which --max-drop limits, has no interval; leave it out")
-    if request.metric not in (None, METRIC):
-        raise InputError(f"--metric {request.metric}: the one metric there is is {METRIC!r}, the relative output error")
     if request.train is not None:
         raise InputError("--train: no installed pass is recovered by training; leave it out")
-    if request.eval is not None and not budget.max_drop.value:
-        raise InputError("--eval: without --max-drop only exact rewrites are made, which need no data; leave it out")
-
-
-def error_limit(budget: Budget) -> float:
-    """The largest relative output error that `--max-drop` allows.
-
-    Raises:
-        InputError: it is in percentage points, which an error does not have.
-    """
-    drop = budget.max_drop
-    if drop.unit == "pt":
-        raise InputError(
-            f"--max-drop {drop.value:g}pt: what is limited is the relative output error; give a number or a percentage"
-        )
-    return drop.value / 100 if drop.unit == "%" else drop.value
+    if budget.max_drop.value:
+        return
+    for flag, given in (("--eval", request.eval), ("--metric", request.metric), ("--confidence", budget.confidence)):
+        if given is not None:
+            raise InputError(
+                f"{flag}: without --max-drop only exact rewrites are made, which are not judged; leave it out"
+            )
 
 
 def check_writable(out: Path) -> None:

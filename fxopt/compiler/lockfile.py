@@ -53,6 +53,7 @@ _FORM = {
     "machine": Machine,
     "budget": Budget,
     "data": Sources,
+    "metric": str | None,
     "seed": int,
     "inputs": tuple[str, ...],
     "text": tuple[str, ...],
@@ -90,6 +91,7 @@ class Lockfile:
         """
         file = path / PLAN if path.is_dir() else path
         data = output.read_json(file, VERSION, f"{path}: there is no {PLAN}; give it, or the output folder it lies in")
+        data.setdefault("metric", None)  # plans of old have none
         try:
             given = plain.record(_FORM, data)
             if given["engine"] == "auto":

@@ -55,6 +55,7 @@ def planned(request: Request, lock: Lockfile) -> Request:
         calib=request.calib or _at_hand(lock.sources.calib),
         eval=request.eval or _at_hand(lock.sources.eval),
         budget=lock.budget,
+        metric=lock.data["metric"],
         passes=",".join(dict.fromkeys(step.spec for step in lock.steps)),
         seed=lock.data["seed"],
     )
@@ -114,14 +115,14 @@ class Replay(Run):
                 f"the plan's calibration data ({calib.path or 'given as an object'}) are not here;"
                 " steps that rest on them are left out: give --calib to keep them"
             )
-        if evaluation is not None and self.quality.data is None:
+        if evaluation is not None and self.data.given["eval"] is None:
             self.progress.note(
                 f"the plan's evaluation data ({evaluation.path or 'given as an object'}) are not here:"
-                " quality is checked on made-up inputs"
+                f" quality is checked {self.quality.where}"
             )
-        if self.calib is not None and _other(calib, self.calib):
+        if self.calib is not None and _other(calib, self.data.given["calib"]):
             self.progress.note("the calibration data are others than the plan's")
-        if self.quality.data is not None and _other(evaluation, self.quality.data):
+        if self.data.given["eval"] is not None and _other(evaluation, self.data.given["eval"]):
             self.progress.note("the evaluation data are others than the plan's")
 
     def _compare_tensors(self, found: Search) -> None:
@@ -193,7 +194,8 @@ class Replay(Run):
     @property
     def nothing_is_new(self) -> bool:
         """Whether weights, machine, versions and data are the plan's, and so what comes out must be as well."""
-        here = ((self.lock.sources.calib, self.calib), (self.lock.sources.eval, self.quality.data))
+        sources = self.lock.sources
+        here = ((sources.calib, self.data.given["calib"]), (sources.eval, self.data.given["eval"]))
         return not (self.new_weights or self.moved or self.refitted or any(_other(*pair) for pair in here))
 
     def _differences(self, plan: Mapping[str, Any]) -> list[str]:

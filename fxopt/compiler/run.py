@@ -14,6 +14,7 @@ import numpy as np
 from fxopt import __version__
 from fxopt.compiler import ledger as ledgers
 from fxopt.compiler import limits, lockfile, output
+from fxopt.compiler.datasets import Datasets, make_quality
 from fxopt.compiler.guard import Guard
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
@@ -23,7 +24,6 @@ from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Context, Search, closure, search
 from fxopt.compiler.workshop import Session, Workshop
 from fxopt.contracts.planner import Build, Problem, Ratio
-from fxopt.data import Data
 from fxopt.errors import BudgetError, EngineError, InputError
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
@@ -31,7 +31,6 @@ from fxopt.ir.statistics import Statistics
 from fxopt.ir.threads import one_thread
 from fxopt.measure import CONFIDENCE, Limits, Plan, Worker, holm
 from fxopt.registry import Registry
-from fxopt.verify.quality import Quality
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -107,19 +106,13 @@ class Run:
         self.passes = registry.make_passes(request.passes)
         if not registry.planners:
             raise InputError("there is no planner, which chooses among rewrites; leave out -p no:planners")
-        self.calib = None
-        if request.calib is not None:
-            with self.progress.phase("read the calibration data"):
-                self.calib = Data.read(request.calib, program.interface, "calib")
-        evaluation = None
-        if request.eval is not None:
-            with self.progress.phase("read the evaluation data"):
-                evaluation = Data.read(request.eval, program.interface, "eval")
-        self.quality = Quality(program, limits.error_limit(request.budget), evaluation)
+        self.data = Datasets.read(request, program.interface, self.progress)
+        self.calib = self.data.calib
+        self.quality = make_quality(request, registry, program, self.data.evaluation)
         self.context = Context(
             self.target.capabilities(),
             Statistics(self.calib) if self.calib else None,
-            self.quality.limit > 0,
+            self.quality.lossy,
             guard=Guard(registry, request.pass_limit_s),
         )
         self.started = time.monotonic()
@@ -150,6 +143,9 @@ class Run:
         deadline = None if limit is None else self.started + limit
         with Worker(Limits()) as worker:
             self.workshop = Workshop(journal, worker, self._inputs(), deadline)
+            if self.quality.lossy:
+                with self.progress.phase("judge the original"):
+                    self.quality.begin()
             outcome = self.measure(self.search())
             ledger = self.ledger(outcome)
         self.write(ledger, outcome)
@@ -189,7 +185,7 @@ class Run:
             "engines": sorted(self.engines),
             "passes": [rule.spec() for rule in self.passes],
             "calib": self.calib and self.calib.digest,
-            "quality": self.quality.to_json(0.0),
+            "quality": self.quality.asked(),
             "machine": [machine.cpu, *machine.isa],
             "versions": machine.versions,
             "fxopt": __version__,
@@ -368,11 +364,8 @@ class Run:
             "engine_version": lockfile.version(engine),
             "machine": ledger["machine"],
             "budget": self.request.budget.to_json(),
-            "data": {
-                "calib": self.calib and self.calib.to_json(),
-                "eval": self.quality.data and self.quality.data.to_json(),
-                "train": None,
-            },
+            "data": self.data.to_json(),
+            "metric": self.quality.metric.spec() if self.quality.lossy else None,
             "seed": self.request.seed,
             "inputs": list(self.request.inputs),
             "text": lockfile.structure(self.program),

@@ -37,6 +37,13 @@ def inverse(value: Bounds | None) -> dict[str, float] | None:
     return {"estimate": 1 / value["estimate"], "low": 1 / value["high"], "high": 1 / value["low"]}
 
 
+def drop(value: Mapping[str, float | None]) -> str:
+    """`0.004 (-0.001 to 0.009)`; without what is not known."""
+    low, high = value["low"], value["high"]
+    ends = "" if low is None or high is None else f" ({low:.3g} to {high:.3g})"
+    return f"{value['estimate']:.3g}{ends}"
+
+
 def size(value: int | None) -> str:
     """Bytes in decimal units, like `14.2 MB`."""
     if value is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fxopt.compiler.output import read_json
 
-VERSION = 1  # of the ledger's schema that this package reads
+VERSION = 2  # of the ledger's schema that this package reads
 
 
 def read(out: Path) -> dict[str, Any]:

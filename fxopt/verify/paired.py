@@ -152,9 +152,8 @@ class PairedDrop:
             "" if confidence is None else f" or, with {confidence:.0%} confidence, by up to {reached / scale:.3g}{unit}"
         )
         allowed = f"--max-drop allows {budget.value:g}{unit}"
-        return (
-            f"{self.metric.spec()} is worse by {self.drop / scale:.3g}{unit}{which} ({allowed}; {self.samples} samples)"
-        )
+        samples = "1 sample" if self.samples == 1 else f"{self.samples} samples"
+        return f"{self.metric.spec()} is worse by {self.drop / scale:.3g}{unit}{which} ({allowed}; {samples})"
 
     def samples_needed(self, budget: Drop, confidence: float = CONFIDENCE) -> int | None:
         """About how many samples would show that the budget is kept, if the estimate stays as it is.
@@ -189,14 +188,24 @@ class PairedDrop:
 
     def _scale(self, unit: Unit) -> float:
         """One of a unit in the metric's own."""
+        check_unit(self.metric, unit)
         name = self.metric.spec()
-        if unit == "pt" and not self.metric.rate:
-            raise InputError(
-                f"percentage points (pt) are of rates, which {name} is not; give a number in its own unit, or a percentage"
-            )
         if unit == "%" and not self.metric.relative and not self.original:
             raise InputError(f"{name} is 0 for the original, and no percentage of that; give a number in its own unit")
         return {"pt": 0.01, "%": 0.01 if self.metric.relative else abs(self.original) / 100, "": 1.0}[unit]
+
+
+def check_unit(metric: Metric, unit: Unit) -> None:
+    """Refuse a unit that no drop of the metric has.
+
+    Raises:
+        InputError: percentage points of what is no rate.
+    """
+    if unit == "pt" and not metric.rate:
+        raise InputError(
+            f"percentage points (pt) are of rates, which {metric.spec()} is not;"
+            " give a number in its own unit, or a percentage"
+        )
 
 
 def samples_without_flip(share: float, confidence: float = CONFIDENCE) -> int | None:

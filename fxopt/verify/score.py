@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -150,8 +150,30 @@ class Scores:
 
     def __init__(self, metric: Metric, data: Data, original: Run) -> None:
         self.metric, self.data = metric, data
-        self._original = original
+        self._run_original = original
         self._reference: list[Outputs] | None = None
+        self._statistics: torch.Tensor | None = None
+
+    @property
+    def where(self) -> str:
+        """What is run on, in words."""
+        return f"on {self.data.samples} samples of {self.data.name}"
+
+    def inputs(self) -> Iterator[list[torch.Tensor]]:
+        """The flat inputs of each call; the last samples may be there to fill a batch up."""
+        return (list(batch.inputs) for batch in self.data.batches())
+
+    def original(self) -> torch.Tensor:
+        """Statistics of the original, as `of`; taken once.
+
+        Raises:
+            InputError, MetricError: as `of`.
+        """
+        if self._statistics is None:
+            reference = self._references()
+            same = None if reference is None else ((outputs, None) for outputs in reference)
+            self._statistics = self._rows(same or self._outputs(self._run_original))
+        return self._statistics
 
     def of(self, run: Run) -> torch.Tensor:
         """Statistics of every sample in the order of the data, float64 of shape (samples, k).
@@ -163,12 +185,21 @@ class Scores:
             InputError: as `pick` and `collect`.
             MetricError: as `collect`.
         """
+        return self._rows(self._outputs(run))
+
+    def _references(self) -> list[Outputs] | None:
+        """The original's outputs, where the metric compares with them."""
         if self.metric.needs == "reference" and self._reference is None:
-            self._reference = [outputs for outputs, _ in self._outputs(self._original)]
+            self._reference = [outputs for outputs, _ in self._outputs(self._run_original)]
+        return self._reference
+
+    def _rows(self, found: Iterable[tuple[Outputs, torch.Tensor | None]]) -> torch.Tensor:
+        """Statistics of outputs, with labels, batch by batch."""
+        references = self._references()
         rows: list[torch.Tensor] = []
         first = 1
-        for number, (outputs, labels) in enumerate(self._outputs(run)):
-            reference = None if self._reference is None else self._reference[number]
+        for number, (outputs, labels) in enumerate(found):
+            reference = None if references is None else references[number]
             rows.append(collect(self.metric, outputs, labels, reference, first))
             first += len(rows[-1])
         if len({row.shape[1] for row in rows}) != 1:

@@ -15,6 +15,7 @@ from fxopt.compiler import lab as labs
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.rewrite import search
 from fxopt.contracts.candidate import Candidate
+from fxopt.contracts.cost import Drop
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.passes import Pass, View
 from fxopt.ir.capture import capture, export
@@ -69,7 +70,7 @@ def lab(tmp_path: Path) -> EngineLab:
     program = capture(export(model, (torch.randn(3, 4),)))
     found = search(program, registry.make_passes(None), registry)
     return EngineLab(
-        cast(Any, NoEngines(tmp_path)), registry, "none", program, found.steps, Plan(), Quality(program, 0.0)
+        cast(Any, NoEngines(tmp_path)), registry, "none", program, found.steps, Plan(), Quality.made_up(program, Drop())
     )
 
 

@@ -62,7 +62,7 @@ def ledger(**changes: Any) -> dict[str, Any]:
         for index in range(6)
     ]
     found: dict[str, Any] = {
-        "version": 1,
+        "version": 2,
         "fxopt": "0.1.0",
         "created": "2026-11-24T10:40:00+00:00",
         "command": "fxopt optimize repvgg_a0.pt2 --threads 2 -o out",
