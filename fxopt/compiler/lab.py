@@ -54,6 +54,7 @@ class EngineLab:
     failures: dict[str, str] = field(default_factory=dict)
     whole: dict[str, Evidence] = field(default_factory=dict)  # of exact builds that were checked as a whole
     drops: dict[str, PairedDrop] = field(default_factory=dict)  # of builds that are not exact, on the gate's samples
+    reports: dict[str, PairedDrop] = field(default_factory=dict)  # of those that were to ship, on the report's
 
     def __post_init__(self) -> None:
         baseline = self.build(())
@@ -146,6 +147,23 @@ class EngineLab:
             twin, _ = replay(double(self.program), steps, self.registry, self.context)
             self.whole[build.key] = check_whole(self.program, self.programs[build.key], twin)
         return self.whole[build.key].fault
+
+    def unproven(self, build: Build) -> str | None:
+        """Why a build that is to ship does not keep the quality budget on what no search has seen; None if it does.
+
+        Its steps are refused then.
+        """
+        if build.key not in self.drops:  # exact
+            return None
+        try:
+            self.reports[build.key] = self.quality.report(self.programs[build.key].run)
+            fault = self.quality.fault(self.reports[build.key])
+        except MetricError as error:
+            fault = str(error)
+        if fault is not None:
+            fault = f"on the samples kept from the search, {fault}"
+            self.refuse(build.steps, fault)
+        return fault
 
     def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:
         """As `Lab.refuse`."""

@@ -38,7 +38,8 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
     verdict = f"{speedup['estimate']:.2f}x faster than the best engine ({outcome.base}) on the unmodified model"
     if not steps:
         verdict = f"no rewrite pays: the unmodified model on {run.engines[ship.engine].name}, its best engine"
-    gate = ship.lab.drops.get(ship.build.key)
+    key, lab = ship.build.key, ship.lab
+    quality = run.quality.to_json(lab.drops[key], lab.reports[key]) if key in lab.reports else None
     with run.progress.phase("look into what ships"):
         checks = _checks(run, ship)
         layers = {
@@ -57,7 +58,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "baseline": _figures(run, base, reference),
         "result": {
             **_figures(run, ship, result),
-            "quality": None if gate is None else run.quality.to_json(gate, run.quality.report(ship.program.run)),
+            "quality": quality,
             "speedup": speedup,
             "ratio": None if ratio is None else ratio.to_json(),
             "verdict": verdict,

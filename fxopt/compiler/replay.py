@@ -153,6 +153,9 @@ class Replay(Run):
         if build is not None and build.key != lab.baseline.key:
             shipped = f"plan on {base}"
             contenders[shipped] = Contender(spec, build, lab)
+            if not self.proven(contenders[shipped]):
+                del contenders[shipped]
+                shipped = base
         variants = [(name, spec, item.artifact, item.program) for name, item in contenders.items()]
         with self.progress.phase("measure the plan beside the unmodified model", 30):
             session = self.workshop.session(variants, Plan(rounds=15, epochs=2, together=True), self._advance())

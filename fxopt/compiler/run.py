@@ -292,8 +292,17 @@ class Run:
         winners = {name: ratios[name] for name in ratios if name in standing and session.variants[name].faster}
         best = _best_plans(contenders, winners)
         # By paired ratios, as everything else: the machine's pace changes within a session.
-        shipped = min(best, key=lambda name: ratios[name].interval.estimate, default=session.base)
+        ranked = sorted(best, key=lambda name: ratios[name].interval.estimate)
+        shipped = next((name for name in ranked if self.proven(contenders[name])), session.base)
         return Outcome(found, session, contenders, shipped)
+
+    def proven(self, plan: Contender) -> bool:
+        """Whether a plan that is to ship keeps the quality budget on the samples that no search has seen."""
+        with self.progress.phase("judge what is to ship on samples kept from the search"):
+            fault = plan.lab.unproven(plan.build)
+        if fault is not None:
+            self.progress.note(f"the plan on {self.label(plan.engine)} does not ship: {fault}")
+        return fault is None
 
     def _advance(self) -> Callable[[int, int], None]:
         state = {"done": 0}
