@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fxopt.contracts.candidate import Candidate, Fidelity
 from fxopt.contracts.metric import Metric
+from fxopt.contracts.passes import Stage
 from fxopt.data import BATCH, Data
 from fxopt.data_parts import calibration, doubts, without
 from fxopt.errors import InputError
@@ -17,9 +19,13 @@ from fxopt.verify.score import Scores, default_metric
 if TYPE_CHECKING:
     from fxopt.compiler.progress import Progress
     from fxopt.compiler.request import Request
+    from fxopt.contracts.passes import Pass
     from fxopt.ir.interface import Interface
     from fxopt.ir.program import Program
     from fxopt.registry import Registry
+
+
+_SAID = 4  # passes that are named in a note
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,33 @@ def make_quality(request: Request, registry: Registry, program: Program, evaluat
     check_unit(metric, drop.unit)
     Scores(metric, first, program.run).original()
     return Quality.on(evaluation, metric, program, drop, confidence)
+
+
+def locked(request: Request, passes: Sequence[Pass], refused: Iterable[Candidate]) -> str | None:
+    """What data or a budget would unlock, in words; None where neither is missing.
+
+    Args:
+        request: what was given.
+        passes: those that were asked, or would be.
+        refused: candidates that were found wanting.
+    """
+    lossy = {candidate.rule for candidate in refused if candidate.fidelity is Fidelity.APPROXIMATE}
+    names = [rule.name for rule in passes if rule.stage is Stage.PRECISION or rule.name in lossy]
+    if not names:
+        return None
+    shown = ", ".join(names[:_SAID]) + (", ..." if len(names) > _SAID else "")
+    what = f"rewrites that are not exact ({shown})"
+    if not request.budget.max_drop.value:
+        given = "" if request.calib is not None else "--calib DATA "
+        return f"only exact rewrites are made; {given}--max-drop 0.5pt unlocks {what}"
+    if request.calib is None and request.eval is None:
+        return (
+            "there are no data: quality is the worst relative error of the outputs on made-up inputs; --calib DATA"
+            f" unlocks a metric, and those {what} that are fitted to data"
+        )
+    if request.calib is None:
+        return f"without --calib DATA, those {what} that are fitted to data were left out"
+    return None
 
 
 def _metric(given: Any, registry: Registry) -> Metric | None:

@@ -14,7 +14,7 @@ import numpy as np
 from fxopt import __version__
 from fxopt.compiler import ledger as ledgers
 from fxopt.compiler import limits, lockfile, output
-from fxopt.compiler.datasets import Datasets, make_quality
+from fxopt.compiler.datasets import Datasets, locked, make_quality
 from fxopt.compiler.guard import Guard
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
@@ -199,6 +199,8 @@ class Run:
             found = search(self.program, self.passes, self.registry, self.context, self.progress.detail)
         if self.context.statistics is not None and not self.context.statistics.asked:
             self.progress.note("no installed pass asked for calibration data")
+        if (text := locked(self.request, self.passes, (item.candidate for item in found.refusals))) is not None:
+            self.progress.note(text)
         return found
 
     def measure(self, found: Search) -> Outcome:
