@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fxopt.contracts.candidate import Candidate, Fidelity
+from fxopt.contracts.candidate import Candidate, Fidelity, Stage
 from fxopt.contracts.metric import Metric
-from fxopt.contracts.passes import Stage
 from fxopt.data import BATCH, Data
 from fxopt.data_parts import calibration, doubts, without
 from fxopt.errors import InputError
