@@ -160,7 +160,7 @@ class Bench:
 
     def workshop(self, case: Case) -> Workshop:
         """Where Programs that take the inputs of a case are built and timed."""
-        return Workshop(self.journal, self.worker, case.arrays(), None)
+        return Workshop(self.journal, self.worker, case.program, case.arrays(), None)
 
     def emit(self, workshop: Workshop, program: Program) -> Path:
         """The artifact of a Program.

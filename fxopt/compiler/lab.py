@@ -19,6 +19,7 @@ from fxopt.measure import Plan
 from fxopt.verify.fidelity import Evidence, check_whole
 
 if TYPE_CHECKING:
+    from fxopt.data import Data
     from fxopt.ir.program import Program
     from fxopt.registry import Registry
     from fxopt.verify.paired import PairedDrop
@@ -55,6 +56,13 @@ class EngineLab:
     whole: dict[str, Evidence] = field(default_factory=dict)  # of exact builds that were checked as a whole
     drops: dict[str, PairedDrop] = field(default_factory=dict)  # of builds that are not exact, on the gate's samples
     reports: dict[str, PairedDrop] = field(default_factory=dict)  # of those that were to ship, on the report's
+    faults: dict[str, str | None] = field(default_factory=dict)  # what is wrong with builds as a whole, if anything is
+    tried: dict[str, Build] = field(default_factory=dict)
+    ratios: dict[str, Ratio] = field(default_factory=dict)  # of builds to the baseline
+    makers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of a build's nodes: ids of steps, by name
+    calib: Data | None = None
+    sensitivity: Mapping[str, float] = field(default_factory=dict)  # as in `Search`
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)  # of each step
 
     def __post_init__(self) -> None:
         baseline = self.build(())
@@ -65,7 +73,8 @@ class EngineLab:
     def build(self, steps: Collection[str]) -> Build | None:
         """As `Lab.build`."""
         wanted = closure(self.steps, steps)
-        program, skipped = replay(self.program, wanted, self.registry, self.context)
+        makers: dict[str, str] = {}
+        program, skipped = replay(self.program, wanted, self.registry, self.context, makers)
         kept = frozenset(step.id for step in wanted) - set(skipped)
         try:
             artifact = self.workshop.emit(self.engine, program)
@@ -73,9 +82,7 @@ class EngineLab:
         except EngineError as error:
             self.failures[",".join(sorted(steps))] = str(error)
             return None
-        key = artifact.name
-        self.programs[key], self.artifacts[key] = program, artifact
-        return Build(key, kept, signature, Artifact.read(artifact).size_bytes())
+        return self._keep_in_mind(artifact, program, kept, signature, makers)
 
     def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
         """As `Lab.compare`."""
@@ -95,8 +102,10 @@ class EngineLab:
             if twin is None:
                 timed[build.key] = build
         if timed:
-            keys = [self.baseline.key, *timed]
-            variants = [(key, self.engine, self.artifacts[key], self.programs[key]) for key in keys]
+            variants = [
+                (b.key, self.engine, self.artifacts[b.key], self.checked_against(b))
+                for b in (self.baseline, *timed.values())
+            ]
             session = self.workshop.session(variants, self.plan, self.progress)
             for key, representative in stands_for.items():
                 measured = session.variants.get(representative)
@@ -104,28 +113,86 @@ class EngineLab:
                     ratios[key] = measured.ratio
                 elif representative in session.failures:
                     self.failures[key] = session.failures[representative]
+        self.ratios |= ratios
         return ratios
 
-    def sound(self, build: Build, evidence: Mapping[str, Evidence]) -> Build | None:
-        """The largest part of a plan that as a whole is as exact as each of its steps; None if there is none.
+    def recipes(self) -> list[Build]:
+        """As `Lab.recipes`."""
+        builds: list[Build] = []
+        if not self.quality.lossy or self.calib is None:
+            return builds
+        engine = self.registry.make_engine(self.engine)
+        for recipe in engine.recipes:
+            if self.out_of_time():
+                break
+            if (missing := engine.recipe_available(recipe)) is not None:
+                self.failures[recipe] = missing
+                continue
+            try:
+                artifact = self.workshop.recipe(self.engine, recipe, self.program, self.calib)
+                signature = self.workshop.signature(self.engine, artifact)
+            except EngineError as error:
+                self.failures[recipe] = str(error)
+                continue
+            builds.append(self._keep_in_mind(artifact, self.program, frozenset(), signature, {}, recipe))
+        return builds
 
-        The rounding of each step is bounded, but that of many can add up. So steps are left out, those whose own
-        rounding grew most first, by bisection. A plan with steps that are not exact has to keep the quality budget.
+    def _keep_in_mind(
+        self,
+        artifact: Path,
+        program: Program,
+        steps: frozenset[str],
+        signature: str | None,
+        makers: Mapping[str, str],
+        recipe: str | None = None,
+    ) -> Build:
+        key = artifact.name
+        self.programs[key], self.artifacts[key], self.makers[key] = program, artifact, makers
+        self.tried[key] = Build(key, steps, signature, Artifact.read(artifact).size_bytes(), recipe)
+        return self.tried[key]
 
-        Args:
-            build: the plan.
-            evidence: of each step.
-        """
-        fault = self._fault(build)
+    def checked_against(self, build: Build) -> Program | None:
+        """The Program that an artifact must agree with; None for an engine's own recipe."""
+        return None if build.recipe else self.programs[build.key]
+
+    def step_times(self, build: Build) -> dict[str, float]:
+        """As `Lab.step_times`."""
+        times: dict[str, float] = {}
+        for nodes, milliseconds in self._covered(build):
+            step = next((self.makers[build.key][node] for node in nodes if node in self.makers[build.key]), None)
+            if step is not None:
+                times[step] = times.get(step, 0.0) + milliseconds
+        return times
+
+    def node_times(self, build: Build) -> dict[str, float]:
+        """As `Lab.node_times`."""
+        times: dict[str, float] = {}
+        for nodes, milliseconds in self._covered(build):
+            times[nodes[0]] = times.get(nodes[0], 0.0) + milliseconds
+        return times
+
+    def _covered(self, build: Build) -> list[tuple[Sequence[str], float]]:
+        kernels = self.workshop.kernels(self.engine, self.artifacts[build.key])
+        return [(kernel["covers"], kernel["ms"]) for kernel in kernels if kernel["covers"] and kernel["ms"] is not None]
+
+    def keep(self, build: Build) -> Build | None:
+        """As `Lab.keep`: steps are given back by bisection, those first that by themselves cost or have grown most."""
+        fault = self.fault(build)
         if fault is None:
             return build
-        growth = {identity: evidence[identity].growth for identity in build.steps if identity in evidence}
-        ranked = sorted(build.steps, key=lambda identity: (growth.get(identity, 0.0), identity))
+        if build.recipe:
+            return None
+
+        def harm(identity: str) -> tuple[float, float, str]:
+            evidence = self.evidence.get(identity)
+            return self.sensitivity.get(identity, 0.0), evidence.growth if evidence else 0.0, identity
+
+        ranked = sorted(build.steps, key=harm)
         right, wrong, best = 0, len(ranked), None
         while wrong - right > 1:
             middle = (right + wrong) // 2
             part = self.build(ranked[:middle])
-            if part is not None and self._fault(part) is None:
+            if part is not None and self.fault(part) is None:
                 right, best = middle, part
             else:
                 wrong = middle
@@ -133,19 +200,30 @@ class EngineLab:
         self.refuse([i for i in ranked if i not in kept], f"with it the plan as a whole {fault}")
         return best
 
-    def _fault(self, build: Build) -> str | None:
-        """What is wrong with a build as a whole."""
+    def lossy(self, build: Build) -> bool:
+        """Whether a build is held to the quality budget."""
         steps = closure(self.steps, build.steps)
-        if any(step.candidate.fidelity is not Fidelity.EXACT for step in steps):
-            try:
-                if build.key not in self.drops:
-                    self.drops[build.key] = self.quality.drop(self.programs[build.key].run)
-            except MetricError as error:
-                return str(error)
-            return self.quality.fault(self.drops[build.key])
-        if build.key not in self.whole:
-            twin, _ = replay(double(self.program), steps, self.registry, self.context)
-            self.whole[build.key] = check_whole(self.program, self.programs[build.key], twin)
+        return build.recipe is not None or any(step.candidate.fidelity is not Fidelity.EXACT for step in steps)
+
+    def fault(self, build: Build) -> str | None:
+        """What is wrong with a build as a whole; None if nothing is."""
+        if build.key not in self.faults:
+            self.faults[build.key] = self._drop_fault(build) if self.lossy(build) else self._rounding_fault(build)
+        return self.faults[build.key]
+
+    def _drop_fault(self, build: Build) -> str | None:
+        """Why a build does not keep the quality budget, judged by what it gives where it runs."""
+        try:
+            with self.workshop.running(self.engine, self.artifacts[build.key]) as run:
+                self.drops[build.key] = self.quality.drop(run)
+        except (MetricError, EngineError) as error:
+            return str(error)
+        return self.quality.fault(self.drops[build.key])
+
+    def _rounding_fault(self, build: Build) -> str | None:
+        """Why a build of exact steps alone is not as exact as each of them: the rounding of many can add up."""
+        twin, _ = replay(double(self.program), closure(self.steps, build.steps), self.registry, self.context)
+        self.whole[build.key] = check_whole(self.program, self.programs[build.key], twin)
         return self.whole[build.key].fault
 
     def unproven(self, build: Build) -> str | None:
@@ -153,12 +231,13 @@ class EngineLab:
 
         Its steps are refused then.
         """
-        if build.key not in self.drops:  # exact
+        if not self.lossy(build):
             return None
         try:
-            self.reports[build.key] = self.quality.report(self.programs[build.key].run)
+            with self.workshop.running(self.engine, self.artifacts[build.key]) as run:
+                self.reports[build.key] = self.quality.report(run)
             fault = self.quality.fault(self.reports[build.key])
-        except MetricError as error:
+        except (MetricError, EngineError) as error:
             fault = str(error)
         if fault is not None:
             fault = f"on the samples kept from the search, {fault}"

@@ -20,7 +20,8 @@ from fxopt.measure import CONFIDENCE, Limits, Worker
 from fxopt.verify.fidelity import Evidence
 
 if TYPE_CHECKING:
-    from fxopt.compiler.run import Contender, Outcome, Run
+    from fxopt.compiler.contest import Contender, Outcome
+    from fxopt.compiler.run import Run
 
 VERSION = 2
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from fxopt.compiler import limits
+from fxopt.compiler.contest import Contender, Outcome
 from fxopt.compiler.lab import Verdict
 from fxopt.compiler.lockfile import Lockfile, Recorded
 from fxopt.compiler.optimize import Result, prepare
 from fxopt.compiler.progress import NULL, Progress
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Search, follow
-from fxopt.compiler.run import Contender, Outcome, Run
+from fxopt.compiler.run import Run
 from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Budget
 from fxopt.data import Data
@@ -148,7 +149,7 @@ class Replay(Run):
             build = lab.build([step.id for step in found.steps])
             if build is None:
                 raise InputError(f"{self.lock.file}: {'; '.join(lab.failures.values())}; optimize the model anew")
-            build = lab.sound(build, found.evidence)
+            build = lab.keep(build)
         shipped = base
         if build is not None and build.key != lab.baseline.key:
             shipped = f"plan on {base}"
@@ -156,7 +157,7 @@ class Replay(Run):
             if not self.proven(contenders[shipped]):
                 del contenders[shipped]
                 shipped = base
-        variants = [(name, spec, item.artifact, item.program) for name, item in contenders.items()]
+        variants = [(name, spec, item.artifact, item.checked_against) for name, item in contenders.items()]
         with self.progress.phase("measure the plan beside the unmodified model", 30):
             session = self.workshop.session(variants, Plan(rounds=15, epochs=2, together=True), self._advance())
         if shipped in session.failures:

@@ -393,7 +393,11 @@ def _rounds(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:
 
 
 def replay(
-    program: Program, steps: Sequence[Step], registry: Registry, context: Context = NOTHING
+    program: Program,
+    steps: Sequence[Step],
+    registry: Registry,
+    context: Context = NOTHING,
+    makers: dict[str, str] | None = None,
 ) -> tuple[Program, list[str]]:
     """Apply steps round by round, unchecked. A step is applied only where its pass offers it again.
 
@@ -402,6 +406,7 @@ def replay(
         steps: in order.
         registry: where passes come from.
         context: as in the search that found them.
+        makers: filled with the ids of the steps that made them, by name of the node.
 
     Returns:
         The rewritten Program, and the ids of steps that were not offered or could not be applied (what they rely on
@@ -426,6 +431,8 @@ def replay(
                 break
             if outcome.program is not None:
                 program = outcome.program
+                for record in outcome.records if makers is not None else ():
+                    makers.update(dict.fromkeys(record.created, record.candidate.id))  # type: ignore[union-attr]
                 break
             skipped += outcome.failed
             wanted = [candidate for candidate in wanted if candidate.id not in outcome.failed]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +14,24 @@ import numpy as np
 from fxopt import __version__
 from fxopt.compiler import ledger as ledgers
 from fxopt.compiler import limits, lockfile, output
+from fxopt.compiler.contest import Contender, Outcome, ranked
 from fxopt.compiler.datasets import Datasets, locked, make_quality
 from fxopt.compiler.guard import Guard
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
+from fxopt.compiler.offers import before_precision, offer
 from fxopt.compiler.progress import Progress, Timed
 from fxopt.compiler.reproducer import Broken, reproduce
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Context, Search, closure, search
 from fxopt.compiler.workshop import Session, Workshop
-from fxopt.contracts.planner import Build, Problem, Ratio
+from fxopt.contracts.planner import Problem
 from fxopt.errors import BudgetError, EngineError, InputError
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.statistics import Statistics
 from fxopt.ir.threads import one_thread
-from fxopt.measure import CONFIDENCE, Limits, Plan, Worker, holm
+from fxopt.measure import CONFIDENCE, Limits, Plan, Worker
 from fxopt.registry import Registry
 
 if TYPE_CHECKING:
@@ -37,53 +39,9 @@ if TYPE_CHECKING:
 
     from fxopt.compiler.calls import Call
 
-COMPETITIVE = 1.2  # an engine that is slower than the best by more than this on the unmodified model is not planned for
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A build that competes for what ships: the unmodified model on an engine, or a plan."""
-
-    engine: str
-    build: Build
-    lab: EngineLab
-
-    @property
-    def artifact(self) -> Path:
-        """Where it lies."""
-        return self.lab.artifacts[self.build.key]
-
-    @property
-    def program(self) -> Program:
-        """What it was emitted from."""
-        return self.lab.programs[self.build.key]
-
-    @property
-    def unmodified(self) -> bool:
-        """Whether it is the unmodified model."""
-        return self.build.key == self.lab.baseline.key
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run decided, and the session that it rests on.
-
-    Attributes:
-        found: all rewrites.
-        session: the confirming measurement, whose base is the best engine on the unmodified model.
-        contenders: by their names in the session; the unmodified ones first.
-        shipped: name of what ships.
-    """
-
-    found: Search
-    session: Session
-    contenders: dict[str, Contender]
-    shipped: str
-
-    @property
-    def base(self) -> str:
-        """Name of what the result is compared with."""
-        return self.session.base
+# An engine that is slower than the best by more than this on the unmodified model is not planned for. On integers engines
+# rank otherwise than on floats.
+COMPETITIVE, COMPETITIVE_IN_INTEGERS = 1.2, 2.0
 
 
 class Run:
@@ -117,6 +75,7 @@ class Run:
         )
         self.started = time.monotonic()
         self.failures: dict[str, str] = {}  # by name of the engine
+        self.offers: dict[str, Search] = {}  # by engine that was planned for, where quality may drop
 
     def go(self) -> dict[str, Any]:
         """Do all of it; the ledger.
@@ -142,7 +101,7 @@ class Run:
         limit = self.request.budget.time_limit_s
         deadline = None if limit is None else self.started + limit
         with Worker(Limits()) as worker:
-            self.workshop = Workshop(journal, worker, self._inputs(), deadline)
+            self.workshop = Workshop(journal, worker, self.program, self._inputs(), deadline)
             if self.quality.lossy:
                 with self.progress.phase("judge the original"):
                     self.quality.begin()
@@ -196,7 +155,8 @@ class Run:
     def search(self) -> Search:
         """All rewrites that are legal and true to their claim."""
         with self.progress.phase("search for rewrites"):
-            found = search(self.program, self.passes, self.registry, self.context, self.progress.detail)
+            passes = before_precision(self.passes)
+            found = search(self.program, passes, self.registry, self.context, self.progress.detail)
         if self.context.statistics is not None and not self.context.statistics.asked:
             self.progress.note("no installed pass asked for calibration data")
         if (text := locked(self.request, self.passes, (item.candidate for item in found.refusals))) is not None:
@@ -254,49 +214,57 @@ class Run:
         best = min(item.latency_ms.estimate for item in first.variants.values())
         planner = self.registry.make_planner(next(iter(self.registry.planners)))
         plans: list[Contender] = []
-        if not found.steps:
-            return plans
         for spec, lab in labs.items():
-            name = self.engines[spec].name
+            name, ids = self.engines[spec].name, [step.id for step in found.steps]
+            integers = self.quality.lossy and self.engines[spec].quant_scheme is not None
             if name == "eager" and len(labs) > 1:
-                lab.skip(
-                    [step.id for step in found.steps],
-                    "not planned for: eager is the reference, not to be shipped rewritten",
-                )
+                lab.skip(ids, "not planned for: eager is the reference, not to be shipped rewritten")
                 continue
             slower = first.variants[spec].latency_ms.low / best
-            if slower > COMPETITIVE:
+            if slower > (COMPETITIVE_IN_INTEGERS if integers else COMPETITIVE):
                 lab.refuse(
-                    [step.id for step in found.steps],
+                    ids,
                     f"not planned for: {name} takes {slower:.2f} times as long as the best engine on the unmodified model",
                 )
                 continue
+            offered = self.offer(found, spec, lab) if self.quality.lossy else found
+            if not offered.steps and not (self.quality.lossy and self.engines[spec].recipes):
+                continue
             with self.progress.phase(f"plan for {name}", 60):
                 lab.progress = self._advance()
-                problem = Problem(self.program, found.steps, self.request.budget, CONFIDENCE, lab)
-                sound = (lab.sound(build, found.evidence) for build in planner.plan(problem))
-                plans += [Contender(spec, build, lab) for build in sound if build is not None]
+                offers = offered.steps[len(found.steps) :]
+                budget = self.request.budget
+                problem = Problem(self.program, found.steps, budget, CONFIDENCE, lab, offers, offered.sensitivity)
+                kept = (lab.keep(build) for build in planner.plan(problem))
+                plans += [Contender(spec, build, lab) for build in kept if build is not None]
         return plans
 
+    def offer(self, found: Search, spec: str, lab: EngineLab) -> Search:
+        """What else may be done for one engine, where quality may drop."""
+        engine = self.engines[spec]
+        with self.progress.phase(f"look for lower precision for {engine.name}"):
+            scheme = None if engine.quant_scheme is None else self.workshop.scheme(spec, engine.quant_scheme)
+            context = replace(self.context, scheme=scheme)
+            offered = offer(found, self.passes, self.registry, context, self.progress.detail)
+        lab.steps, lab.calib = offered.steps, self.calib
+        lab.context = replace(context, fitted=offered.tensors)
+        lab.evidence, lab.sensitivity = offered.evidence, offered.sensitivity
+        self.offers[spec] = offered
+        return offered
+
     def confirm(self, found: Search, labs: dict[str, EngineLab], first: Session, plans: list[Contender]) -> Outcome:
-        """Measure all that may ship afresh, and choose: the fastest plan that is proven faster than the best engine."""
+        """Measure all that may ship afresh, and choose: what is best and keeps the quality budget on unseen samples."""
         order = sorted(labs, key=lambda spec: first.variants[spec].latency_ms.estimate)
         contenders = {self.label(spec): Contender(spec, labs[spec].baseline, labs[spec]) for spec in order}
         for index, plan in enumerate(plans):
             contenders[f"plan {index + 1} on {self.label(plan.engine)}"] = plan
-        variants = [(name, item.engine, item.artifact, item.program) for name, item in contenders.items()]
+        variants = [(name, item.engine, item.artifact, item.checked_against) for name, item in contenders.items()]
         with self.progress.phase("confirm what ships on fresh measurements", 80):
             plan_of_session = Plan(comparisons=len(variants), together=True)
             session = self.workshop.session(variants, plan_of_session, self._advance(), bases=len(order))
-        measured = ((name, item.ratio) for name, item in session.variants.items() if not contenders[name].unmodified)
-        ratios = {name: ratio for name, ratio in measured if ratio is not None}
-        standing = holm({name: ratio.p_value for name, ratio in ratios.items()})
-        winners = {name: ratios[name] for name in ratios if name in standing and session.variants[name].faster}
-        best = _best_plans(contenders, winners)
-        # By paired ratios, as everything else: the machine's pace changes within a session.
-        ranked = sorted(best, key=lambda name: ratios[name].interval.estimate)
-        shipped = next((name for name in ranked if self.proven(contenders[name])), session.base)
-        return Outcome(found, session, contenders, shipped)
+        order_of_merit = ranked(self.request.budget, contenders, session)
+        shipped = next((name for name in order_of_merit if self.proven(contenders[name])), session.base)
+        return Outcome(self.offers.get(contenders[shipped].engine, found), session, contenders, shipped)
 
     def proven(self, plan: Contender) -> bool:
         """Whether a plan that is to ship keeps the quality budget on the samples that no search has seen."""
@@ -381,18 +349,9 @@ class Run:
             "inputs": list(self.request.inputs),
             "text": lockfile.structure(self.program),
             "steps": [step.to_json() for step in steps],
+            "recipe": ship.build.recipe,
             "result": ship.program.digest,
         }
-
-
-def _best_plans(contenders: Mapping[str, Contender], winners: Mapping[str, Ratio]) -> list[str]:
-    """One plan for each engine: the one of the fewest steps, but for a larger one that is faster beyond both intervals."""
-    best: dict[str, str] = {}
-    for name in sorted(winners, key=lambda name: len(contenders[name].build.steps)):
-        smaller = best.setdefault(contenders[name].engine, name)
-        if winners[name].interval.high < winners[smaller].interval.low:
-            best[contenders[name].engine] = name
-    return list(best.values())
 
 
 def _save_source(exported: ExportedProgram, file: Path) -> None:

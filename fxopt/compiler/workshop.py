@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from fxopt.compiler.journal import Journal
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.planner import Ratio
 from fxopt.errors import EngineError
-from fxopt.measure import Plan, Variant, Worker, measure
+from fxopt.measure import Plan, Variant, Worker, measure, samples
 from fxopt.verify.error import worst
+from fxopt.verify.saturation import exact_weight_bits
 
 if TYPE_CHECKING:
+    from fxopt.contracts.engine import QuantScheme
+    from fxopt.data import Data
     from fxopt.ir.program import Program
+    from fxopt.verify.score import Run
 
-ARTIFACT_BOUND = 1e-3  # relative error of an artifact against the Program that it was emitted from
+# Relative error of an artifact against the Program that it was emitted from. Where values are rounded to integers an engine
+# may round to the next one; it may do no more harm than the rounding in the Program itself has done.
+ARTIFACT_BOUND = 1e-3
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,17 @@ class Workshop:
     """
 
     def __init__(
-        self, journal: Journal, worker: Worker, inputs: Sequence[np.ndarray[Any, Any]], deadline: float | None
+        self,
+        journal: Journal,
+        worker: Worker,
+        original: Program,
+        inputs: Sequence[np.ndarray[Any, Any]],
+        deadline: float | None,
     ) -> None:
         self.journal, self.worker, self.inputs, self.deadline = journal, worker, inputs, deadline
+        self.original = original
         self.comparisons = 0
-        self.references: dict[str, list[np.ndarray[Any, Any]]] = {}
+        self.references: dict[str, list[torch.Tensor]] = {}
 
     def out_of_time(self) -> bool:
         """Whether the time limit is over."""
@@ -132,40 +146,91 @@ class Workshop:
         value = self.journal.remember("signature", f"{engine} {artifact.name}", read)
         return None if value is None else str(value)
 
+    def scheme(self, engine: str, scheme: QuantScheme) -> QuantScheme:
+        """An engine's scheme with the bits of weights that a test finds right on this machine; with none if it finds none."""
+
+        def test() -> int | None:
+            return exact_weight_bits(engine, scheme, self.worker)
+
+        bits = self.journal.remember("weight-bits", engine, test)
+        return replace(scheme, weight_bits=(bits,) if bits in scheme.weight_bits else ())
+
+    def recipe(self, engine: str, recipe: str, program: Program, data: Data) -> Path:
+        """The artifact of an engine's own recipe, by content: made once.
+
+        Raises:
+            EngineError: the recipe fails, crashes or hangs.
+        """
+
+        def fill(draft: Path) -> None:
+            source = self.program_folder(program)
+            self.worker.quantize(engine, recipe, source, self.calibration(data), draft)
+
+        return self.journal.folder(f"{engine} {recipe} {program.digest} {data.digest}", fill)
+
+    def calibration(self, data: Data) -> Path:
+        """Calibration data as a file for workers."""
+
+        def fill(draft: Path) -> None:
+            draft.mkdir()
+            batches = ([value.numpy() for value in batch.inputs] for batch in data.batches())
+            samples.write(draft / "samples.npz", batches)
+
+        return self.journal.folder(f"samples {data.digest}", fill) / "samples.npz"
+
+    @contextmanager
+    def running(self, engine: str, artifact: Path) -> Iterator[Run]:
+        """An artifact in a process of its own, as what takes flat inputs to flat outputs.
+
+        Raises:
+            EngineError: it cannot be loaded; or, within, it fails on inputs.
+        """
+        with Worker(self.worker.limits) as worker:
+            worker.load(engine, artifact)
+
+            def run(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+                return [torch.from_numpy(np.array(value)) for value in worker.run([item.numpy() for item in inputs])]
+
+            yield run
+
     def kernels(self, engine: str, artifact: Path) -> list[dict[str, Any]]:
-        """Per-layer times: name, kind, milliseconds; empty where the engine has no profile or fails at it."""
+        """Per-layer times: name, kind, nodes covered, milliseconds; empty where the engine has no profile or fails at it."""
 
         def read() -> list[dict[str, Any]]:
             try:
                 profile = self.worker.profile(engine, artifact, self.inputs)
             except EngineError:
                 return []
-            return [{"name": k.name, "kind": k.kind, "ms": k.milliseconds} for k in profile]
+            return [{"name": k.name, "kind": k.kind, "covers": list(k.covers), "ms": k.milliseconds} for k in profile]
 
         value: list[dict[str, Any]] = self.journal.remember("profile", f"{engine} {artifact.name}", read)
         return value
 
     def error(self, program: Program, outputs: Sequence[np.ndarray[Any, Any]]) -> float:
         """Relative error of an artifact's outputs against the Program's own."""
-        import torch
+        return worst([torch.from_numpy(np.asarray(item)) for item in outputs], self.reference(program))
 
-        key = program.digest
-        if key not in self.references:
-            self.references[key] = [t.numpy() for t in program.run([torch.from_numpy(np.copy(i)) for i in self.inputs])]
-        return worst(
-            [torch.from_numpy(np.asarray(o)) for o in outputs], [torch.from_numpy(r) for r in self.references[key]]
-        )
+    def reference(self, program: Program) -> list[torch.Tensor]:
+        """A Program's own outputs on the inputs that are measured."""
+        if program.digest not in self.references:
+            self.references[program.digest] = program.run([torch.from_numpy(np.copy(item)) for item in self.inputs])
+        return self.references[program.digest]
+
+    def bound(self, program: Program) -> float:
+        """How far an artifact's outputs may be from its Program's."""
+        return max(ARTIFACT_BOUND, worst(self.reference(program), self.reference(self.original)))
 
     def session(
         self,
-        variants: Sequence[tuple[str, str, Path, Program]],
+        variants: Sequence[tuple[str, str, Path, Program | None]],
         plan: Plan,
         progress: Callable[[int, int], None] = lambda d, t: None,
         bases: int = 1,
     ) -> Session:
         """Time (name, engine, artifact, program) side by side; ratios are to the fastest of the first `bases`.
 
-        A variant whose outputs differ from its Program's has failed: what runs is not what was checked.
+        A variant whose outputs differ from its Program's has failed: what runs is not what was checked. An engine's own
+        recipe has no Program; it is judged by its quality alone.
         """
 
         def run() -> dict[str, Any]:
@@ -178,13 +243,11 @@ class Workshop:
             )
             failures = dict(comparison.failures)
             for name, engine, _, program in variants:
-                if (
-                    name in comparison.outputs
-                    and (error := self.error(program, comparison.outputs[name])) > ARTIFACT_BOUND
-                ):
-                    failures[name] = (
-                        f"{engine}: its outputs differ from PyTorch's by {error:.1e} (bound {ARTIFACT_BOUND:.0e})"
-                    )
+                if program is None or name not in comparison.outputs:
+                    continue
+                error, bound = self.error(program, comparison.outputs[name]), self.bound(program)
+                if not error <= bound:
+                    failures[name] = f"{engine}: its outputs differ from PyTorch's by {error:.1e} (bound {bound:.0e})"
             timings = {
                 name: Measured(
                     timing.latency_ms,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from fxopt.contracts.candidate import Step
@@ -24,12 +24,14 @@ class Build:
         steps: ids of the steps that are in it.
         signature: what the engine made of it, free of names and weights; None where the engine cannot tell.
         size_bytes: size of the artifact.
+        recipe: name of the engine's own recipe that it was made by, of which there are no steps.
     """
 
     key: str
     steps: frozenset[str]
     signature: str | None
     size_bytes: int
+    recipe: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,22 @@ class Lab(Protocol):
     def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
         """Each build against the baseline, interleaved in one session; by key. A build that fails is absent."""
 
+    def recipes(self) -> list[Build]:
+        """What the engine's own recipes make of the unmodified model, where quality may drop and there are data."""
+
+    def keep(self, build: Build) -> Build | None:
+        """The largest part of a build that is as right as it has to be; None if there is none.
+
+        Of steps that are not exact the artifact has to keep the quality budget, measured where it runs; those that cost
+        most by their sensitivity are given back until it does. Exact steps must not add up to a rounding error.
+        """
+
+    def step_times(self, build: Build) -> Mapping[str, float]:
+        """Milliseconds of each step's part of a build, as the engine profiles it, by id; empty where it cannot."""
+
+    def node_times(self, build: Build) -> Mapping[str, float]:
+        """Milliseconds of the kernels of a build by the name of the first node that each covers, likewise."""
+
     def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:
         """Write down why these steps are left out of the plan."""
 
@@ -81,6 +99,8 @@ class Problem:
         budget: what the user asks for.
         confidence: of intervals; a gain counts only where its interval excludes 1.
         lab: the source of evidence.
+        offers: alternatives for this engine on the Program that all `steps` leave: no plan has two that conflict.
+        sensitivity: by id of an offer, the loss that it is expected to bring, where there are data.
     """
 
     program: Program
@@ -88,6 +108,8 @@ class Problem:
     budget: Budget
     confidence: float
     lab: Lab
+    offers: Sequence[Step] = ()
+    sensitivity: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,22 @@ class ScriptedLab:
             product *= self.factors.get(identity, 1.0)
         return round(product, 6)
 
+    def recipes(self) -> list[Build]:
+        """None: an engine without recipes."""
+        return []
+
+    def keep(self, build: Build) -> Build | None:
+        """The build: quality is no matter here."""
+        return build
+
+    def step_times(self, build: Build) -> dict[str, float]:
+        """None: an engine without a profile."""
+        return {}
+
+    def node_times(self, build: Build) -> dict[str, float]:
+        """None, likewise."""
+        return {}
+
     def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:
         """Write down a refusal."""
         self.verdicts |= dict.fromkeys(self._known(steps), ("refused", reason, ratio))

@@ -1,0 +1,127 @@
+"""What may ship, and which of it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fxopt.measure import holm
+
+if TYPE_CHECKING:
+    from fxopt.compiler.lab import EngineLab
+    from fxopt.compiler.rewrite import Search
+    from fxopt.compiler.workshop import Session
+    from fxopt.contracts.cost import Budget
+    from fxopt.contracts.planner import Build, Ratio
+    from fxopt.ir.program import Program
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A build that competes for what ships: the unmodified model on an engine, a plan, or an engine's own recipe."""
+
+    engine: str
+    build: Build
+    lab: EngineLab
+
+    @property
+    def artifact(self) -> Path:
+        """Where it lies."""
+        return self.lab.artifacts[self.build.key]
+
+    @property
+    def program(self) -> Program:
+        """What it was emitted from; of a recipe the unmodified Program."""
+        return self.lab.programs[self.build.key]
+
+    @property
+    def checked_against(self) -> Program | None:
+        """As `EngineLab.checked_against`."""
+        return self.lab.checked_against(self.build)
+
+    @property
+    def unmodified(self) -> bool:
+        """Whether it is the unmodified model."""
+        return self.build.key == self.lab.baseline.key
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run decided, and the session that it rests on.
+
+    Attributes:
+        found: all rewrites, those that were offered for the engine that ships among them.
+        session: the confirming measurement, whose base is the best engine on the unmodified model.
+        contenders: by their names in the session; the unmodified ones first.
+        shipped: name of what ships.
+    """
+
+    found: Search
+    session: Session
+    contenders: dict[str, Contender]
+    shipped: str
+
+    @property
+    def base(self) -> str:
+        """Name of what the result is compared with."""
+        return self.session.base
+
+
+def ranked(budget: Budget, contenders: Mapping[str, Contender], session: Session) -> list[str]:
+    """What may ship, the best first; the last is what is least far from the limits, if nothing keeps them.
+
+    The fastest that keeps the limits, where latency is minimized: a plan, if it is proven faster than the best engine on
+    the unmodified model, or if that breaks a limit. The smallest that keeps the limits, where size is: with no limit on
+    latency, what is proven slower than the unmodified model is none.
+    """
+    fits = [name for name in contenders if name in session.variants and _within(budget, contenders, session, name)]
+    if budget.minimize == "size":
+        if budget.max_latency_ms is None:
+            fits = [name for name in fits if not _slower(session.variants[name].ratio)]
+        return [*sorted(fits, key=lambda name: (contenders[name].build.size_bytes, _pace(session, name))), session.base]
+    best = [name for name in _proven(contenders, session) if name in fits]
+    order = sorted(best, key=lambda name: _pace(session, name))
+    if session.base in fits:
+        return [*order, session.base]
+    rest = sorted((name for name in fits if name not in order), key=lambda name: _pace(session, name))
+    return [*order, *rest, session.base]
+
+
+def _within(budget: Budget, contenders: Mapping[str, Contender], session: Session, name: str) -> bool:
+    measured, size = session.variants[name], contenders[name].build.size_bytes
+    return (
+        (budget.max_latency_ms is None or measured.latency_ms.estimate <= budget.max_latency_ms)
+        and (budget.max_p99_ms is None or measured.p99_ms <= budget.max_p99_ms)
+        and (budget.max_size_bytes is None or size <= budget.max_size_bytes)
+    )
+
+
+def _slower(ratio: Ratio | None) -> bool:
+    return ratio is not None and ratio.interval.low > 1
+
+
+def _pace(session: Session, name: str) -> float:
+    """By paired ratios, as everything else: the machine's pace changes within a session."""
+    ratio = session.variants[name].ratio
+    return 1.0 if ratio is None else ratio.interval.estimate
+
+
+def _proven(contenders: Mapping[str, Contender], session: Session) -> list[str]:
+    """The plans that are proven faster than the base; of the exact ones of an engine one.
+
+    That is the one of the fewest steps, but for a larger one that is faster beyond both intervals. Plans that cost quality
+    all stay: which of them ships is also a matter of what they keep on samples that no search has seen.
+    """
+    measured = ((name, item.ratio) for name, item in session.variants.items() if not contenders[name].unmodified)
+    ratios = {name: ratio for name, ratio in measured if ratio is not None}
+    standing = holm({name: ratio.p_value for name, ratio in ratios.items()})
+    winners = {name: ratios[name] for name in ratios if name in standing and session.variants[name].faster}
+    best: dict[str, str] = {}
+    lossy = [name for name in winners if contenders[name].lab.lossy(contenders[name].build)]
+    for name in sorted(winners.keys() - set(lossy), key=lambda name: len(contenders[name].build.steps)):
+        smaller = best.setdefault(contenders[name].engine, name)
+        if winners[name].interval.high < winners[smaller].interval.low:
+            best[contenders[name].engine] = name
+    return [*best.values(), *lossy]

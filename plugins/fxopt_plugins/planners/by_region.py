@@ -1,0 +1,184 @@
+"""Choose a precision for each region: whole builds are measured, what does not pay or costs too much goes back to floats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from fxopt import Planner, Step
+from fxopt.contracts.planner import Build, Problem, Ratio
+from fxopt_plugins.planners.by_pass import ByPass
+
+
+@dataclass(frozen=True)
+class ByRegion(Planner):
+    """Exact rewrites are planned pass by pass; on top of all of them a precision is chosen for each region.
+
+    Every kind of lower precision is built wherever it is offered, and so are the engine's own recipes; all builds are
+    timed in one session. Of the best kinds, regions that the engine's profile shows slower than in floats go back, then
+    those that cost most quality until the budget holds; other kinds are laid over what is left. Several plans come out:
+    which of them ships, the confirming measurement decides.
+    """
+
+    name: ClassVar[str] = "by_region"
+
+    splits: int = field(default=4, metadata={"help": "as of `by_pass`"})
+    kinds: int = field(default=2, metadata={"help": "kinds of lower precision that are refined to plans of their own"})
+    layers: int = field(default=3, metadata={"help": "kinds that one plan may have"})
+
+    def plan(self, problem: Problem) -> list[Build]:
+        """As `Planner.plan`: plans of lower precision by what they promise, then the exact ones."""
+        exact = ByPass(self.splits).plan(problem)
+        lower = _Precision(problem, self.layers)
+        kinds = lower.promising()
+        plans = [plan for kind in kinds[: self.kinds] if (plan := lower.refine(kind)) is not None]
+        plans = [layered for plan in plans for layered in lower.lay_over(plan, kinds)]
+        plans += [recipe for recipe in lower.recipes if problem.lab.keep(recipe) is not None]
+        lower.settle()
+        unique = {plan.key: plan for plan in (*plans, *exact)}
+        return list(unique.values())
+
+
+class _Precision:
+    """The kinds of lower precision that are offered for one engine, and what was measured of each."""
+
+    def __init__(self, problem: Problem, layers: int) -> None:
+        self.problem, self.lab, self.layers = problem, problem.lab, layers
+        self.basis = [step.id for step in problem.steps]
+        self.groups: dict[str, list[Step]] = {}
+        for step in problem.offers:
+            self.groups.setdefault(step.spec, []).append(step)
+        self.steps = {step.id: step for step in problem.offers}
+        self.builds: dict[str, Build] = {}
+        self.judged: set[str] = set()
+        self.ratios: dict[str, Ratio] = {}
+        self.recipes: list[Build] = []
+
+    def promising(self) -> list[str]:
+        """Build every kind wherever it is offered, and the recipes; the kinds that bring something, the best first."""
+        for kind, group in self.groups.items():
+            if self.lab.out_of_time():
+                self.lab.skip([step.id for step in group], "not measured: the time limit was reached", kind)
+                self.judged |= {step.id for step in group}
+                continue
+            build = self._build(group)
+            if build is None:
+                self._refuse(group, "the engine cannot build the program with it", kind)
+            else:
+                self.builds[kind] = build
+        recipes = self.lab.recipes()
+        self._compare([*self.builds.values(), *recipes])
+        self.recipes = [recipe for recipe in recipes if self._pays(recipe)]
+        for kind, build in self.builds.items():
+            ratio = self.ratios.get(build.key)
+            if ratio is None:
+                self._refuse(self.groups[kind], "it could not be measured: the engine failed on it", kind)
+            elif not self._pays(build):
+                self._refuse(self.groups[kind], self._loss(ratio), kind, ratio)
+            else:
+                self.lab.credit([step.id for step in self.groups[kind]], kind, ratio)
+        return sorted((kind for kind, build in self.builds.items() if self._pays(build)), key=self._rank)
+
+    def refine(self, kind: str) -> Build | None:
+        """A kind where it pays and as far as quality allows."""
+        build = self._without_slow_regions(kind)
+        return self.lab.keep(build)
+
+    def lay_over(self, plan: Build, kinds: Sequence[str]) -> list[Build]:
+        """The plan, and one with other kinds over what it leaves in floats, where that is better still."""
+        plans, layers = [plan], 1
+        for kind in kinds:
+            taken = [self.steps[identity] for identity in plans[-1].steps if identity in self.steps]
+            free = [
+                step
+                for step in self.groups[kind]
+                if step not in taken and not any(step.candidate.conflicts_with(other.candidate) for other in taken)
+            ]
+            if layers >= self.layers or not free or self.lab.out_of_time():
+                continue
+            build = self._build([*taken, *free])
+            if build is None or build.key == plans[-1].key:
+                continue
+            self._compare([plans[-1], build])
+            better = self._better(build, plans[-1])
+            kept = self.lab.keep(build) if better else None
+            if kept is not None and kept.steps > plans[-1].steps:
+                plans.append(kept)
+                layers += 1
+        return plans
+
+    def settle(self) -> None:
+        """A verdict for every offer that has none yet."""
+        silent = [step.id for step in self.problem.offers if step.id not in self.judged]
+        taken = {
+            identity for kind in self.builds if self._pays(self.builds[kind]) for identity in self.builds[kind].steps
+        }
+        self.lab.refuse([identity for identity in silent if identity not in taken], "in no plan that pays")
+
+    def _without_slow_regions(self, kind: str) -> Build:
+        """The kind's build, or one without the regions that the engine's profile shows slower than in floats, if that is better."""
+        whole = self.builds[kind]
+        floats = self.lab.build(self.basis)
+        if floats is None or self.problem.budget.minimize != "latency" or self.lab.out_of_time():
+            return whole
+        lower, before = self.lab.step_times(whole), self.lab.node_times(floats)
+        slow: dict[str, str] = {}
+        for step in self.groups[kind]:
+            there = sum(before.get(node, 0.0) for node in sorted(step.candidate.writes))
+            if there and lower.get(step.id, 0.0) > there:
+                slow[step.id] = f"slower by the engine's profile: {lower[step.id]:.3f} ms, in floats {there:.3f} ms"
+        rest = [step for step in self.groups[kind] if step.id not in slow]
+        if not slow or not rest:
+            return whole
+        part = self._build(rest)
+        if part is None:
+            return whole
+        self._compare([whole, part])
+        if not self._better(part, whole):
+            return whole
+        for identity, reason in slow.items():
+            self._refuse([self.steps[identity]], reason, kind)
+        return part
+
+    def _build(self, group: Sequence[Step]) -> Build | None:
+        return self.lab.build([*self.basis, *(step.id for step in group)])
+
+    def _compare(self, builds: Sequence[Build]) -> None:
+        if builds:
+            self.ratios |= self.lab.compare(builds)
+
+    def _better(self, build: Build, other: Build) -> bool:
+        if self.problem.budget.minimize == "size":
+            return build.size_bytes < other.size_bytes
+        mine, its = self.ratios.get(build.key), self.ratios.get(other.key)
+        return mine is not None and (its is None or mine.interval.estimate < its.interval.estimate)
+
+    def _rank(self, kind: str) -> float:
+        build = self.builds[kind]
+        small = self.problem.budget.minimize == "size"
+        return build.size_bytes if small else self.ratios[build.key].interval.estimate
+
+    def _pays(self, build: Build) -> bool:
+        """Whether a build is better than the unmodified program, or keeps a limit that this breaks."""
+        ratio, budget, base = self.ratios.get(build.key), self.problem.budget, self.lab.baseline.size_bytes
+        if ratio is None:
+            return False
+        limit = budget.max_size_bytes
+        if limit is not None and base > limit >= build.size_bytes:
+            return True
+        if budget.minimize == "size":
+            bearable = budget.max_latency_ms is not None or ratio.interval.low <= 1
+            return build.size_bytes < base and bearable
+        return ratio.interval.estimate < 1 and not ratio.equal
+
+    def _loss(self, ratio: Ratio) -> str:
+        if ratio.equal:
+            return "the engine runs the same kernels with and without it"
+        if self.problem.budget.minimize == "size":
+            return "it saves no room, or slows the engine down"
+        return "no gain: the whole model takes as long or longer"
+
+    def _refuse(self, group: Sequence[Step], reason: str, kind: str, ratio: Ratio | None = None) -> None:
+        self.lab.refuse([step.id for step in group], reason, kind, ratio)
+        self.judged |= {step.id for step in group}
