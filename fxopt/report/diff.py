@@ -209,11 +209,9 @@ def _figures(data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     yield ("peak memory", *map(figures.size, peak.values()), _percent(*peak.values()))
     quality = data["quality"]
     if metric := " and ".join(dict.fromkeys(side["metric"] for side in quality.values() if side)):
-        yield (
-            f"quality ({metric})",
-            *(figures.plain(side["value"]) if side else figures.NONE for side in quality.values()),
-            "",
-        )
+        parts = [side["report"] if side else None for side in quality.values()]
+        yield (metric, *(figures.plain(part["candidate"]) if part else figures.NONE for part in parts), "")
+        yield (f"drop of {metric}", *(figures.drop(part["drop"]) if part else figures.NONE for part in parts), "")
     for key, name in _ERRORS.items():
         yield (name, *map(figures.scientific, data["errors"][key].values()), "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 Bounds = Mapping[str, float]
 NONE = "–"
@@ -42,6 +43,27 @@ def drop(value: Mapping[str, float | None]) -> str:
     low, high = value["low"], value["high"]
     ends = "" if low is None or high is None else f" ({low:.3g} to {high:.3g})"
     return f"{value['estimate']:.3g}{ends}"
+
+
+def asked(quality: Mapping[str, Any]) -> str:
+    """What the quality was held against, in a sentence."""
+    level = f"{quality['confidence']:.0%}"
+    rule = "the estimate keeps it" if quality["by"] == "estimate" else f"the drop keeps it with {level} confidence"
+    data = (quality["data"] or {"path": "made-up inputs"})["path"] or "the evaluation data"
+    return f"--max-drop {quality['budget']} of {quality['metric']} on {data}; {rule}. Intervals at {level}."
+
+
+def parts(quality: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """What the quality was judged on, in words, with the figures; what is quoted first."""
+    if quality["data"] is None:
+        return [("made-up inputs", quality["report"])]
+    return [("samples that no search has seen", quality["report"]), ("samples of the search", quality["gate"])]
+
+
+def needed(part: Mapping[str, Any]) -> str:
+    """About how many samples would show that the budget is kept."""
+    count = part["samples_needed"]
+    return NONE if count is None else f"about {count}"
 
 
 def size(value: int | None) -> str:

@@ -45,6 +45,24 @@ def figures(engine: str, ms: float, size: int) -> dict[str, Any]:
     }
 
 
+def judged(**changes: Any) -> dict[str, Any]:
+    """The quality of a classifier that lost 0.4 points."""
+    part = {
+        "original": 0.76,
+        "candidate": 0.756,
+        "drop": {"estimate": 0.004, "low": -0.002, "high": 0.012},
+        "upper": 0.01,
+        "limit": 0.005,
+        "samples": 1000,
+        "differing": 12,
+        "method": "score",
+        "samples_needed": 36000,
+    }
+    data = {"path": "eval.npz", "digest": "0" * 16}
+    asked = {"metric": "top1", "budget": "0.5pt", "by": "estimate", "confidence": 0.95, "data": data}
+    return {**asked, "gate": {**part, "samples": 999}, "report": part, **changes}
+
+
 def ledger(**changes: Any) -> dict[str, Any]:
     """RepVGG-like figures: branches merged, the rest left to the engine."""
     merged = [

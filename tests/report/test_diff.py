@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fxopt.report.diff import diff, diff_markdown, diff_text
-from tests.report.ledgers import interval, ledger, rewrite
+from tests.report.ledgers import interval, judged, ledger, rewrite
 
 
 def changed() -> dict[str, Any]:
@@ -42,12 +42,13 @@ def test_a_near_miss_with_the_id_of_an_applied_rewrite_hides_it_not() -> None:
 
 def test_quality_is_shown_where_a_ledger_has_it() -> None:
     before, after = ledger(), ledger()
-    assert "quality" not in diff_text(diff(before, after))
-    after["result"]["quality"] = {"metric": "error", "value": 0.0125, "limit": 0.05, "data": None}
+    assert "top1" not in diff_text(diff(before, after))
+    after["result"]["quality"] = judged()
     found = diff(before, after)
     assert found["quality"] == {"before": None, "after": after["result"]["quality"]}
-    (line,) = (line for line in diff_text(found).splitlines() if "quality" in line)
-    assert line.split() == ["quality", "(error)", "–", "0.0125"]
+    value, drop = (line.split("  ") for line in diff_text(found).splitlines() if "top1" in line)
+    assert [cell.strip() for cell in value if cell.strip()] == ["top1", "–", "0.756"]
+    assert [cell.strip() for cell in drop if cell.strip()] == ["drop of top1", "–", "0.004 (-0.002 to 0.012)"]
 
 
 def test_a_table_names_few_sites_and_the_data_all() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fxopt.report import digest, explain, figures, write
-from tests.report.ledgers import interval, ledger, rewrite
+from tests.report.ledgers import interval, judged, ledger, rewrite
 
 
 @pytest.fixture
@@ -29,6 +29,27 @@ def test_the_text_has_every_part(text: str) -> None:
     ]
     assert text.startswith("# 1.14x faster")
     assert "    fxopt optimize repvgg_a0.pt2 --threads 2 -o out" in text
+
+
+def test_quality_is_told_with_its_interval_and_what_it_would_take_to_prove_the_budget(tmp_path: Path) -> None:
+    data = ledger()
+    data["result"]["quality"] = judged()
+    write(data, tmp_path)
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    assert "--max-drop 0.5pt of top1 on eval.npz; the estimate keeps it. Intervals at 95%." in lines
+    (row,) = [line for line in lines if line.startswith("| samples that no search has seen")]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:] == ["0.76", "0.756", "0.004 (-0.002 to 0.012)", "0.005", "1000", "12", "about 36000"]
+    assert any("about 36000" in line for line in (tmp_path / "report.html").read_text().splitlines())
+
+
+def test_quality_on_made_up_inputs_is_told_once_and_as_that(tmp_path: Path) -> None:
+    data = ledger()
+    data["result"]["quality"] = judged(data=None)
+    write(data, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "| made-up inputs | 0.76 |" in text
+    assert "no search has seen" not in text
 
 
 def test_the_speed_up_of_a_replay_is_over_the_engine_of_the_plan(tmp_path: Path, text: str) -> None:
