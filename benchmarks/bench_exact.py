@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,10 @@ def optimize(name: str) -> dict[str, Any]:
     """The ledger of one run, in this process."""
     import fxopt
     from benchmarks.models import build
+    from benchmarks.smoke import few_rounds
 
     module, inputs = tiny() if name == "tiny" else build(name)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, few_rounds() if name == "tiny" else nullcontext():
         return fxopt.optimize(module, inputs, threads=THREADS, out=Path(folder) / "out").ledger
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 RESULT = Path(__file__).parent / "results" / "outside.json"
-PLUGIN = Path(__file__).parents[1] / "tests" / "plugin_example"
+ROOT = Path(__file__).parents[1]
+PLUGIN = ROOT / "tests" / "plugin_example"
 THREADS = 2
 OUTSIDE = "ncnn"
 ENGINES = (OUTSIDE, "onnxruntime", "openvino")
@@ -44,12 +45,14 @@ def save_model(file: Path, *, smoke: bool) -> None:
     torch.export.save(torch.export.export(module, inputs), file)
 
 
-def optimize(model: Path, out: Path, site: Path | None, *more: str) -> dict[str, Any]:
+def optimize(model: Path, out: Path, site: Path | None, *, smoke: bool) -> dict[str, Any]:
     """The ledger of `fxopt optimize` as a user types it, with the plugin in `site` or without."""
     environment = os.environ | ({"PYTHONPATH": str(site)} if site else {})
-    command = [sys.executable, "-m", "fxopt", "optimize", str(model), "--target", "cpu", "--engine", "auto"]
-    command += ["--threads", str(THREADS), "--json", "-o", str(out), *more]
-    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    command = [sys.executable, "-m", "benchmarks.smoke" if smoke else "fxopt", "optimize", str(model)]
+    command += ["--target", "cpu", "--engine", "auto", "--threads", str(THREADS), "--json", "-o", str(out)]
+    # In smoke runs one pass that finds nothing, so that nothing is planned.
+    command += ["--passes", "remove_identities"] if smoke else []
+    subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
     ledger: dict[str, Any] = json.loads((out / "ledger.json").read_text())
     return ledger
 
@@ -113,16 +116,14 @@ def run(*, smoke: bool) -> dict[str, Any]:
         model, site = folder / "net.pt2", folder / "site"
         install_plugin(site)
         save_model(model, smoke=smoke)
-        quick = ["--passes", "remove_identities"] if smoke else []  # finds nothing, so that nothing is planned
         without, with_plugin = CHOICES
         ledgers = {
-            without: optimize(model, folder / "without", None, *quick),
-            with_plugin: optimize(model, folder / "with", site, *quick),
+            without: optimize(model, folder / "without", None, smoke=smoke),
+            with_plugin: optimize(model, folder / "with", site, smoke=smoke),
         }
         command = [sys.executable, "-m", "benchmarks.bench_outside", *(["--smoke"] if smoke else [])]
         command += ["--compare", str(model), str(folder / "session.json")]
-        root = str(Path(__file__).parents[1])
-        subprocess.run(command, cwd=root, env=os.environ | {"PYTHONPATH": str(site)}, check=True)
+        subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(site)}, check=True)
         session = json.loads((folder / "session.json").read_text())
     last = ledgers[with_plugin]
     return {

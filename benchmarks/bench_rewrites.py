@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ _ALL = {name: site for name, site in SITES.items() if site.rule} | {"tiny": _TIN
 def optimize(name: str, engine: str) -> dict[str, Any]:
     """The ledger of one run, in this process."""
     import fxopt
+    from benchmarks.smoke import few_rounds
     from fxopt.compiler.rewrite import search
     from fxopt.ir.capture import capture, export
     from fxopt.registry import Registry
@@ -44,7 +46,7 @@ def optimize(name: str, engine: str) -> dict[str, Any]:
     module, inputs = _ALL[name].build()
     registry, rule = Registry.load(), _ALL[name].rule
     alone = search(capture(export(module, inputs)), registry.make_passes(rule), registry).steps
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, few_rounds() if name == "tiny" else nullcontext():
         return fxopt.optimize(
             module, inputs, engine=engine, threads=THREADS, passes=rule if alone else None, out=Path(folder) / "out"
         ).ledger

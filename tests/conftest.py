@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -21,6 +21,15 @@ collect_ignore = ["plugin_example"]  # a distribution of its own; tests/plugins 
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="module")
+def few_rounds() -> Iterator[None]:
+    """For tests that assert nothing of times but plain differences: runs measure briefly."""
+    from benchmarks.smoke import few_rounds  # here, as it imports torch
+
+    with few_rounds():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,6 @@ def test_an_unknown_model_is_refused(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 def test_smoke_measures_and_keeps_what_was_there(tmp_path: Path) -> None:
     out = tmp_path / "exact.json"
     out.write_text(json.dumps({"benchmark": "exact", "models": {"bert": {"speedup": 1.0}}}))

@@ -12,7 +12,6 @@ from benchmarks import bench_outside
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.skipif(importlib.util.find_spec("ncnn") is None, reason="ncnn is not installed")
 def test_smoke_picks_engines_and_compares_them_in_one_session(tmp_path: Path) -> None:
     out = tmp_path / "outside.json"

@@ -135,7 +135,6 @@ def test_a_site_that_it_cannot_measure_is_refused(name: str, capsys: pytest.Capt
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 def test_smoke_measures_a_tiny_net(tmp_path: Path) -> None:
     out = tmp_path / "rewrites.json"
     bench_rewrites.main(["--smoke", "--engine", "eager", "--out", str(out)])

@@ -20,8 +20,6 @@ from fxopt.contracts.planner import Ratio
 from tests.bisect import bisecting
 from tests.bisect.bisecting import ON_TOP, STEPS, Chain, fault, write_out
 
-pytestmark = pytest.mark.serial
-
 aten = torch.ops.aten
 
 
@@ -188,6 +186,7 @@ def test_a_plan_that_does_not_stand_on_fresh_measurements_is_no_regression(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_rounds")
 def test_a_step_that_is_really_slow_is_found_by_the_clock(tmp_path: Path) -> None:
     out = write_out(tmp_path / "out", Chain(2, 64), torch.randn(64, 64))
     fault.alone, fault.slow = {"relu"}, True

@@ -258,7 +258,7 @@ def reproducer(out: Path, name: str) -> Path:
     return folder
 
 
-@pytest.mark.serial
+@pytest.mark.usefixtures("few_rounds")
 def test_a_broken_call_can_be_made_again_by_one_command(broken: Path, tmp_path: Path) -> None:
     def run(command: str) -> subprocess.CompletedProcess[str]:
         environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin"}

@@ -26,7 +26,7 @@ from fxopt.registry import Registry
 from fxopt_plugins.targets.cpu import Cpu
 from tests.compiler import engines
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.usefixtures("few_rounds")
 
 ORT = "onnxruntime{threads=1}"
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def optimize(out: Path, **options: Any) -> fxopt.Result:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(few_rounds: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return optimize(tmp_path_factory.mktemp("run") / "out").out
 
 
@@ -237,12 +237,14 @@ KILLED = """
 import sys
 from pathlib import Path
 import torch
+from benchmarks.smoke import few_rounds
 from fxopt.compiler.optimize import optimize_model
 from fxopt.compiler.request import Request
 from fxopt.contracts.cost import Budget
-optimize_model(Request("tests.compiler.test_optimize:Net", Path(sys.argv[1]), inputs=("image=2x3x12x12",),
-    engine="onnxruntime{threads=1}", threads=1, passes="fold_batch_norm", budget=Budget(time_limit_s=5),
-    resume="resume" in sys.argv))
+with few_rounds():
+    optimize_model(Request("tests.compiler.test_optimize:Net", Path(sys.argv[1]), inputs=("image=2x3x12x12",),
+        engine="onnxruntime{threads=1}", threads=1, passes="fold_batch_norm", budget=Budget(time_limit_s=5),
+        resume="resume" in sys.argv))
 """
 
 

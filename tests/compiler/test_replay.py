@@ -33,7 +33,7 @@ from fxopt.ir.edit import Edit
 from fxopt.ir.program import Program
 from fxopt.registry import Registry
 
-pytestmark = pytest.mark.serial
+pytestmark = pytest.mark.usefixtures("few_rounds")
 
 aten = torch.ops.aten
 ROOT = Path(__file__).parents[2]
@@ -88,7 +88,7 @@ def replay(plan: Path, model: Path, out: Path, **options: Any) -> fxopt.Result:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first(few_rounds: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a replay of the plan on its own model has written."""
     folder = tmp_path_factory.mktemp("plan")
     return replay(write_plan(folder), saved(folder), folder / "out").out

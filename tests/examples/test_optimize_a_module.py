@@ -10,7 +10,7 @@ from examples import optimize_a_module
 
 
 @pytest.mark.slow
-@pytest.mark.serial
+@pytest.mark.usefixtures("few_rounds")
 def test_leaves_a_model_that_answers_like_the_module(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = optimize_a_module.main(str(tmp_path / "out"))
     printed = capsys.readouterr().out
