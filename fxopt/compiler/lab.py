@@ -116,13 +116,13 @@ class EngineLab:
         self.ratios |= ratios
         return ratios
 
-    def recipes(self) -> list[Build]:
-        """As `Lab.recipes`."""
+    def recipes(self, *names: str) -> list[Build]:
+        """As `Lab.recipes`; those of some names only, if any are given."""
         builds: list[Build] = []
         if not self.quality.lossy or self.calib is None:
             return builds
         engine = self.registry.make_engine(self.engine)
-        for recipe in engine.recipes:
+        for recipe in names or engine.recipes:
             if self.out_of_time():
                 break
             if (missing := engine.recipe_available(recipe)) is not None:

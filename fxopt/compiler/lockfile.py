@@ -58,6 +58,7 @@ _FORM = {
     "inputs": tuple[str, ...],
     "text": tuple[str, ...],
     "steps": tuple[Step, ...],
+    "recipe": str | None,
     "result": str,
 }
 
@@ -91,7 +92,7 @@ class Lockfile:
         """
         file = path / PLAN if path.is_dir() else path
         data = output.read_json(file, VERSION, f"{path}: there is no {PLAN}; give it, or the output folder it lies in")
-        data.setdefault("metric", None)  # plans of old have none
+        data = {"metric": None, "recipe": None, **data}  # plans of old have none
         try:
             given = plain.record(_FORM, data)
             if given["engine"] == "auto":

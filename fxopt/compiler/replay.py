@@ -92,6 +92,7 @@ class Replay(Run):
     def search(self) -> Search:
         """The plan's steps, each checked on its region as in a search."""
         with self.progress.phase("replay the plan"):
+            self.context = dataclasses.replace(self.context, scheme=self.scheme(self.lock.data["engine"]))
             context = dataclasses.replace(self.context, fitted=self.tensors)
             found = follow(self.program, self.lock.steps, self.registry, context, self.progress.detail)
         self._say_what_is_new(found)
@@ -146,9 +147,14 @@ class Replay(Run):
         contenders = {base: Contender(spec, lab.baseline, lab)}
         with self.progress.phase("build the plan"):
             lab.verdicts.update({step.id: Verdict("applied", "replayed from the plan") for step in found.steps})
-            build = lab.build([step.id for step in found.steps])
+            if (recipe := self.lock.data["recipe"]) is not None:
+                lab.calib = self.calib
+                build = next(iter(lab.recipes(recipe)), None)
+            else:
+                build = lab.build([step.id for step in found.steps])
             if build is None:
-                raise InputError(f"{self.lock.file}: {'; '.join(lab.failures.values())}; optimize the model anew")
+                missing = lab.failures.values() or [f"{recipe} needs the calibration data: give --calib"]
+                raise InputError(f"{self.lock.file}: {'; '.join(missing)}; optimize the model anew")
             build = lab.keep(build)
         shipped = base
         if build is not None and build.key != lab.baseline.key:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from fxopt.compiler.calls import Call
+    from fxopt.contracts.engine import QuantScheme
 
 # An engine that is slower than the best by more than this on the unmodified model is not planned for. On integers engines
 # rank otherwise than on floats.
@@ -243,14 +244,18 @@ class Run:
         """What else may be done for one engine, where quality may drop."""
         engine = self.engines[spec]
         with self.progress.phase(f"look for lower precision for {engine.name}"):
-            scheme = None if engine.quant_scheme is None else self.workshop.scheme(spec, engine.quant_scheme)
-            context = replace(self.context, scheme=scheme)
+            context = replace(self.context, scheme=self.scheme(spec))
             offered = offer(found, self.passes, self.registry, context, self.progress.detail)
         lab.steps, lab.calib = offered.steps, self.calib
         lab.context = replace(context, fitted=offered.tensors)
         lab.evidence, lab.sensitivity = offered.evidence, offered.sensitivity
         self.offers[spec] = offered
         return offered
+
+    def scheme(self, spec: str) -> QuantScheme | None:
+        """How an engine wants its integers on this machine, where quality may drop."""
+        scheme = self.engines[spec].quant_scheme
+        return None if scheme is None or not self.quality.lossy else self.workshop.scheme(spec, scheme)
 
     def confirm(self, found: Search, labs: dict[str, EngineLab], first: Session, plans: list[Contender]) -> Outcome:
         """Measure all that may ship afresh, and choose: what is best and keeps the quality budget on unseen samples."""

@@ -50,5 +50,5 @@ def test_every_built_in_target_engine_and_planner_is_checked() -> None:
     registry = Registry.load()
     built_in = {key for key, owner in registry.owners.items() if owner == "fxopt"}
     assert {name for kind, name in built_in if kind == "targets"} == {"cpu"}
-    assert {name for kind, name in built_in if kind == "planners"} == {"by_pass"}
+    assert {name for kind, name in built_in if kind == "planners"} == {"by_pass", "by_region"}
     assert {name for kind, name in built_in if kind == "engines"} == {"onnxruntime", "openvino", "eager", "inductor"}
