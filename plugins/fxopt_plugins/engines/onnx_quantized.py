@@ -169,6 +169,8 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     if len(x.shape) == 2 and not weight_only:
         return op.Gemm(x, weight, bias, transB=True)
     product = op.MatMul(x, op.Transpose(weight, perm=[1, 0]))
+    if bias is not None and len(x.shape) == 2 and _comes_measured(x):
+        return op.Sub(product, op.Neg(bias))  # of an Add ONNX Runtime would make a Gemm, and there is no such kernel
     return product if bias is None else op.Add(product, bias)
 
 
@@ -192,6 +194,12 @@ def _is_dequantized(value: Any) -> bool:
     while node is not None and node.op_type in _MOVES:
         node = node.inputs[0].producer()
     return node is not None and node.op_type == "DequantizeLinear" and _measured(node.inputs[1]) is None
+
+
+def _comes_measured(value: Any) -> bool:
+    """Whether floats stand for integers of a scale that is measured in each call."""
+    node = value.producer()
+    return node is not None and node.op_type == "DequantizeLinear" and _measured(node.inputs[1]) is not None
 
 
 def _measured(scale: Any) -> Any:
