@@ -1,0 +1,309 @@
+"""The range of a tensor: what several observers say of its histogram, and which of them costs the model least.
+
+A range that holds everything wastes integers on rare values; one that cuts them off changes these. Which is worse depends on
+what the model makes of them, so each observer's range is tried on the calibration data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from fxopt import Observed
+from fxopt_passes.quantize.placement import Grid, grid
+
+BINS = 8192
+_MOST_VALUES = 16384  # of a sample that go into a histogram; its ends are those of all values
+_MOST_SCORED = 64  # samples on which ranges are tried
+_MUCH_WORSE = 2.0  # times the least squared error: beyond it, a few samples' gradients are no evidence
+_PARTS = torch.linspace(0.2, 1.0, 33, dtype=torch.float64)  # of a side of the range that are tried for the least error
+_THRESHOLDS = torch.linspace(0.1, 1.0, 46, dtype=torch.float64)  # of the range that are tried for the least divergence
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What kind of integers a tensor takes: as the arguments of `grid`."""
+
+    signed: bool
+    symmetric: bool
+
+    def grid(self, span: Range) -> Grid:
+        """The grid of a range."""
+        return grid(*span, self.signed, self.symmetric)
+
+
+class Histogram:
+    """How often values fall into each of `BINS` bins, which grow with the range.
+
+    Attributes:
+        counts: float64, shape (BINS,).
+        low, high: the ends of the bins.
+        least, greatest: the ends of the values seen, with 0.
+        finite: whether all of them were finite.
+    """
+
+    def __init__(self) -> None:
+        self.counts = torch.zeros(BINS, dtype=torch.float64)
+        self.low = self.high = 0.0
+        self.least = self.greatest = 0.0
+        self.finite = True
+
+    def add(self, value: torch.Tensor) -> None:
+        """Count the values of a batch, whose first axis are samples."""
+        flat = value.detach().reshape(len(value), -1).float() if value.dim() else value.detach().reshape(1, 1).float()
+        if not flat.numel():
+            return
+        low, high = (float(end) for end in flat.aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            self.finite = False
+            return
+        self.least, self.greatest = min(self.least, low), max(self.greatest, high)
+        self._grow()
+        step = flat.shape[1] // _MOST_VALUES + 1
+        flat = flat[:, :: step + (step % 2 == 0)]  # an odd step meets all positions of even sizes
+        if self.high > self.low:
+            self.counts += torch.histc(flat, BINS, self.low, self.high).double()
+
+    def centers(self) -> torch.Tensor:
+        """The middle of each bin, float64."""
+        width = (self.high - self.low) / BINS
+        return self.low + width * (torch.arange(BINS, dtype=torch.float64) + 0.5)
+
+    def _grow(self) -> None:
+        """Double the bins' width until they hold all values; two bins become one."""
+        if self.low == self.high:
+            self.low, self.high = self.least, self.greatest
+            if self.high - self.low < 1e-30:
+                self.low = self.high = 0.0
+            return
+        while self.least < self.low or self.greatest > self.high:
+            width, merged = self.high - self.low, self.counts.reshape(-1, 2).sum(1)
+            empty = torch.zeros_like(merged)
+            if self.least < self.low:
+                self.low -= width
+                self.counts = torch.cat([empty, merged])
+            else:
+                self.high += width
+                self.counts = torch.cat([merged, empty])
+
+
+# -- observers -------------------------------------------------------------------------------------------------------
+
+
+def min_max(seen: Histogram, kind: Kind) -> Range:
+    """All values."""
+    return seen.least, seen.greatest
+
+
+def percentile(share: float, seen: Histogram, kind: Kind) -> Range:
+    """All but the outermost values, `1 - share` of them at each end; of magnitudes where the grid is symmetric."""
+    total = seen.counts.sum()
+    if not total:
+        return min_max(seen, kind)
+    below = seen.counts.cumsum(0) / total
+    width = (seen.high - seen.low) / BINS
+    first = int((below > 1 - share).nonzero()[0])
+    last = int((below >= share - 1e-12).nonzero()[0])
+    low, high = min(seen.low + width * first, 0.0), max(seen.low + width * (last + 1), 0.0)
+    return max(low, seen.least), min(high, seen.greatest)
+
+
+def least_squares(seen: Histogram, kind: Kind) -> Range:
+    """The range with the least mean squared error among parts of the whole, each side by itself."""
+    lows, highs = _sides(seen, kind, _PARTS)
+    x, counts = _filled(seen)
+    if not len(x):
+        return min_max(seen, kind)
+    best, least = min_max(seen, kind), math.inf
+    for span in zip(lows, highs, strict=True):
+        error = float(((_through(x, kind.grid(span)) - x).square() * counts).sum())
+        if error < least:
+            best, least = span, error
+    return best
+
+
+def entropy(seen: Histogram, kind: Kind) -> Range:
+    """The range that loses least information: the least Kullback-Leibler divergence of the rounded distribution.
+
+    As in S. Migacz, "8-bit inference with TensorRT" (GTC 2017): what is cut off counts at the ends of the reference; each
+    integer's share of the rounded one is spread over those of its bins that hold something.
+    """
+    x, counts = _filled(seen)
+    if not len(x):
+        return min_max(seen, kind)
+    best, least = min_max(seen, kind), math.inf
+    for part in _THRESHOLDS.tolist():
+        span = (seen.least * part, seen.greatest * part)
+        numbers = kind.grid(span)
+        inside = (x >= span[0]) & (x <= span[1])
+        if not inside.any():
+            continue
+        reference = counts[inside]
+        levels = _integers(x[inside], numbers) - numbers.low
+        sums = torch.zeros(256, dtype=torch.float64).index_add_(0, levels, reference)
+        bins = torch.zeros(256, dtype=torch.float64).index_add_(0, levels, torch.ones_like(reference))
+        rounded = (sums / bins.clamp_min(1))[levels]
+        reference = reference.clone()
+        reference[0] += counts[x < span[0]].sum()
+        reference[-1] += counts[x > span[1]].sum()
+        p, q = reference / reference.sum(), rounded / rounded.sum()
+        divergence = float((p * (p / q).log()).sum())
+        if divergence < least:
+            best, least = span, divergence
+    return best
+
+
+OBSERVERS: dict[str, Callable[[Histogram, Kind], Range]] = {
+    "minmax": min_max,
+    "percentile99.9": partial(percentile, 0.999),
+    "percentile99.99": partial(percentile, 0.9999),
+    "percentile99.999": partial(percentile, 0.99999),
+    "mse": least_squares,
+    "entropy": entropy,
+}
+
+
+def _sides(seen: Histogram, kind: Kind, parts: torch.Tensor) -> tuple[list[float], list[float]]:
+    """Ranges to try: both sides together where the grid is symmetric or one side is empty, else all pairs."""
+    if kind.symmetric or not (seen.least < 0 < seen.greatest):
+        return (parts * seen.least).tolist(), (parts * seen.greatest).tolist()
+    few = parts[::2]
+    lows, highs = torch.meshgrid(few * seen.least, few * seen.greatest, indexing="ij")
+    return lows.reshape(-1).tolist(), highs.reshape(-1).tolist()
+
+
+def _filled(seen: Histogram) -> tuple[torch.Tensor, torch.Tensor]:
+    """The bins that hold something: their middles and counts."""
+    held = seen.counts > 0
+    return seen.centers()[held], seen.counts[held]
+
+
+def _integers(x: torch.Tensor, numbers: Grid) -> torch.Tensor:
+    rounded = (x / numbers.scale).round() + numbers.zero_point
+    return rounded.clamp(numbers.low, numbers.high).long()
+
+
+def _through(x: torch.Tensor, numbers: Grid) -> torch.Tensor:
+    return (_integers(x, numbers) - numbers.zero_point).double() * numbers.scale
+
+
+# -- measuring -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the calibration data say of a tensor.
+
+    Attributes:
+        span: the range; None where its values are not finite.
+        observer: the name of the one that gave it.
+    """
+
+    span: Range | None
+    observer: str
+
+
+def observe(
+    batches: Iterable[Mapping[str, Observed]], names: Collection[str], means: Collection[tuple[str, int]]
+) -> tuple[dict[str, Histogram], dict[tuple[str, int], torch.Tensor]]:
+    """Histograms of some values, and the means of some.
+
+    Args:
+        batches: values by name.
+        names: of those whose histogram is wanted.
+        means: names and axes, counted from the end, of those whose mean over all other axes is wanted.
+
+    Returns:
+        Histograms by name; means in float64, shape (channels,).
+    """
+    seen: dict[str, Histogram] = {}
+    sums: dict[tuple[str, int], torch.Tensor] = {}
+    counts: dict[tuple[str, int], int] = {}
+    for batch in batches:
+        for name in names:
+            seen.setdefault(name, Histogram()).add(batch[name].value)
+        for key in means:
+            value = batch[key[0]].value.detach().movedim(key[1], 0).flatten(1)
+            if value.shape[1]:
+                sums[key] = sums.get(key, 0) + value.sum(1, dtype=torch.float64)
+                counts[key] = counts.get(key, 0) + value.shape[1]
+    return seen, {key: total / counts[key] for key, total in sums.items()}
+
+
+def choose(
+    seen: Mapping[str, Histogram],
+    kinds: Mapping[str, Kind],
+    observer: str,
+    again: Callable[[], Iterable[Mapping[str, Observed]]],
+) -> dict[str, Found]:
+    """A range for each tensor.
+
+    Args:
+        seen: histograms by name.
+        kinds: how each tensor is rounded.
+        observer: one of `OBSERVERS`; or `"measured"`: for each tensor the one whose rounding costs least by
+            1/2 E[(sum g dy)^2], with `g` the gradient of the log likelihood, `dy` the change of the value, the sum over
+            a sample; among those whose squared error is at most twice the least one. Where there is no gradient, the
+            squared error decides.
+        again: the values once more, with gradients; called for `"measured"` only.
+
+    Returns:
+        By name.
+    """
+    names = [observer] if observer != "measured" else list(OBSERVERS)
+    offers: dict[str, dict[str, Range]] = {}
+    for name, histogram in seen.items():
+        if histogram.finite:
+            offers[name] = {item: OBSERVERS[item](histogram, kinds[name]) for item in names}
+    scores = {name: _Scores(kinds[name], spans) for name, spans in offers.items() if len(set(spans.values())) > 1}
+    if scores:
+        samples = 0
+        for batch in again():
+            for name, score in scores.items():
+                score.add(batch[name])
+            samples += max((len(item.value) for item in batch.values() if item.value.dim()), default=1)
+            if samples >= _MOST_SCORED:
+                break
+    found = {}
+    for name in seen:
+        if name not in offers:
+            found[name] = Found(None, "none")
+            continue
+        best = scores[name].best() if name in scores else names[0]
+        found[name] = Found(offers[name][best], best)
+    return found
+
+
+class _Scores:
+    """What each observer's range does to a tensor."""
+
+    def __init__(self, kind: Kind, spans: Mapping[str, Range]) -> None:
+        self.names = {span: name for name, span in reversed(spans.items())}  # equal ranges are tried once
+        self.grids = [kind.grid(span) for span in self.names]
+        self.squared = [0.0] * len(self.grids)
+        self.cost = [0.0] * len(self.grids)
+        self.graded = False
+
+    def add(self, observed: Observed) -> None:
+        value = observed.value.detach().float()
+        value = value.reshape(len(value), -1) if value.dim() else value.reshape(1, 1)
+        gradient = None if observed.gradient is None else observed.gradient.float().reshape(value.shape)
+        self.graded = self.graded or gradient is not None
+        for index, numbers in enumerate(self.grids):
+            change = numbers.rounded(value) - value
+            self.squared[index] += float(torch.linalg.vector_norm(change, dtype=torch.float64)) ** 2
+            if gradient is not None:
+                self.cost[index] += float((change * gradient).sum(1, dtype=torch.float64).square().sum())
+
+    def best(self) -> str:
+        names = list(self.names.values())
+        least = min(self.squared)
+        fair = [index for index in range(len(names)) if self.squared[index] <= _MUCH_WORSE * least]
+        cost = self.cost if self.graded else self.squared
+        return names[min(fair, key=lambda index: cost[index])]
