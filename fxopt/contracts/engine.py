@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from fxopt.contracts import plain
 from fxopt.contracts.options import Configurable
+from fxopt.errors import EngineError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,12 +183,15 @@ class Kernel:
         kind: operator or execution type, like `"Conv+Clip"`, `"brgemm_avx512_f32"`.
         covers: names of the Program's nodes (or the ONNX nodes made from them) that it covers, where the engine tells.
         milliseconds: time of one call, where profiled.
+        dtype: what it computes with, like `"float32"`, `"bfloat16"`, `"uint8"`. None where it only moves or converts
+            values, or the engine does not tell.
     """
 
     name: str
     kind: str
     covers: tuple[str, ...] = ()
     milliseconds: float | None = None
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,18 @@ class EngineGraph:
 
     kernels: tuple[Kernel, ...]
     signature: str | None
+
+    def dtypes(self) -> dict[str, frozenset[str]]:
+        """What each of the Program's nodes is computed with, as far as the engine tells; several where kernels differ.
+
+        An engine may run in floats what a Program has between DQ and Q, and on integers what it does not: this is where
+        it shows.
+        """
+        found: dict[str, set[str]] = {}
+        for kernel in self.kernels:
+            for node in kernel.covers if kernel.dtype else ():
+                found.setdefault(node, set()).add(str(kernel.dtype))
+        return {node: frozenset(names) for node, names in found.items()}
 
 
 @dataclass(frozen=True)
@@ -222,6 +238,7 @@ class Engine(Configurable, abc.ABC):
     name: ClassVar[str]
     extra: ClassVar[str | None] = None  # pip extra that brings it, for the message when it is missing
     quant_scheme: ClassVar[QuantScheme | None] = None
+    recipes: ClassVar[Mapping[str, str]] = {}  # the runtime's own ways to quantize: name to a line of help
     targets: ClassVar[tuple[str, ...]] = ()  # of others, that `--engine auto` tries it for beside the engines they name
 
     threads: int = field(default=0, metadata={"help": "threads that one call may use; 0: what --threads says"})
@@ -243,6 +260,27 @@ class Engine(Configurable, abc.ABC):
     @abc.abstractmethod
     def emit(self, program: Program, out: Path) -> Artifact:
         """Write the program into the empty directory `out`, manifest included."""
+
+    @classmethod
+    def recipe_available(cls, recipe: str) -> str | None:
+        """None if the recipe can run here, else one line that says what is missing and how to get it. Must be quick."""
+        return None if recipe in cls.recipes else f"{cls.name} has no recipe {recipe!r}"
+
+    def quantize(
+        self, recipe: str, program: Program, samples: Iterable[Sequence[np.ndarray[Any, Any]]], out: Path
+    ) -> Artifact:
+        """Let the runtime's own tool quantize the program, and write what comes of it as `emit` does.
+
+        Args:
+            recipe: one of `recipes`.
+            program: in floats.
+            samples: calibration data, batches as flat inputs. It may be gone through more than once.
+            out: an empty directory.
+
+        Raises:
+            EngineError: there is no such recipe, or it found nothing to quantize.
+        """
+        raise EngineError(self.recipe_available(recipe) or f"{self.name}: {recipe} is listed, but not implemented")
 
     @abc.abstractmethod
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import random
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -61,6 +62,17 @@ class EngineHost(Host):
 
         self._engine(engine).emit(Program.load(Path(program)), Path(out))
         Artifact.read(Path(out))  # an engine that left no manifest behind is found out here
+        return {}, []
+
+    def quantize(self, arrays: wire.Arrays, engine: str, recipe: str, program: str, samples: str, out: str) -> Answer:
+        """Quantize a saved Program by a recipe of the engine's, into the empty directory `out`."""
+        from fxopt.ir.program import Program
+        from fxopt.measure.samples import Samples
+
+        random.seed(0)
+        np.random.seed(0)
+        self._engine(engine).quantize(recipe, Program.load(Path(program)), Samples(Path(samples)), Path(out))
+        Artifact.read(Path(out))
         return {}, []
 
     def graph(self, arrays: wire.Arrays, engine: str, artifact: str) -> Answer:

@@ -22,7 +22,7 @@ class Limits:
     """What one request to an engine may use.
 
     Attributes:
-        build_s: seconds for `emit`, `unsupported`, `graph` and `profile`.
+        build_s: seconds for `emit`, `quantize`, `unsupported`, `graph` and `profile`.
         load_s: seconds for `load`, start of the process included.
         run_s: seconds for `run` and for one block of `time`.
         memory_bytes: resident bytes of the worker and its children.
@@ -56,13 +56,20 @@ class Worker(Process):
 
     def emit(self, engine: str, program: Path, out: Path) -> Artifact:
         """Let the engine emit the Program saved in `program` into the new directory `out`; on failure there is none."""
-        out.mkdir(parents=True)
-        try:
-            self._request(engine, "emit", self.limits.build_s, engine=engine, program=str(program), out=str(out))
-        except BaseException:
-            shutil.rmtree(out, ignore_errors=True)
-            raise
-        return Artifact.read(out)
+        return self._build(engine, "emit", out, engine=engine, program=str(program))
+
+    def quantize(self, engine: str, recipe: str, program: Path, samples: Path, out: Path) -> Artifact:
+        """Let the engine quantize the Program saved in `program` by a recipe of its own (`Engine.quantize`).
+
+        Args:
+            engine: a spec.
+            recipe: one of the engine's `recipes`.
+            program: a directory.
+            samples: a file that `fxopt.measure.samples.write` has made.
+            out: the new directory of the artifact; on failure there is none.
+        """
+        fields = {"engine": engine, "recipe": recipe, "program": str(program), "samples": str(samples)}
+        return self._build(f"{engine}: {recipe}", "quantize", out, **fields)
 
     def graph(self, engine: str, artifact: Path) -> EngineGraph:
         """What the engine made of the artifact in a directory (`Engine.fused_kernels`)."""
@@ -87,6 +94,16 @@ class Worker(Process):
         """Nanoseconds of each of `calls` calls on the inputs of the last `run`, after a call that is not counted."""
         return self._request(self._loaded, "time", self.limits.run_s, calls=calls)[1][0]
 
+    def _build(self, name: str, stage: str, out: Path, **fields: Any) -> Artifact:
+        """Ask for an artifact in the new directory `out`; on failure there is none."""
+        out.mkdir(parents=True)
+        try:
+            self._request(name, stage, self.limits.build_s, out=str(out), **fields)
+        except BaseException:
+            shutil.rmtree(out, ignore_errors=True)
+            raise
+        return Artifact.read(out)
+
     def _request(
         self, name: str, stage: str, seconds: float, arrays: Sequence[np.ndarray[Any, Any]] = (), **fields: Any
     ) -> tuple[dict[str, Any], wire.Arrays]:
@@ -98,4 +115,4 @@ class Worker(Process):
 
 
 def _kernels(entries: Sequence[Mapping[str, Any]]) -> tuple[Kernel, ...]:
-    return tuple(Kernel(e["name"], e["kind"], tuple(e["covers"]), e["milliseconds"]) for e in entries)
+    return tuple(Kernel(e["name"], e["kind"], tuple(e["covers"]), e["milliseconds"], e["dtype"]) for e in entries)

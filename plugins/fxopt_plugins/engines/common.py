@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxopt.contracts.engine import Engine, FlatCallable, Unsupported
+from fxopt.errors import EngineError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,13 +66,30 @@ class OnnxEngine(Engine):
 
         return [*without_numpy(program, _COMPLEX), *untranslatable(program), *in_bfloat16(program)]
 
-    def told(self, **options: Any) -> dict[str, Any]:
-        """What is recorded of the engine's options in an artifact."""
+    def told(self, *packages: str, **options: Any) -> dict[str, Any]:
+        """What is recorded in an artifact: the engine's options, and the versions of what it was made with."""
         return {
             "threads": thread_count(self.threads),
             **options,
-            "versions": versions(self.name, "torch", "onnxscript"),
+            "versions": versions(self.name, "torch", "onnxscript", *packages),
         }
+
+    @contextlib.contextmanager
+    def by_recipe(self, recipe: str, program: Program, out: Path) -> Iterator[Path]:
+        """A folder for what a recipe needs on the way; it lies in `out`, so that nothing is left where it is killed."""
+        from fxopt_plugins.engines.onnx_quantized import has_integers
+
+        if reason := self.recipe_available(recipe):
+            raise EngineError(reason)
+        if has_integers(program):
+            raise EngineError(f"{self.name}: {recipe}: the program holds integers already; a recipe starts from floats")
+        before = tempfile.tempdir
+        with tempfile.TemporaryDirectory(dir=out) as scratch:
+            tempfile.tempdir = scratch  # the tools make files of their own
+            try:
+                yield Path(scratch)
+            finally:
+                tempfile.tempdir = before
 
 
 def aten(*names: str) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage
 from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine
+from fxopt_plugins.engines.recipes_onnxruntime import RECIPES, quantize
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class OnnxRuntime(OnnxEngine):
     name: ClassVar[str] = "onnxruntime"
     extra: ClassVar[str | None] = "onnxruntime"
     quant_scheme: ClassVar[QuantScheme | None] = ONNX_RUNTIME
+    recipes: ClassVar[Mapping[str, str]] = RECIPES
 
     spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
     dynamic_quantization: bool = field(
@@ -41,18 +43,28 @@ class OnnxRuntime(OnnxEngine):
         from fxopt_plugins.engines.onnx_export import export_onnx
 
         file = export_onnx(program, out, gemm=True)
-        return Artifact.write(
-            out,
-            self.name,
-            file.name,
-            program.interface,
-            self.told(
-                spinning=self.spinning,
-                precision="as written",
-                dynamic_quantization=self.dynamic_quantization,
-                float_weights=not self.dynamic_quantization and _is_faster_in_float(program),
-            ),
+        float_weights = not self.dynamic_quantization and _is_faster_in_float(program)
+        return self._written(program, file, float_weights=float_weights)
+
+    def quantize(
+        self, recipe: str, program: Program, samples: Iterable[Sequence[np.ndarray[Any, Any]]], out: Path
+    ) -> Artifact:
+        from fxopt_plugins.engines.onnx_export import export_onnx
+
+        inputs = [item.name for item in program.interface.inputs]
+        with self.by_recipe(recipe, program, out) as scratch:
+            file = export_onnx(program, scratch)
+            quantize(recipe, file, inputs, samples, out / file.name, scratch)
+        return self._written(program, out / file.name, recipe=recipe)
+
+    def _written(self, program: Program, file: Path, **options: Any) -> Artifact:
+        told = self.told(
+            spinning=self.spinning,
+            precision="as written",
+            dynamic_quantization=self.dynamic_quantization,
+            **options,
         )
+        return Artifact.write(file.parent, self.name, file.name, program.interface, told)
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
         import numpy as np
@@ -68,6 +80,7 @@ class OnnxRuntime(OnnxEngine):
     def fused_kernels(self, artifact: Artifact) -> EngineGraph:
         import onnx
 
+        from fxopt_plugins.engines.onnx_dtypes import dtypes
         from fxopt_plugins.engines.onnx_graph import covers, kind, signature
 
         stage = artifact.stages[0]
@@ -80,8 +93,10 @@ class OnnxRuntime(OnnxEngine):
             optimized = onnx.load(options.optimized_model_filepath, load_external_data=False)
         source = onnx.load(artifact.path / stage.file, load_external_data=False)
         covered = covers(source.graph, optimized.graph)
+        computes = dtypes(optimized.graph)
         kernels = tuple(
-            Kernel(node.name, kind(node), covered[index]) for index, node in enumerate(optimized.graph.node)
+            Kernel(node.name, kind(node), covered[index], dtype=computes[index])
+            for index, node in enumerate(optimized.graph.node)
         )
         return EngineGraph(kernels, signature(optimized.graph))
 

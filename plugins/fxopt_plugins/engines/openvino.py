@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,8 +18,9 @@ from fxopt.contracts.engine import (
     signature_of,
 )
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import OnnxEngine
+from fxopt_plugins.engines.common import OnnxEngine, missing
 from fxopt_plugins.engines.onnx_graph import covered_nodes
+from fxopt_plugins.engines.recipes_openvino import RECIPES, quantize
 from fxopt_plugins.engines.schemes import OPENVINO
 
 if TYPE_CHECKING:
@@ -34,6 +35,26 @@ _GROUP = 32  # values that share a scale where activations are quantized as they
 _DISSOLVE = ("Add", "Subtract", "Multiply", "Divide", "Constant", "Reshape")
 _LINEAR = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul")
 
+_LINEAR_LAYERS = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
+_MOVES = frozenset(
+    (
+        "Broadcast",
+        "Concatenation",
+        "Convert",
+        "FakeQuantize",
+        "Gather",
+        "Pad",
+        "Reorder",
+        "Reshape",
+        "ShapeOf",
+        "Split",
+        "StridedSlice",
+        "Tile",
+        "Transpose",
+    )
+)
+_DTYPES = {"f": "float", "bf": "bfloat", "i": "int", "u": "uint"}
+
 
 @dataclass(frozen=True)
 class OpenVino(OnnxEngine):
@@ -42,6 +63,7 @@ class OpenVino(OnnxEngine):
     name: ClassVar[str] = "openvino"
     extra: ClassVar[str | None] = "openvino"
     quant_scheme: ClassVar[QuantScheme | None] = OPENVINO
+    recipes: ClassVar[Mapping[str, str]] = RECIPES
 
     precision: str = field(default="f32", metadata={"help": "f32, bf16 or f16: what float arithmetic may be done in"})
     pinning: bool = field(default=False, metadata={"help": "bind threads to cores; disturbs other processes"})
@@ -54,26 +76,33 @@ class OpenVino(OnnxEngine):
         if self.precision not in ("f32", "bf16", "f16"):
             raise ValueError(f"precision is f32, bf16 or f16, not {self.precision!r}")
 
+    @classmethod
+    def recipe_available(cls, recipe: str) -> str | None:
+        return super().recipe_available(recipe) or missing("nncf", "nncf")
+
     def emit(self, program: Program, out: Path) -> Artifact:
+        with tempfile.TemporaryDirectory() as folder:
+            return self._written(program, _model(program, Path(folder)), out)
+
+    def quantize(
+        self, recipe: str, program: Program, samples: Iterable[Sequence[np.ndarray[Any, Any]]], out: Path
+    ) -> Artifact:
+        with self.by_recipe(recipe, program, out) as scratch:
+            quantized = quantize(_model(program, scratch), program, samples)
+            return self._written(program, quantized, out, "nncf", recipe=recipe)
+
+    def _written(self, program: Program, model: openvino.Model, out: Path, *packages: str, **options: Any) -> Artifact:
         import openvino as ov
 
-        from fxopt_plugins.engines.onnx_export import export_onnx
-
-        with tempfile.TemporaryDirectory() as folder:
-            file = export_onnx(program, Path(folder))
-            try:
-                model = ov.Core().read_model(file)
-                _name_results(model, program)
-                ov.save_model(model, out / _IR, compress_to_fp16=False)
-            except RuntimeError as error:
-                raise EngineError(f"openvino: {_cause(error)}") from error
-        return Artifact.write(
-            out,
-            self.name,
-            _IR,
-            program.interface,
-            self.told(precision=self.precision, pinning=self.pinning, dynamic_quantization=self.dynamic_quantization),
+        ov.save_model(model, out / _IR, compress_to_fp16=False)
+        told = self.told(
+            *packages,
+            precision=self.precision,
+            pinning=self.pinning,
+            dynamic_quantization=self.dynamic_quantization,
+            **options,
         )
+        return Artifact.write(out, self.name, _IR, program.interface, told)
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
         import numpy as np
@@ -109,6 +138,21 @@ class OpenVino(OnnxEngine):
                 milliseconds = entry.real_time.total_seconds() * 1000 / _PROFILED_CALLS
                 totals[entry.node_name] = totals.get(entry.node_name, 0.0) + milliseconds
         return _graph(artifact, compiled, totals).kernels
+
+
+def _model(program: Program, folder: Path) -> openvino.Model:
+    """A Program as OpenVINO reads it, by way of a file in the folder that must outlive it."""
+    import openvino as ov
+
+    from fxopt_plugins.engines.onnx_export import export_onnx
+
+    file = export_onnx(program, folder)
+    try:
+        model = ov.Core().read_model(file)
+    except RuntimeError as error:
+        raise EngineError(f"openvino: {_cause(error)}") from error
+    _name_results(model, program)
+    return model
 
 
 def _name_results(model: openvino.Model, program: Program) -> None:
@@ -168,8 +212,26 @@ def _graph(artifact: Artifact, compiled: openvino.CompiledModel, milliseconds: d
         elif layer != "Input":
             covered = tuple(dict.fromkeys(node for part in merged for node in covered_nodes(part)))
             friendly = operation.get_friendly_name()
-            kernels.append(Kernel(friendly, f"{layer} {primitive}".strip(), covered, milliseconds.get(friendly)))
+            time = milliseconds.get(friendly)
+            read = [v for v in before if v.get_node().get_name() not in constant]
+            dtype = None if layer in _MOVES else _dtype(layer, read, before, artifact.options)
+            kernels.append(Kernel(friendly, f"{layer} {primitive}".strip(), covered, time, dtype))
     return EngineGraph(tuple(kernels), signature_of([*sorted(digests), "->", *outputs]))
+
+
+def _dtype(
+    layer: str, read: Sequence[openvino.Output], inputs: Sequence[openvino.Output], options: Mapping[str, Any]
+) -> str | None:
+    """What a kernel computes with: a linear one with its first input's dtype, others with floats as soon as they read some.
+
+    Where OpenVINO may quantize a linear kernel's input by itself, nothing tells whether it does.
+    """
+    types = [value.get_element_type().get_type_name() for value in (inputs[:2] if layer in _LINEAR_LAYERS else read)]
+    if layer == "FullyConnected" and options.get("dynamic_quantization") and types[0][0] != types[1][0]:
+        return None
+    found = types[0] if layer in _LINEAR_LAYERS else next((name for name in types if "f" in name), types[0])
+    letters = found.rstrip("0123456789")
+    return _DTYPES.get(letters, letters) + found.removeprefix(letters)
 
 
 def _kind(operation: openvino.Node) -> str:
@@ -184,7 +246,7 @@ def _fused(operations: Sequence[openvino.Node], layer: str) -> list[str]:
     bias and say nothing; after an activation they are work of their own.
     """
     told = []
-    linear = layer in ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
+    linear = layer in _LINEAR_LAYERS
     for operation in operations:
         kind = operation.get_type_name()
         if linear and kind in _DISSOLVE:
