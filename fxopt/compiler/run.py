@@ -235,7 +235,18 @@ class Run:
                 lab.progress = self._advance()
                 offers = offered.steps[len(found.steps) :]
                 budget = self.request.budget
-                problem = Problem(self.program, found.steps, budget, CONFIDENCE, lab, offers, offered.sensitivity)
+                native = self.native(lab.context.scheme)
+                problem = Problem(
+                    self.program,
+                    found.steps,
+                    budget,
+                    CONFIDENCE,
+                    lab,
+                    offers,
+                    native,
+                    offered.sensitivity,
+                    offered.size_change,
+                )
                 kept = (lab.keep(build) for build in planner.plan(problem))
                 plans += [Contender(spec, build, lab) for build in kept if build is not None]
         return plans
@@ -256,6 +267,11 @@ class Run:
         """How an engine wants its integers on this machine, where quality may drop."""
         scheme = self.engines[spec].quant_scheme
         return None if scheme is None or not self.quality.lossy else self.workshop.scheme(spec, scheme)
+
+    def native(self, scheme: QuantScheme | None) -> list[str]:
+        """The kinds of lower precision that an engine with this scheme computes in here."""
+        kinds = scheme.native if scheme is not None else ()
+        return [kind for kind in kinds if scheme is not None and scheme.runs(kind, self.target.machine().isa)]
 
     def confirm(self, found: Search, labs: dict[str, EngineLab], first: Session, plans: list[Contender]) -> Outcome:
         """Measure all that may ship afresh, and choose: what is best and keeps the quality budget on unseen samples."""

@@ -100,7 +100,10 @@ class Problem:
         confidence: of intervals; a gain counts only where its interval excludes 1.
         lab: the source of evidence.
         offers: alternatives for this engine on the Program that all `steps` leave: no plan has two that conflict.
+        native: kinds of lower precision that the engine computes in on this machine, as in `QuantScheme.native`. An offer
+            says its own in the candidate's parameter `"kind"`; one of another kind saves room alone.
         sensitivity: by id of an offer, the loss that it is expected to bring, where there are data.
+        size_change: by id of an offer, bytes of tensors that it adds.
     """
 
     program: Program
@@ -109,7 +112,9 @@ class Problem:
     confidence: float
     lab: Lab
     offers: Sequence[Step] = ()
+    native: Collection[str] = ()
     sensitivity: Mapping[str, float] = field(default_factory=dict)
+    size_change: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,12 @@ class ByRegion(Planner):
     splits: int = field(default=4, metadata={"help": "as of `by_pass`"})
     kinds: int = field(default=2, metadata={"help": "kinds of lower precision that are refined to plans of their own"})
     layers: int = field(default=3, metadata={"help": "kinds that one plan may have"})
+    stored: int = field(default=3, metadata={"help": "kinds that only save room, built where size is asked for"})
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: plans of lower precision by what they promise, then the exact ones."""
         exact = ByPass(self.splits).plan(problem)
-        lower = _Precision(problem, self.layers)
+        lower = _Precision(problem, self.layers, self.stored)
         kinds = lower.promising()
         plans = [plan for kind in kinds[: self.kinds] if (plan := lower.refine(kind)) is not None]
         plans = [layered for plan in plans for layered in lower.lay_over(plan, kinds)]
@@ -43,8 +44,8 @@ class ByRegion(Planner):
 class _Precision:
     """The kinds of lower precision that are offered for one engine, and what was measured of each."""
 
-    def __init__(self, problem: Problem, layers: int) -> None:
-        self.problem, self.lab, self.layers = problem, problem.lab, layers
+    def __init__(self, problem: Problem, layers: int, stored: int) -> None:
+        self.problem, self.lab, self.layers, self.stored = problem, problem.lab, layers, stored
         self.basis = [step.id for step in problem.steps]
         self.groups: dict[str, list[Step]] = {}
         for step in problem.offers:
@@ -57,7 +58,7 @@ class _Precision:
 
     def promising(self) -> list[str]:
         """Build every kind wherever it is offered, and the recipes; the kinds that bring something, the best first."""
-        for kind, group in self.groups.items():
+        for kind, group in self._worth_building():
             if self.lab.out_of_time():
                 self.lab.skip([step.id for step in group], "not measured: the time limit was reached", kind)
                 self.judged |= {step.id for step in group}
@@ -79,6 +80,25 @@ class _Precision:
             else:
                 self.lab.credit([step.id for step in self.groups[kind]], kind, ratio)
         return sorted((kind for kind, build in self.builds.items() if self._pays(build)), key=self._rank)
+
+    def _worth_building(self) -> list[tuple[str, list[Step]]]:
+        """Kinds that the engine computes in, and those that only save room where that is asked for, the most first."""
+        budget, base = self.problem.budget, self.lab.baseline.size_bytes
+        room = budget.minimize == "size" or (budget.max_size_bytes is not None and budget.max_size_bytes < base)
+        native, stored = [], []
+        for kind, group in self.groups.items():
+            own = group[0].candidate.parameters.get("kind")
+            (native if own is None or own in self.problem.native else stored).append((kind, group))
+        saved = {kind: -sum(self.problem.size_change.get(step.id, 0) for step in group) for kind, group in stored}
+        stored.sort(key=lambda item: -saved[item[0]])
+        tried = stored[: self.stored] if room else []
+        for kind, group in stored[len(tried) :]:
+            reason = (
+                f"no engine here computes in it; it would save {saved[kind]} bytes: see --minimize size, --max-size"
+            )
+            self.lab.skip([step.id for step in group], reason, kind)
+            self.judged |= {step.id for step in group}
+        return native + tried
 
     def refine(self, kind: str) -> Build | None:
         """A kind where it pays and as far as quality allows."""
