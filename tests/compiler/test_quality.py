@@ -149,7 +149,7 @@ def test_what_keeps_the_budget_for_the_search_has_to_keep_it_on_the_other_sample
     tested = lab(tmp_path, (0.001,), 0.1)
     build = tested.build([step.id for step in tested.steps])
     assert build is not None
-    assert tested.sound(build, {}) is build
+    assert tested.keep(build) is build
     assert tested.unproven(build) is None
     tested.quality = dataclasses.replace(tested.quality, rest=NoValue())
     assert tested.unproven(build) == "on the samples kept from the search, error is nan (sample 3)"
@@ -315,10 +315,28 @@ def test_check_wants_data_where_the_recorded_ones_are_not_here(shipped: Path, tm
         check(copied(shipped, tmp_path, change))
 
 
-def test_bisect_tells_which_step_breaks_the_budget_on_the_metric(shipped: Path, tmp_path: Path) -> None:
+def test_bisect_judges_by_the_metric_and_its_budget(
+    shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugins = registry()
+    monkeypatch.setattr(Registry, "load", classmethod(lambda cls, without=(): plugins))
     found = bisect(shipped / "out", "quality")
     assert not found.regression
     assert "error is worse by" in found.notes[-1]
+
+    def change(quality: dict[str, Any], plan: dict[str, Any]) -> None:
+        plan["budget"]["max_drop"] = "1e-6"
+
+    found = bisect(copied(shipped, tmp_path, change), "quality")
+    assert found.regression
+    assert (
+        found.metric
+        == "error on 16 samples of " + str(shipped / "eval.npz") + ", as PyTorch runs the rewritten program"
+    )
+    assert len(found.culprits) == 1
+    assert found.whole is not None
+    assert found.whole.interval is not None
+    assert found.reproducer is not None
 
 
 @pytest.mark.usefixtures("few_rounds")
