@@ -50,10 +50,10 @@ def left_out(text: str) -> str:
     metavar="SPEC",
     help="An input's shape and dtype, dimensions' ranges: x=Nx3x224x224:float32,N=1..64@1. Repeatable.",
 )
-@click.option("--calib", metavar="DATA", help="Calibration data, for passes that ask: an .npz or module:function.")
-@click.option("--eval", metavar="DATA", help="Data on which quality is measured.")
+@click.option("--calib", metavar="DATA", help="Calibration data: an .npz or module:function.")
+@click.option("--eval", metavar="DATA", help="Data on which the metric is judged; without, a part of --calib.")
 @click.option("--train", metavar="DATA", help="Data for recovery by training.")
-@click.option("--metric", metavar="NAME", help="Quality metric: a name or module:function.")
+@click.option("--metric", metavar="NAME", help="Quality metric, like top1, cer{blank=0} or module:function.")
 @click.option(
     "--max-drop",
     type=Quantity(units.drop, "DROP"),

@@ -74,9 +74,10 @@ def optimize(
         passes: a pipeline in the option grammar; all passes by default.
         calib: calibration data, over which passes may ask for statistics of values: the path of an `.npz`,
             `"module:function"`, a function, an iterable of batches, or one batch, as in `fxopt.data`.
-        eval: data on which the error of the outputs is measured that `budget.max_drop` limits; made-up inputs without it.
+        eval: data on which the metric is judged that `budget.max_drop` limits; likewise. Without it, a part of `calib`.
         train: data for recovery by training; likewise.
-        metric: the quality metric; likewise.
+        metric: what is judged: a metric's spec, `"module:function"`, or a `Metric`; by default as
+            `fxopt.verify.score.default_metric` chooses.
         budget: objective and limits.
         out: the output folder; a new temporary folder by default.
         threads: threads that one call may use; all cores by default.

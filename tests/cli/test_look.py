@@ -138,8 +138,16 @@ def test_list_names_every_engine_with_its_availability_and_options(fxopt: Callab
 
 def test_list_alone_names_every_kind(fxopt: Callable[..., Any]) -> None:
     lines = fxopt("list").out.splitlines()
-    for kind in ("passes:", "targets:", "engines:", "planners:", "frontends:", "plugins:"):
+    for kind in ("passes:", "targets:", "engines:", "planners:", "frontends:", "metrics:", "plugins:"):
         assert kind in lines
+
+
+def test_list_names_every_metric_with_its_options(fxopt: Callable[..., Any]) -> None:
+    answer = fxopt("list", "metrics")
+    assert answer.status == 0
+    for name in Registry.load().metrics:
+        assert any(line.startswith(name) for line in answer.out.splitlines())
+    assert "output=none  which output is judged" in answer.out
 
 
 def test_list_suggests_the_nearest_kind(fxopt: Callable[..., Any]) -> None:
