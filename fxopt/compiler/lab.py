@@ -164,6 +164,15 @@ class EngineLab:
                 times[step] = times.get(step, 0.0) + milliseconds
         return times
 
+    def step_dtypes(self, build: Build) -> dict[str, list[str]]:
+        """What the engine computes each step's part of a build with, by id, where it tells."""
+        makers, found = self.makers[build.key], dict[str, set[str]]()
+        for kernel in self.workshop.kernels(self.engine, self.artifacts[build.key]):
+            step = next((makers[node] for node in kernel["covers"] if node in makers), None)
+            if step is not None and kernel["dtype"] is not None:
+                found.setdefault(step, set()).add(kernel["dtype"])
+        return {step: sorted(dtypes) for step, dtypes in found.items()}
+
     def node_times(self, build: Build) -> dict[str, float]:
         """As `Lab.node_times`."""
         times: dict[str, float] = {}

@@ -7,14 +7,16 @@ import datetime
 import math
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fxopt import __version__
 from fxopt.compiler import limits
+from fxopt.compiler.frontier import describe, points
 from fxopt.compiler.lab import Verdict
 from fxopt.compiler.rewrite import Search
 from fxopt.compiler.workshop import Measured
-from fxopt.contracts.candidate import Candidate, Step
+from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.engine import Artifact
 from fxopt.measure import CONFIDENCE, Limits, Worker
 from fxopt.verify.fidelity import Evidence
@@ -37,7 +39,13 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
     if ratio is not None:
         speedup = {"estimate": 1 / ratio.estimate, "low": 1 / ratio.high, "high": 1 / ratio.low}
     verdict = f"{speedup['estimate']:.2f}x faster than the best engine ({outcome.base}) on the unmodified model"
-    if not steps:
+    what = describe(run, ship.lab, ship.build)
+    if ratio is not None and run.request.budget.minimize == "size":
+        share = base.build.size_bytes / ship.build.size_bytes
+        verdict = f"{share:.2f}x smaller ({what}), at {ratio.estimate:.2f} of the latency of the unmodified model"
+    elif ship.lab.lossy(ship.build):
+        verdict = f"{verdict}: {what} on {run.engines[ship.engine].name}"
+    elif not steps:
         verdict = f"no rewrite pays: the unmodified model on {run.engines[ship.engine].name}, its best engine"
     key, lab = ship.build.key, ship.lab
     quality = run.quality.to_json(lab.drops[key], lab.reports[key]) if key in lab.reports else None
@@ -46,6 +54,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         layers = {
             name: run.workshop.kernels(item.engine, item.artifact) for name, item in (("before", base), ("after", ship))
         }
+    dtypes = ship.lab.step_dtypes(ship.build) if ship.lab.lossy(ship.build) else {}
     data = {
         "version": VERSION,
         "fxopt": __version__,
@@ -72,7 +81,8 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             "comparisons": run.workshop.comparisons,
         },
         "checks": checks,
-        "rewrites": rewrites(found, steps, _verdicts(run, ship, found)),
+        "rewrites": [*_recipes(run, ship), *rewrites(found, steps, _verdicts(run, ship, found), dtypes)],
+        "frontier": points(run, outcome.contenders),
         "layers": layers,
         "engines": {
             name: run.failures.get(name) or engine.available() or "available"
@@ -121,8 +131,54 @@ def _verdicts(run: Run, ship: Contender, found: Search) -> dict[str, Verdict]:
     return verdicts
 
 
-def rewrites(search: Search, plan: Sequence[Step], verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
-    """One entry for each candidate and each near miss."""
+def _recipes(run: Run, ship: Contender) -> list[dict[str, Any]]:
+    """An entry for each of the engine's own recipes that was tried, or could not be."""
+    lab, entries = ship.lab, list[dict[str, Any]]()
+    engine = run.engines[ship.engine]
+    tried = {build.recipe: build for build in lab.tried.values() if build.recipe is not None}
+    for recipe in engine.recipes if lab.calib is not None else ():
+        build, ratio, verdict = tried.get(recipe), None, "refused"
+        reason = lab.failures.get(recipe, "no gain: the whole model takes as long or longer")
+        if build is not None:
+            ratio = lab.ratios.get(build.key)
+            reason = lab.faults.get(build.key) or (reason if build.key not in lab.faults else "a plan is better")
+        if build is not None and build.key == ship.build.key:
+            verdict, reason = "applied", "the engine's own recipe, on the unmodified model"
+        entries.append(
+            {
+                "id": f"{engine.name}.{recipe}",
+                "pass": f"{engine.name}.{recipe}",
+                "site": "the whole model",
+                "verdict": verdict,
+                "reason": reason,
+                "fidelity": Fidelity.APPROXIMATE.value,
+                "error": None,
+                "float32_error_ratio": None,
+                "needs": [],
+                "group": None,
+                "latency_ratio": ratio and ratio.interval.to_json(),
+                "size_bytes": build and build.size_bytes - lab.baseline.size_bytes,
+                "sensitivity": None,
+                "dtypes": [],
+            }
+        )
+    return entries
+
+
+def rewrites(
+    search: Search,
+    plan: Sequence[Step],
+    verdicts: Mapping[str, Verdict],
+    dtypes: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[dict[str, Any]]:
+    """One entry for each candidate and each near miss.
+
+    Args:
+        search: what was found.
+        plan: the steps of what ships.
+        verdicts: what was said of each step, by id.
+        dtypes: what the engine computes with where the steps of the plan are, by id.
+    """
     applied = {step.id for step in plan}
     entries = []
     for step in search.steps:
@@ -141,6 +197,8 @@ def rewrites(search: Search, plan: Sequence[Step], verdicts: Mapping[str, Verdic
         entry["group"] = verdict.group
         entry["latency_ratio"] = verdict.ratio.interval.to_json() if verdict.ratio is not None else None
         entry["size_bytes"] = search.size_change.get(step.id)
+        entry["sensitivity"] = search.sensitivity.get(step.id)
+        entry["dtypes"] = list(dtypes.get(step.id, ())) if step.id in applied else []
         entries.append(entry)
     entries += [_entry(r.candidate, r.verdict, r.reason, r.evidence) for r in search.refusals]
     for decline in search.declines:
@@ -173,6 +231,8 @@ def _entry(candidate: Candidate, verdict: str, reason: str, evidence: Evidence |
         "group": None,
         "latency_ratio": None,
         "size_bytes": None,
+        "sensitivity": None,
+        "dtypes": [],
     }
 
 

@@ -158,7 +158,8 @@ class Run:
         with self.progress.phase("search for rewrites"):
             passes = before_precision(self.passes)
             found = search(self.program, passes, self.registry, self.context, self.progress.detail)
-        if self.context.statistics is not None and not self.context.statistics.asked:
+        asked = self.context.statistics is None or self.context.statistics.asked or self.quality.lossy
+        if not asked:
             self.progress.note("no installed pass asked for calibration data")
         if (text := locked(self.request, self.passes, (item.candidate for item in found.refusals))) is not None:
             self.progress.note(text)

@@ -201,7 +201,10 @@ class Workshop:
                 profile = self.worker.profile(engine, artifact, self.inputs)
             except EngineError:
                 return []
-            return [{"name": k.name, "kind": k.kind, "covers": list(k.covers), "ms": k.milliseconds} for k in profile]
+            return [
+                {"name": k.name, "kind": k.kind, "covers": list(k.covers), "dtype": k.dtype, "ms": k.milliseconds}
+                for k in profile
+            ]
 
         value: list[dict[str, Any]] = self.journal.remember("profile", f"{engine} {artifact.name}", read)
         return value

@@ -17,6 +17,7 @@ from fxopt.errors import InputError
 from fxopt.ir.evaluate import run_graph
 from fxopt.ir.graphs import copy_graph
 from fxopt.ir.interface import Interface
+from fxopt.ir.quantized import is_of_four_bits
 from fxopt.ir.shapes import ShapeEnvironment
 
 if TYPE_CHECKING:
@@ -139,8 +140,13 @@ class Program:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all tensors."""
-        return sum(t.numel() * t.element_size() for t in self._attributes.values() if isinstance(t, torch.Tensor))
+        """Bytes of all tensors; two integers a byte where they need no more than 4 bits."""
+        halved = {str(node.target) for node in self._graph.nodes if node.op == "get_attr" and is_of_four_bits(node)}
+        return sum(
+            -(-value.numel() // 2) if name in halved else value.numel() * value.element_size()
+            for name, value in self._attributes.items()
+            if isinstance(value, torch.Tensor)
+        )
 
     # -- identity --------------------------------------------------------------------------------------------
 

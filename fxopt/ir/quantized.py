@@ -44,6 +44,13 @@ def bounds(node: Node) -> tuple[int, int]:
     return int(low), int(high)
 
 
+def is_of_four_bits(node: Node) -> bool:
+    """Whether all that a constant is used for is a dequantize which says that its integers need no more than 4 bits."""
+    return bool(node.users) and all(
+        is_dequantize(user) and user.args[0] is node and bounds(user)[1] - bounds(user)[0] < 16 for user in node.users
+    )
+
+
 def argument(node: Node, name: str) -> Any:
     """The argument of a quantize or dequantize by its name in the operator's schema.
 

@@ -1,0 +1,55 @@
+"""What was tried, as points between speed, size and quality; it is written also where nothing keeps the limits."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from fxopt.contracts.candidate import Stage
+
+if TYPE_CHECKING:
+    from fxopt.compiler.contest import Contender
+    from fxopt.compiler.lab import EngineLab
+    from fxopt.compiler.run import Run
+    from fxopt.contracts.planner import Build
+
+
+def describe(run: Run, lab: EngineLab, build: Build) -> str:
+    """What a build is, in words: a recipe, or the kinds of lower precision in it and how often."""
+    if build.recipe is not None:
+        return f"{run.engines[lab.engine].name}'s own {build.recipe}"
+    lower = {rule.name for rule in run.passes if rule.stage >= Stage.PRECISION}
+    found = Counter(step.candidate.rule for step in lab.steps if step.id in build.steps)
+    parts = [f"{rule} x {count}" for rule, count in sorted(found.items()) if rule in lower]
+    if parts:
+        return ", ".join(parts)
+    return "exact rewrites" if build.steps else "the unmodified model"
+
+
+def points(run: Run, contenders: dict[str, Contender]) -> list[dict[str, Any]]:
+    """A point for every build that was timed or judged, engine by engine; the smallest latency ratios first.
+
+    `latency_ratio` is to the unmodified model on the same engine, from the sessions in which plans were made; `drop` is
+    that of the metric on the samples that a search may look at, in its own unit.
+    """
+    labs = {id(item.lab): item.lab for item in contenders.values()}
+    found = []
+    for lab in labs.values():
+        for key, build in lab.tried.items():
+            ratio, drop, fault = lab.ratios.get(key), lab.drops.get(key), lab.faults.get(key)
+            unmodified = key == lab.baseline.key
+            if not unmodified and ratio is None and drop is None:
+                continue
+            found.append(
+                {
+                    "engine": run.engines[lab.engine].name,
+                    "what": describe(run, lab, build),
+                    "latency_ratio": ratio and ratio.interval.to_json(),
+                    "size_bytes": build.size_bytes,
+                    "drop": drop and drop.drop,
+                    "kept": unmodified or (key in lab.faults and fault is None),
+                    "reason": fault or (None if unmodified or key in lab.faults else "not judged: it does not pay"),
+                }
+            )
+    return sorted(found, key=lambda item: item["latency_ratio"]["estimate"] if item["latency_ratio"] else math.inf)
