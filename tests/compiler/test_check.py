@@ -15,11 +15,11 @@ from fxopt.compiler.check import check
 from fxopt.contracts.cost import Budget
 from fxopt.errors import InputError
 
-pytestmark = pytest.mark.serial
+pytestmark = [pytest.mark.serial, pytest.mark.usefixtures("few_rounds")]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(few_rounds: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 4))
     out = tmp_path_factory.mktemp("run") / "out"

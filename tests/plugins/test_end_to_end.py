@@ -66,7 +66,6 @@ def test_the_approximate_pass_is_refused_without_a_budget_and_considered_with_on
 
 
 @pytest.mark.slow
-@pytest.mark.serial
 @pytest.mark.skipif(importlib.util.find_spec("ncnn") is None, reason="ncnn is not installed")
 def test_engine_auto_considers_ncnn_and_the_listener_writes_what_happened(fxopt: Fxopt, tmp_path: Path) -> None:
     events = tmp_path / "events.csv"
