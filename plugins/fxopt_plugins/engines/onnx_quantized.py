@@ -72,10 +72,26 @@ def _quantize(x: Any, scale: float, zero_point: int, quant_min: int, quant_max: 
     from onnxscript import opset18 as op
 
     low, high = _range(dtype)
+    if (quant_min, quant_max) == (low, high) and (integers := _integers_of(x, scale, zero_point, dtype)) is not None:
+        return integers
     if (quant_min, quant_max) != (low, high):  # ONNX saturates at the ends of the dtype
         ends = ((end - zero_point) * scale for end in (quant_min, quant_max))
         x = op.Clip(x, *(op.CastLike(op.Constant(value_float=end), x) for end in ends))
     return op.QuantizeLinear(x, _scale(scale), _integers(zero_point, dtype))
+
+
+def _integers_of(x: Any, scale: float, zero_point: int, dtype: int) -> Any:
+    """The integers that floats stand for already, with these numbers: neighbours share them."""
+    import numpy as np
+    import onnx_ir as ir
+
+    node = x.producer()
+    if node is None or node.op_type != "DequantizeLinear" or len(node.inputs) < 3:
+        return None
+    step, zero = (_array(value) for value in node.inputs[1:3])
+    if step is None or zero is None or step.shape or zero.shape or zero.dtype != ir.DataType(dtype).numpy():
+        return None
+    return node.inputs[0] if step == np.float32(scale) and zero == zero_point else None
 
 
 def _quantize_per_channel(

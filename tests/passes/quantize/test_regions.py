@@ -1,0 +1,122 @@
+"""Regions: what an engine runs on integers, cut where one tensor alone passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fxopt.contracts.engine import QuantScheme
+from fxopt.ir.program import Program
+from fxopt.testing import captured
+from fxopt_passes.quantize.regions import Islands
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO
+from tests.engines.schemes import TENSORRT
+from tests.passes.quantize.calibrated import residual_network
+
+IMAGE = torch.randn(2, 8, 8, 8)
+
+
+def regions(program: Program, scheme: QuantScheme = ONNX_RUNTIME) -> list[list[str]]:
+    """Operators of each region, like `"conv2d"`."""
+    return [[str(node.target).split(".")[1] for node in region.nodes] for region in Islands(program, scheme).regions]
+
+
+def why_not(program: Program, scheme: QuantScheme = ONNX_RUNTIME) -> list[str]:
+    return [reason for _, reason in Islands(program, scheme).declines]
+
+
+def conv(channels: int = 8, **options: Any) -> nn.Conv2d:
+    return nn.Conv2d(8, channels, 3, padding=1, **options)
+
+
+def test_a_residual_block_is_a_region_and_what_has_no_layer_joins_the_one_before() -> None:
+    block = ["conv2d", "relu", "conv2d", "add", "relu"]
+    assert regions(residual_network()) == [
+        ["conv2d", "relu", "max_pool2d"],
+        block,
+        [*block, "mean"],
+        ["linear"],
+    ]
+
+
+def test_an_inverted_residual_is_a_region_and_a_chain_falls_into_its_layers() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        x = F.relu6(self.stem(x))
+        y = F.relu6(self.deep(F.relu6(self.wide(x))))
+        return self.last(F.relu6(self.next(x + self.narrow(y))))
+
+    layers = {
+        "stem": conv(),
+        "wide": nn.Conv2d(8, 32, 1),
+        "deep": nn.Conv2d(32, 32, 3, padding=1, groups=32),
+        "narrow": nn.Conv2d(32, 8, 1),
+        "next": conv(),
+        "last": conv(),
+    }
+    found = regions(captured(forward, IMAGE, **layers))
+    assert [part.count("conv2d") for part in found] == [1, 3, 1, 1]
+    program = captured(forward, IMAGE, **layers)
+    assert [part.count("conv2d") for part in regions(program, TENSORRT)] == [1, 1, 1, 1, 1]
+    assert why_not(program, TENSORRT) == ["the engine has no integer kernel for depthwise convolutions"]
+
+
+def test_layers_between_float_operators_are_regions_of_their_own() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        return x + self.narrow(F.gelu(self.wide(self.norm(x))))
+
+    layers = {"norm": nn.LayerNorm(8), "wide": nn.Linear(8, 32), "narrow": nn.Linear(32, 8)}
+    assert regions(captured(forward, torch.randn(2, 5, 8), **layers)) == [["linear"], ["linear"]]
+
+
+def test_an_addition_that_leads_to_no_layer_follows_only_one_that_yields_no_floats() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        return F.silu(x.cos() + self.layer(x))
+
+    image = captured(forward, IMAGE, layer=conv())
+    assert regions(image, ONNX_RUNTIME) == [["conv2d", "add"]]
+    assert regions(image, OPENVINO) == [["conv2d"]]
+    rows = captured(forward, torch.randn(2, 5, 8), layer=nn.Linear(8, 8))
+    assert regions(rows, ONNX_RUNTIME) == [["linear"]]
+
+
+def test_what_begins_in_floats_is_not_rounded_for_its_own_sake() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        return self.layer(F.max_pool2d(x.cos() + x.sin(), 2))
+
+    assert regions(captured(forward, IMAGE, layer=conv())) == [["max_pool2d", "conv2d"]]
+
+
+def test_a_product_of_two_activations_is_a_layer_and_one_with_a_constant_is_not() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        return (x @ x.transpose(1, 2)).cos() @ self.table
+
+    program = captured(forward, torch.randn(2, 5, 8), table=torch.randn(5, 3))
+    assert regions(program) == [["transpose", "matmul"]]
+    assert why_not(program) == ["it is no product of two activations of floats"]
+
+
+def test_weights_that_are_no_constants_are_declined() -> None:
+    program = captured(lambda _, x, w: F.conv2d(x, w), IMAGE, torch.randn(8, 8, 3, 3))
+    assert regions(program) == []
+    assert why_not(program) == ["its weights are no constants"]
+
+
+def test_half_precision_and_images_without_batch_are_declined() -> None:
+    half = captured(lambda s, x: s.layer(x), torch.randn(2, 8).half(), layer=nn.Linear(8, 8).half())
+    assert why_not(half) == ["it computes on no floats of 32 bits, or on none at all"]
+    single = captured(lambda s, x: s.layer(x), IMAGE[0], layer=conv())
+    assert why_not(single) == ["its input has no batch axis"]
+
+
+def test_operators_that_the_engine_does_not_run_on_integers_part_regions() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        return self.last(torch.cat([self.first(x).sigmoid(), x], 1))
+
+    program = captured(forward, IMAGE, first=conv(), last=nn.Conv2d(16, 8, 1))
+    assert regions(program) == [["conv2d", "sigmoid", "cat"], ["conv2d"]]
+    without = replace(ONNX_RUNTIME, integer_ops=ONNX_RUNTIME.integer_ops - {"aten.sigmoid"})
+    assert regions(program, without) == [["conv2d"], ["conv2d"]]
