@@ -35,8 +35,15 @@ class Project:
         tools = folder.with_name(f"{folder.name}-tools")
         tools.mkdir()
         (tools / "gh").write_text('#!/bin/sh\necho "$@" > comment.txt\n')  # stands for what talks to GitHub
-        (tools / "gh").chmod(0o755)
-        path = os.pathsep.join((str(tools), str(Path(sys.executable).parent), os.environ["PATH"]))
+        programs = Path(sys.executable).parent
+        # Whatever is optimized to is a plan to replay, so that is measured briefly; replays and checks are in full.
+        (tools / "fxopt").write_text(
+            f'#!/bin/sh\n[ "$1" = optimize ] || exec "{programs}/fxopt" "$@"\n'
+            f'PYTHONPATH="{SOURCE.parents[1]}" exec "{sys.executable}" -m benchmarks.smoke "$@"\n'
+        )
+        for tool in tools.iterdir():
+            tool.chmod(0o755)
+        path = os.pathsep.join((str(tools), str(programs), os.environ["PATH"]))
         self.env = {**os.environ, "PATH": path, "GITHUB_STEP_SUMMARY": str(folder / "summary.md"), "NUMBER": "7"}
 
     def shell(self, script: str) -> subprocess.CompletedProcess[str]:
