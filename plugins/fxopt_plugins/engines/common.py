@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import Engine, FlatCallable, Unsupported
 from fxopt.errors import EngineError
@@ -53,6 +53,8 @@ class TorchEngine(Engine):
 class OnnxEngine(Engine):
     """An engine that takes ONNX, and comes in a package and an extra of its own name."""
 
+    bfloat16_ops: ClassVar[frozenset[str]] = frozenset()  # whose kernels in bfloat16 can be relied on
+
     @classmethod
     def available(cls) -> str | None:
         return missing(cls.name, cls.extra or cls.name)
@@ -64,7 +66,7 @@ class OnnxEngine(Engine):
     def unsupported(self, program: Program) -> Iterable[Unsupported]:
         from fxopt_plugins.engines.onnx_translation import untranslatable
 
-        return [*without_numpy(program, _COMPLEX), *untranslatable(program), *in_bfloat16(program)]
+        return [*without_numpy(program, _COMPLEX), *untranslatable(program), *in_bfloat16(program, self.bfloat16_ops)]
 
     def told(self, *packages: str, **options: Any) -> dict[str, Any]:
         """What is recorded in an artifact: the engine's options, and the versions of what it was made with."""
@@ -124,8 +126,13 @@ def without_numpy(program: Program, also: frozenset[str] = frozenset()) -> Itera
             yield Unsupported(node.name, f"{dtype} cannot cross the border of this engine")
 
 
-def in_bfloat16(program: Program) -> Iterator[Unsupported]:
-    """Calls that compute in bfloat16; casts do not.
+def _operator(target: Any) -> str:
+    """An operator without its overload, like `"aten.conv2d"`."""
+    return str(target).rpartition(".")[0]
+
+
+def in_bfloat16(program: Program, known: frozenset[str]) -> Iterator[Unsupported]:
+    """Calls that compute in bfloat16 and are not among the known operators; casts do not compute.
 
     ONNX Runtime has no kernels for most of them, and OpenVINO dies of a segmentation fault on some.
     """
@@ -134,5 +141,10 @@ def in_bfloat16(program: Program) -> Iterator[Unsupported]:
     for node in program.calls:
         value = node.meta["val"]
         cast = node.target == torch.ops.aten._to_copy.default  # noqa: SLF001
-        if isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16 and not cast:
+        if (
+            isinstance(value, torch.Tensor)
+            and value.dtype == torch.bfloat16
+            and not cast
+            and _operator(node.target) not in known
+        ):
             yield Unsupported(node.name, f"{node.target} in bfloat16 has no kernel that can be relied on")

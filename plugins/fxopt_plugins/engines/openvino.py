@@ -21,7 +21,7 @@ from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine, missing
 from fxopt_plugins.engines.onnx_graph import covered_nodes
 from fxopt_plugins.engines.recipes_openvino import RECIPES, quantize
-from fxopt_plugins.engines.schemes import OPENVINO
+from fxopt_plugins.engines.schemes import BFLOAT16, OPENVINO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +63,7 @@ class OpenVino(OnnxEngine):
     name: ClassVar[str] = "openvino"
     extra: ClassVar[str | None] = "openvino"
     quant_scheme: ClassVar[QuantScheme | None] = OPENVINO
+    bfloat16_ops: ClassVar[frozenset[str]] = BFLOAT16
     recipes: ClassVar[Mapping[str, str]] = RECIPES
 
     precision: str = field(default="f32", metadata={"help": "f32, bf16 or f16: what float arithmetic may be done in"})

@@ -42,3 +42,6 @@ OPENVINO = QuantScheme(
         "bf16": ("avx512_bf16", "amx_bf16"),
     },
 )
+
+# OpenVINO's layers that can be written in bfloat16: on CPUs without it they are computed in float32.
+BFLOAT16 = _CONVOLUTIONS | aten("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear")
