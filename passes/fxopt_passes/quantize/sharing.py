@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 
 _ROUNDS = 100
-_WORD = 2**32
-_ODD = (2654435761, 2246822519, 3266489917)  # multipliers of xxHash, the hash of the HashedNets paper
-_LARGEST = 2**31  # positions times a multiplier stay in 64 bits
+# Words of 24 bits and multipliers below 2^29: OpenVINO computes remainders in float64, which holds products below 2^53.
+_WORD = 2**24
+_ODD = (374761393, 331804471, 280852815)
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ class Hash(StoredWeights):
             raise ValueError(f"ratio is 2 or more, not {self.ratio}")
 
     def form(self, weight: Weight, view: View) -> dict[str, Any] | str:
-        if weight.value.numel() >= _LARGEST:
-            return "it has too many weights for a hash of 32 bits"
+        if weight.value.numel() > _WORD:
+            return "it has too many weights for hashes of 24 bits"
         return {"kind": self.name, "ratio": self.ratio}
 
     def room(self, weight: Weight, parameters: Mapping[str, Any]) -> float:
@@ -138,7 +138,7 @@ def hashes(
     """Slot and sign of each position, by arithmetic on 64-bit integers that every engine folds for constants.
 
     Args:
-        count: of positions, below 2^31.
+        count: of positions, at most 2^24.
         size: of the table.
         call: makes a call of an operator: at once, or in a graph.
 
@@ -149,7 +149,7 @@ def hashes(
     for odd in _ODD:
         word = call(aten.remainder.Scalar, call(aten.mul.Tensor, word, odd), _WORD)
         word = call(
-            aten.remainder.Scalar, call(aten.add.Tensor, word, call(aten.floor_divide.default, word, 2**15)), _WORD
+            aten.remainder.Scalar, call(aten.add.Tensor, word, call(aten.floor_divide.default, word, 2**11)), _WORD
         )
     slots = call(aten.floor_divide.default, call(aten.mul.Tensor, word, size), _WORD)
     signs = call(aten.sub.Tensor, call(aten.mul.Tensor, call(aten.remainder.Scalar, word, 2), 2), 1)
