@@ -63,7 +63,7 @@ def optimize(name: str) -> dict[str, Any]:
 def run(name: str) -> dict[str, Any]:
     """One model in a process of its own, summed up."""
     stop, peak = threading.Event(), [0]
-    sampler = threading.Thread(target=_sample_memory, args=(stop, peak), daemon=True)
+    sampler = threading.Thread(target=sample_memory, args=(stop, peak), daemon=True)
     started = time.perf_counter()
     sampler.start()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
@@ -74,7 +74,7 @@ def run(name: str) -> dict[str, Any]:
     return summary(ledger) | {"seconds": round(seconds, 1), "peak_rss_bytes": peak[0]}
 
 
-def _sample_memory(stop: threading.Event, peak: list[int]) -> None:
+def sample_memory(stop: threading.Event, peak: list[int]) -> None:
     """Keep the largest sum of resident memory of all child processes; what they share counts more than once."""
     while not stop.wait(0.2):
         total = 0
