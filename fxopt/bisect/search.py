@@ -213,9 +213,10 @@ class _Bisector:
         with self.progress.phase("compare the outputs of its artifact"):
             built = metric.measure(self.case, program)
         if not built.bad:
-            here = f"{figure.text} in PyTorch and {built.text} on {self.bench.engine}"
+            here = f"{figure.text} in PyTorch and {'by ' if self.subject == ERROR else ''}{built.text} on {self.bench.engine}"
             if self.subject == ERROR:
-                here = f"{ERROR}: {here}, {self.run.quality.gate.where} (bound {self.bound:g})"
+                where = f"{self.run.quality.gate.where} (bound {self.bound:g})"
+                here = f"the outputs differ from the unmodified model's by {here}, {where}"
             self.notes.append(f"no regression: {here}")
         return (metric if built.bad else None), built
 

@@ -19,6 +19,7 @@ from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Context
 from fxopt.compiler.run import Run
 from fxopt.contracts.candidate import Candidate
+from fxopt.contracts.cost import Drop
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.passes import Pass, View
 from fxopt.data import Data
@@ -49,7 +50,7 @@ def test_the_plan_records_the_data_and_the_run_notes_that_no_pass_asked() -> Non
     started = run({"input": torch.ones(4, 4)})
     found = started.search()
     (engine,) = started.engines
-    build = types.SimpleNamespace(steps=())
+    build = types.SimpleNamespace(steps=(), recipe=None)
     unmodified: Any = types.SimpleNamespace(engine=engine, build=build, program=started.program)
     assert started.calib is not None
     assert started.plan({"machine": {}}, unmodified, found)["data"] == {
@@ -57,7 +58,7 @@ def test_the_plan_records_the_data_and_the_run_notes_that_no_pass_asked() -> Non
         "eval": None,
         "train": None,
     }
-    assert started.progress.notes == [NOTE]
+    assert NOTE in started.progress.notes
     assert "read the calibration data" in started.progress.seconds
 
 
@@ -113,7 +114,7 @@ def test_a_build_keeps_a_step_that_rests_on_the_data(tmp_path: Path) -> None:
     data = Statistics(Data.read(torch.randn(4, 4), program.interface, "calib"))
     for statistics, kept in ((data, {step.id}), (None, set())):
         context = Context(statistics=statistics)
-        lab = EngineLab(Folders(), registry, "none", program, [step], Plan(), Quality(program, 0.0), context)  # type: ignore[arg-type]
+        lab = EngineLab(Folders(), registry, "none", program, [step], Plan(), Quality.made_up(program, Drop()), context)  # type: ignore[arg-type]
         build = lab.build([step.id])
         assert build is not None
         assert build.steps == kept

@@ -45,6 +45,8 @@ PLAN: dict[str, Any] = {
     "machine": {**MACHINE.__dict__, "isa": list(MACHINE.isa)},
     "budget": Budget(max_drop=Drop(1e-7, "%"), max_latency_ms=1.5, max_size_bytes=9).to_json(),
     "data": {"calib": {"path": "calib.npz", "digest": "2" * 16}, "eval": {"path": None, "digest": ""}, "train": None},
+    "metric": "top1{output=logits}",
+    "recipe": None,
     "seed": 0,
     "inputs": ["x=2x3"],
     "text": ["input x : float32[2, 3]", "return [x]"],
@@ -63,6 +65,11 @@ def changed(plan: dict[str, Any], path: str, value: Any) -> Any:
 
 
 # -- what is read ----------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_of_old_names_neither_metric_nor_recipe(tmp_path: Path) -> None:
+    old = {key: value for key, value in PLAN.items() if key not in ("metric", "recipe")}
+    assert read(tmp_path, old).data == {**PLAN, "metric": None, "recipe": None}
 
 
 def test_a_plan_reads_back_as_it_was_written(tmp_path: Path) -> None:
