@@ -111,6 +111,11 @@ def left_out(text: str) -> str:
     show_default=True,
     help="Longest that one call of an outside plugin's pass may take.",
 )
+@click.option(
+    "--recipes/--no-recipes",
+    default=True,
+    help="Try the engines' own ways to quantize as well, where quality may drop.",
+)
 @click.option("--trust-pickle", is_flag=True, help="Load files that can run code when loaded.")
 @click.option(
     "--no-source/--source", default=False, help="Keep neither the unmodified model nor its build in the output."

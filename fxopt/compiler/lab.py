@@ -19,6 +19,7 @@ from fxopt.measure import Plan
 from fxopt.verify.fidelity import Evidence, check_whole
 
 if TYPE_CHECKING:
+    from fxopt.compiler.rewrite import Search
     from fxopt.data import Data
     from fxopt.ir.program import Program
     from fxopt.registry import Registry
@@ -60,7 +61,8 @@ class EngineLab:
     tried: dict[str, Build] = field(default_factory=dict)
     ratios: dict[str, Ratio] = field(default_factory=dict)  # of builds to the baseline
     makers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of a build's nodes: ids of steps, by name
-    calib: Data | None = None
+    found: Search | None = None  # what was offered for this engine, where it is more than for all
+    calib: Data | None = None  # where recipes are wanted
     sensitivity: Mapping[str, float] = field(default_factory=dict)  # as in `Search`
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # of each step
 
@@ -69,6 +71,12 @@ class EngineLab:
         if baseline is None:
             raise EngineError(self.failures[""])
         self.baseline = baseline
+
+    def fresh(self) -> EngineLab:
+        """A lab of the same engine and original, for another search."""
+        return EngineLab(
+            self.workshop, self.registry, self.engine, self.program, (), self.plan, self.quality, self.context
+        )
 
     def build(self, steps: Collection[str]) -> Build | None:
         """As `Lab.build`."""

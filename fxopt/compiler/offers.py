@@ -17,8 +17,8 @@ from fxopt.verify.sensitivity import sensitivities
 
 
 def before_precision(passes: Sequence[Pass]) -> list[Pass]:
-    """The passes whose rewrites hold for all engines."""
-    return [rule for rule in passes if rule.stage < Stage.PRECISION]
+    """The passes whose rewrites hold for all engines, and may pay by themselves."""
+    return [rule for rule in passes if rule.stage < Stage.PRECISION and not rule.prepares]
 
 
 def offer(
@@ -50,7 +50,44 @@ def offer(
     return offers.run()
 
 
-class _Offers(Searcher):
+def prepare(
+    found: Search,
+    offered: Search,
+    passes: Sequence[Pass],
+    registry: Registry,
+    context: Context,
+    note: Callable[[str], None] = lambda text: None,
+) -> tuple[Search, Search] | None:
+    """What is offered on top of rewrites that prepare for it; None where there are none.
+
+    Args:
+        found: what a search without them found.
+        offered: what is offered without them; of its passes, those are asked again whose offers are fitted to data.
+        passes: as in `offer`, and so on.
+        registry: likewise.
+        context: likewise.
+        note: likewise.
+
+    Returns:
+        The search with the preparations, and the one with the offers on top.
+
+    Raises:
+        DataError: as `offer`.
+    """
+    fitted = {step.candidate.rule for step in offered.steps[len(found.steps) :] if step.candidate.fitted}
+    helpers = [rule for rule in passes if rule.prepares]
+    if not fitted or not helpers:
+        return None
+    basis = _Preparations(found, helpers, registry, context, note).run()
+    if len(basis.steps) == len(found.steps):
+        return None
+    again = [rule for rule in passes if rule.name in fitted]
+    return basis, offer(basis, again, registry, context, note)
+
+
+class _GoingOn(Searcher):
+    """A search that goes on from where another has ended."""
+
     def __init__(
         self,
         found: Search,
@@ -62,6 +99,7 @@ class _Offers(Searcher):
         super().__init__(found.program, passes, registry, context, note)
         self.found = replace(
             found,
+            twin=self.oracle.twin,
             steps=list(found.steps),
             evidence=dict(found.evidence),
             size_change=dict(found.size_change),
@@ -69,12 +107,22 @@ class _Offers(Searcher):
             sensitivity={},
             maker=dict(found.maker),
             refusals=list(found.refusals),
+            declines=list(found.declines),
             faults=dict(found.faults),
             broken=dict(found.broken),
         )
+        self.known = self.found.declines
         self.round = max((step.round for step in found.steps), default=-1) + 1
-        self.known = list(found.declines)
 
+
+class _Preparations(_GoingOn):
+    def run(self) -> Search:
+        super().run()
+        self.found.declines = self.known + self.found.declines
+        return self.found
+
+
+class _Offers(_GoingOn):
     def run(self) -> Search:
         for rule in self.passes:
             if rule.name not in self.found.faults:

@@ -60,6 +60,7 @@ def optimize(
     budget: Budget | None = None,
     out: str | Path | None = None,
     threads: int | None = None,
+    recipes: bool = True,
     progress: Progress = NULL,
 ) -> Result:
     """Make a model as fast as this machine's engines allow, without changing what it computes.
@@ -81,6 +82,7 @@ def optimize(
         budget: objective and limits.
         out: the output folder; a new temporary folder by default.
         threads: threads that one call may use; all cores by default.
+        recipes: whether the engines' own ways to quantize are tried as well, where quality may drop.
         progress: told what is going on.
 
     Raises:
@@ -100,6 +102,7 @@ def optimize(
         metric=metric,
         budget=budget or Budget(),
         threads=threads,
+        recipes=recipes,
         out=folder,
         command=f"fxopt.optimize({type(model).__name__}, ...)",
     )

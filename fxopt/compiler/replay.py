@@ -12,6 +12,7 @@ from fxopt.compiler.contest import Contender, Outcome
 from fxopt.compiler.lab import Verdict
 from fxopt.compiler.lockfile import Lockfile, Recorded
 from fxopt.compiler.optimize import Result, prepare
+from fxopt.compiler.planning import scheme
 from fxopt.compiler.progress import NULL, Progress
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Search, follow
@@ -92,7 +93,7 @@ class Replay(Run):
     def search(self) -> Search:
         """The plan's steps, each checked on its region as in a search."""
         with self.progress.phase("replay the plan"):
-            self.context = dataclasses.replace(self.context, scheme=self.scheme(self.lock.data["engine"]))
+            self.context = dataclasses.replace(self.context, scheme=scheme(self, next(iter(self.engines))))
             context = dataclasses.replace(self.context, fitted=self.tensors)
             found = follow(self.program, self.lock.steps, self.registry, context, self.progress.detail)
         self._say_what_is_new(found)
@@ -165,7 +166,7 @@ class Replay(Run):
                 shipped = base
         variants = [(name, spec, item.artifact, item.checked_against) for name, item in contenders.items()]
         with self.progress.phase("measure the plan beside the unmodified model", 30):
-            session = self.workshop.session(variants, Plan(rounds=15, epochs=2, together=True), self._advance())
+            session = self.workshop.session(variants, Plan(rounds=15, epochs=2, together=True), self.advance())
         if shipped in session.failures:
             raise InputError(f"{self.lock.file}: {session.failures[shipped]}; optimize the model anew")
         return Outcome(found, session, contenders, shipped)

@@ -28,6 +28,7 @@ class Request:
         seed: of everything random.
         pass_limit_s: seconds that one call of an outside plugin's pass may take.
         trust_pickle: whether files that run code when loaded may be loaded.
+        recipes: whether the engines' own ways to quantize are among the plans.
         source: whether the unmodified model and its best build are kept in the output.
         resume: whether an unfinished run in `out` is continued.
         dry_run: search and say what would be tried; build, measure and write nothing.
@@ -51,6 +52,7 @@ class Request:
     seed: int = 0
     pass_limit_s: float = 60.0
     trust_pickle: bool = False
+    recipes: bool = True
     source: bool = True
     resume: bool = False
     dry_run: bool = False

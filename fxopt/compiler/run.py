@@ -19,30 +19,25 @@ from fxopt.compiler.datasets import Datasets, locked, make_quality
 from fxopt.compiler.guard import Guard
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
-from fxopt.compiler.offers import before_precision, offer
+from fxopt.compiler.offers import before_precision
+from fxopt.compiler.planning import plans
 from fxopt.compiler.progress import Progress, Timed
 from fxopt.compiler.reproducer import Broken, reproduce
 from fxopt.compiler.request import Request
 from fxopt.compiler.rewrite import Context, Search, closure, search
 from fxopt.compiler.workshop import Session, Workshop
-from fxopt.contracts.planner import Problem
 from fxopt.errors import BudgetError, EngineError, InputError
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.statistics import Statistics
 from fxopt.ir.threads import one_thread
-from fxopt.measure import CONFIDENCE, Limits, Plan, Worker
+from fxopt.measure import Limits, Plan, Worker
 from fxopt.registry import Registry
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from fxopt.compiler.calls import Call
-    from fxopt.contracts.engine import QuantScheme
-
-# An engine that is slower than the best by more than this on the unmodified model is not planned for. On integers engines
-# rank otherwise than on floats.
-COMPETITIVE, COMPETITIVE_IN_INTEGERS = 1.2, 2.0
 
 
 class Run:
@@ -76,7 +71,6 @@ class Run:
         )
         self.started = time.monotonic()
         self.failures: dict[str, str] = {}  # by name of the engine
-        self.offers: dict[str, Search] = {}  # by engine that was planned for, where quality may drop
 
     def go(self) -> dict[str, Any]:
         """Do all of it; the ledger.
@@ -169,8 +163,7 @@ class Run:
         """Baselines on all engines, plans on the competitive ones, one fresh confirmation of all that matters."""
         labs = self.baselines(found)
         first = self.compare_baselines(labs)
-        plans = self.plans(found, labs, first)
-        return self.confirm(found, labs, first, plans)
+        return self.confirm(found, labs, first, plans(self, found, labs, first))
 
     def baselines(self, found: Search) -> dict[str, EngineLab]:
         """The unmodified model on every engine that can build it."""
@@ -183,6 +176,7 @@ class Run:
                     labs[spec] = EngineLab(
                         self.workshop, self.registry, spec, self.program, found.steps, plan, self.quality, context
                     )
+                    labs[spec].evidence = found.evidence
                 except EngineError as error:
                     self.failures[engine.name] = str(error)
                     self.progress.note(str(error))
@@ -197,7 +191,7 @@ class Run:
             while labs:
                 variants = [(s, s, lab.artifacts[lab.baseline.key], self.program) for s, lab in labs.items()]
                 try:
-                    session = self.workshop.session(variants, Plan(rounds=15, epochs=2), self._advance())
+                    session = self.workshop.session(variants, Plan(rounds=15, epochs=2), self.advance())
                 except EngineError as error:  # the first fails, which ratios are to: the others are measured without it
                     self._lose(labs, next(iter(labs)), str(error))
                     continue
@@ -211,82 +205,19 @@ class Run:
         self.failures[self.engines[spec].name] = reason
         del labs[spec]
 
-    def plans(self, found: Search, labs: dict[str, EngineLab], first: Session) -> list[Contender]:
-        """What the planner makes of the rewrites for each engine that is near the best."""
-        best = min(item.latency_ms.estimate for item in first.variants.values())
-        planner = self.registry.make_planner(next(iter(self.registry.planners)))
-        plans: list[Contender] = []
-        for spec, lab in labs.items():
-            name, ids = self.engines[spec].name, [step.id for step in found.steps]
-            integers = self.quality.lossy and self.engines[spec].quant_scheme is not None
-            if name == "eager" and len(labs) > 1:
-                lab.skip(ids, "not planned for: eager is the reference, not to be shipped rewritten")
-                continue
-            slower = first.variants[spec].latency_ms.low / best
-            if slower > (COMPETITIVE_IN_INTEGERS if integers else COMPETITIVE):
-                lab.refuse(
-                    ids,
-                    f"not planned for: {name} takes {slower:.2f} times as long as the best engine on the unmodified model",
-                )
-                continue
-            offered = self.offer(found, spec, lab) if self.quality.lossy else found
-            if not offered.steps and not (self.quality.lossy and self.engines[spec].recipes):
-                continue
-            with self.progress.phase(f"plan for {name}", 60):
-                lab.progress = self._advance()
-                offers = offered.steps[len(found.steps) :]
-                budget = self.request.budget
-                native = self.native(lab.context.scheme)
-                problem = Problem(
-                    self.program,
-                    found.steps,
-                    budget,
-                    CONFIDENCE,
-                    lab,
-                    offers,
-                    native,
-                    offered.sensitivity,
-                    offered.size_change,
-                )
-                kept = (lab.keep(build) for build in planner.plan(problem))
-                plans += [Contender(spec, build, lab) for build in kept if build is not None]
-        return plans
-
-    def offer(self, found: Search, spec: str, lab: EngineLab) -> Search:
-        """What else may be done for one engine, where quality may drop."""
-        engine = self.engines[spec]
-        with self.progress.phase(f"look for lower precision for {engine.name}"):
-            context = replace(self.context, scheme=self.scheme(spec))
-            offered = offer(found, self.passes, self.registry, context, self.progress.detail)
-        lab.steps, lab.calib = offered.steps, self.calib
-        lab.context = replace(context, fitted=offered.tensors)
-        lab.evidence, lab.sensitivity = offered.evidence, offered.sensitivity
-        self.offers[spec] = offered
-        return offered
-
-    def scheme(self, spec: str) -> QuantScheme | None:
-        """How an engine wants its integers on this machine, where quality may drop."""
-        scheme = self.engines[spec].quant_scheme
-        return None if scheme is None or not self.quality.lossy else self.workshop.scheme(spec, scheme)
-
-    def native(self, scheme: QuantScheme | None) -> list[str]:
-        """The kinds of lower precision that an engine with this scheme computes in here."""
-        kinds = scheme.native if scheme is not None else ()
-        return [kind for kind in kinds if scheme is not None and scheme.runs(kind, self.target.machine().isa)]
-
-    def confirm(self, found: Search, labs: dict[str, EngineLab], first: Session, plans: list[Contender]) -> Outcome:
+    def confirm(self, found: Search, labs: dict[str, EngineLab], first: Session, planned: list[Contender]) -> Outcome:
         """Measure all that may ship afresh, and choose: what is best and keeps the quality budget on unseen samples."""
         order = sorted(labs, key=lambda spec: first.variants[spec].latency_ms.estimate)
         contenders = {self.label(spec): Contender(spec, labs[spec].baseline, labs[spec]) for spec in order}
-        for index, plan in enumerate(plans):
+        for index, plan in enumerate(planned):
             contenders[f"plan {index + 1} on {self.label(plan.engine)}"] = plan
         variants = [(name, item.engine, item.artifact, item.checked_against) for name, item in contenders.items()]
         with self.progress.phase("confirm what ships on fresh measurements", 80):
             plan_of_session = Plan(comparisons=len(variants), together=True)
-            session = self.workshop.session(variants, plan_of_session, self._advance(), bases=len(order))
+            session = self.workshop.session(variants, plan_of_session, self.advance(), bases=len(order))
         order_of_merit = ranked(self.request.budget, contenders, session)
         shipped = next((name for name in order_of_merit if self.proven(contenders[name])), session.base)
-        return Outcome(self.offers.get(contenders[shipped].engine, found), session, contenders, shipped)
+        return Outcome(contenders[shipped].lab.found or found, session, contenders, shipped)
 
     def proven(self, plan: Contender) -> bool:
         """Whether a plan that is to ship keeps the quality budget on the samples that no search has seen."""
@@ -296,7 +227,8 @@ class Run:
             self.progress.note(f"the plan on {self.label(plan.engine)} does not ship: {fault}")
         return fault is None
 
-    def _advance(self) -> Callable[[int, int], None]:
+    def advance(self) -> Callable[[int, int], None]:
+        """What a session tells of its rounds, as progress of the phase under way."""
         state = {"done": 0}
 
         def tell(done: int, total: int) -> None:

@@ -129,12 +129,19 @@ class View:
 class Pass(Configurable, abc.ABC):
     """One kind of rewrite. Subclasses are frozen dataclasses whose fields are their options.
 
+    Attributes:
+        name: as in specs.
+        stage: when it comes.
+        prepares: whether its rewrites bring nothing by themselves, and serve lower precision. They are tried under that
+            alone, beside lower precision without them.
+
     `propose` finds sites and changes nothing; `apply` rewrites one site inside a transaction. Whether a rewrite
     is worth it is not its question: targets price Programs.
     """
 
     name: ClassVar[str]
     stage: ClassVar[Stage] = Stage.FUSE
+    prepares: ClassVar[bool] = False
 
     @abc.abstractmethod
     def propose(self, program: Program, view: View) -> Iterator[Candidate]:

@@ -95,11 +95,12 @@ class Problem:
 
     Attributes:
         program: the unmodified program.
-        steps: all steps that passed their checks, in order.
+        steps: the exact steps to choose from, in order: all that passed their checks and hold for every engine.
         budget: what the user asks for.
         confidence: of intervals; a gain counts only where its interval excludes 1.
         lab: the source of evidence.
-        offers: alternatives for this engine on the Program that all `steps` leave: no plan has two that conflict.
+        basis: the exact steps on top of which there are `offers`; a plan with offers has all of them.
+        offers: alternatives for this engine, in order: no plan has two that conflict.
         native: kinds of lower precision that the engine computes in on this machine, as in `QuantScheme.native`. An offer
             says its own in the candidate's parameter `"kind"`; one of another kind saves room alone.
         sensitivity: by id of an offer, the loss that it is expected to bring, where there are data.
@@ -111,6 +112,7 @@ class Problem:
     budget: Budget
     confidence: float
     lab: Lab
+    basis: Sequence[Step] = ()
     offers: Sequence[Step] = ()
     native: Collection[str] = ()
     sensitivity: Mapping[str, float] = field(default_factory=dict)

@@ -46,7 +46,7 @@ class _Precision:
 
     def __init__(self, problem: Problem, layers: int, stored: int) -> None:
         self.problem, self.lab, self.layers, self.stored = problem, problem.lab, layers, stored
-        self.basis = [step.id for step in problem.steps]
+        self.basis = [step.id for step in problem.basis]
         self.groups: dict[str, list[Step]] = {}
         for step in problem.offers:
             self.groups.setdefault(step.spec, []).append(step)
