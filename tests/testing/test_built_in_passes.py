@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from fxopt import Pass
 from fxopt.registry import Registry
 from fxopt.testing import Specimen, pass_checks
+from tests.passes.quantize.calibrated import Calibrated, residual_network, vector_times_matrix
 from tests.testing import sites
 
 # For each pass: programs with sites beside those of the zoo, near misses, and a part of the reason.
@@ -30,11 +32,16 @@ SUBJECTS: dict[str, tuple[list[Specimen], dict[Specimen, str]]] = {
     "recognise_activation": ([sites.gelu_written_out], {sites.gelu_with_a_shared_part: "is used elsewhere"}),
     "recognise_attention": ([sites.attention_written_out], {sites.attention_with_finite_mask: "not -inf"}),
     "recognise_normalization": ([sites.norms_written_out], {sites.norm_with_eps_outside: "standard deviation"}),
+    "int8": ([residual_network], {vector_times_matrix: "it multiplies a vector"}),
     "remove_constant_channels": (
         [sites.constant_channels],
         {sites.constant_channels_of_an_output: "channels are constant, but"},
     ),
 }
+
+
+# Passes that need to be shown an engine's scheme and data.
+SHOWN: dict[str, Pass] = {"int8": Calibrated()}
 
 
 def checks() -> list[Any]:
@@ -43,7 +50,7 @@ def checks() -> list[Any]:
         parameter
         for name, (programs, near) in SUBJECTS.items()
         for parameter in pass_checks(
-            registry.make_pass(name),
+            SHOWN.get(name) or registry.make_pass(name),
             programs={item.name: item for item in programs},
             near_misses={item.name: (item, reason) for item, reason in near.items()},
         )

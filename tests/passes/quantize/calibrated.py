@@ -20,7 +20,7 @@ from fxopt.errors import InputError
 from fxopt.ir.observe import observe
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
-from fxopt.testing import Specimen
+from fxopt.testing import Specimen, captured
 from fxopt_passes.quantize.int8 import Int8
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 from tests.engines.nets import program
@@ -47,6 +47,12 @@ def residual_network() -> Program:
     """Regions are the stem, each block, and the head."""
     torch.manual_seed(0)
     return program(Residual(), torch.randn(2, 3, 16, 16), dynamic=True)
+
+
+@Specimen
+def vector_times_matrix() -> Program:
+    """A product of two activations of which one has a single axis."""
+    return captured(lambda _, x, y: x @ y.sum(0), torch.randn(4, 8), torch.randn(4, 8))
 
 
 def calibration(found: Program, seeds: int = 4) -> Data | None:
