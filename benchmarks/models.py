@@ -29,7 +29,7 @@ def build(name: str) -> Model:
 
 def timm_model(name: str, size: int = 224) -> Model:
     """An architecture of timm's with random weights."""
-    _define_torchvision_operators()
+    define_torchvision_operators()
     import timm
 
     return randomize(timm.create_model(name, pretrained=False), (torch.randn(1, 3, size, size),))
@@ -75,7 +75,7 @@ class Bert(nn.Module):
 
 def bert(attention: str = "sdpa") -> Model:
     """A small BERT on 128 tokens."""
-    _define_torchvision_operators()
+    define_torchvision_operators()
     return randomize(Bert(attention), (torch.randint(0, 1000, (1, 128)),))
 
 
@@ -100,7 +100,7 @@ def randomize(module: nn.Module, inputs: tuple[Tensor, ...]) -> Model:
     return module.eval(), inputs
 
 
-def _define_torchvision_operators() -> None:
+def define_torchvision_operators() -> None:
     """Let torchvision be imported beside a torch that its compiled operators do not fit.
 
     Its wheels are built for CUDA: beside the CPU build of torch its library does not load, and the import fails where

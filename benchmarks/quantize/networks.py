@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.models import define_torchvision_operators
+
 TOKENS = 128
 
 
@@ -112,6 +114,7 @@ class MiniLm(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        define_torchvision_operators()
         from transformers import BertConfig, BertModel
 
         config = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
