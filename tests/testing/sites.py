@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fxopt.ir.capture import capture, export
 from fxopt.ir.program import Program
 from fxopt.testing import Specimen, captured
 
@@ -291,3 +292,37 @@ def norm_with_eps_outside() -> Program:
         return apart / (apart.pow(2).mean(-1, keepdim=True).sqrt() + 1e-5)
 
     return captured(forward, torch.randn(2, 4, 8))
+
+
+# -- quantize --------------------------------------------------------------------------------------------------------
+
+
+@Specimen
+def layers_of_many_kinds() -> Program:
+    class Layers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(40, 64)
+            self.wide, self.plain = nn.Linear(64, 64), nn.Linear(64, 64, bias=False)
+            self.along, self.last = nn.Conv1d(64, 64, 3, padding=1), nn.Linear(64, 8)
+
+        def forward(self, tokens: Tensor) -> Any:
+            x = self.plain(F.gelu(self.wide(self.table(tokens)))).relu()
+            return self.last(self.along(x.transpose(1, 2)).transpose(1, 2))
+
+    return capture(export(Layers(), (torch.randint(0, 40, (2, 5)),), dynamic_shapes=({0: BATCH},)))
+
+
+@Specimen
+def weight_that_is_an_activation_too() -> Program:
+    return captured(lambda self, x: F.linear(x, self.w) + self.w.sum(), torch.randn(2, 64), w=torch.randn(16, 64))
+
+
+@Specimen
+def one_convolution() -> Program:
+    return captured(lambda self, x: F.conv2d(x, self.w), image(16), w=torch.randn(8, 16, 3, 3))
+
+
+@Specimen
+def rows_of_odd_length() -> Program:
+    return captured(lambda self, x: F.linear(x, self.w), torch.randn(2, 65), w=torch.randn(16, 65))

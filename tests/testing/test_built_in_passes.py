@@ -37,6 +37,13 @@ SUBJECTS: dict[str, tuple[list[Specimen], dict[Specimen, str]]] = {
         [sites.constant_channels],
         {sites.constant_channels_of_an_output: "channels are constant, but"},
     ),
+    **{
+        name: ([sites.layers_of_many_kinds], {sites.weight_that_is_an_activation_too: "is used by sum"})
+        for name in ("int8_weight", "bf16", "fp16", "fixed16", "kmeans", "hash")
+    },
+    "int8_dynamic": ([sites.layers_of_many_kinds], {sites.one_convolution: "only linear layers"}),
+    "int4_weight": ([sites.layers_of_many_kinds], {sites.rows_of_odd_length: "no group fits its row of 65"}),
+    "binary": ([sites.layers_of_many_kinds], {sites.one_convolution: "the first or the last"}),
 }
 
 
