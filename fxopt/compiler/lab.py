@@ -124,6 +124,10 @@ class EngineLab:
         self.ratios |= ratios
         return ratios
 
+    def why(self, failed: Collection[str] | Build) -> str:
+        """As `Lab.why`."""
+        return self.failures.get(failed.key if isinstance(failed, Build) else ",".join(sorted(failed)), "unknown")
+
     def recipes(self, *names: str) -> list[Build]:
         """As `Lab.recipes`; those of some names only, if any are given."""
         builds: list[Build] = []

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
     from fxopt.verify.score import Run
 
-# Relative error of an artifact against the Program that it was emitted from. Where values are rounded to integers an engine
-# may round to the next one; it may do no more harm than the rounding in the Program itself has done.
+# Relative error of an artifact against the Program that it was emitted from. Where values are rounded to integers, an engine
+# that rounds ties or sums another way is a step off here and there. That is a second rounding as large as the Program's own;
+# sums that saturate are off by many times as much.
 ARTIFACT_BOUND = 1e-3
+_ROUNDINGS = 2.0
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,7 @@ class Workshop:
 
     def bound(self, program: Program) -> float:
         """How far an artifact's outputs may be from its Program's."""
-        return max(ARTIFACT_BOUND, worst(self.reference(program), self.reference(self.original)))
+        return max(ARTIFACT_BOUND, _ROUNDINGS * worst(self.reference(program), self.reference(self.original)))
 
     def session(
         self,

@@ -68,6 +68,10 @@ class ScriptedLab:
             product *= self.factors.get(identity, 1.0)
         return round(product, 6)
 
+    def why(self, failed: Collection[str] | Build) -> str:
+        """As scripted."""
+        return "the script says so"
+
     def recipes(self) -> list[Build]:
         """None: an engine without recipes."""
         return []

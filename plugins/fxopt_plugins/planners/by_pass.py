@@ -46,7 +46,7 @@ class ByPass(Planner):
                 continue
             build = lab.build(group)
             if build is None:
-                lab.refuse(group, "the engine cannot build the program with it", name)
+                lab.refuse(group, f"the engine cannot build the program with it: {lab.why(group)}", name)
                 continue
             groups[name] = [step for step in group if step in build.steps]
             lab.refuse([step for step in group if step not in build.steps], NOT_ALONE, name)
@@ -62,7 +62,10 @@ class ByPass(Planner):
         standing = holm({name: ratio.p_value for name, ratio in named.items()}, 1 - problem.confidence)
         gains, harms = _split(named, standing)
         for name in builds:
-            self._judge(problem, labels[name], groups[name], named.get(name), name in gains, name in harms)
+            if name not in named:
+                lab.refuse(groups[name], f"it could not be measured: {lab.why(builds[name])}", labels[name])
+                continue
+            self._judge(problem, labels[name], groups[name], named[name], name in gains, name in harms)
         rescued = self._rescue(problem, {name: groups[name] for name in harms})
         wanted = [*(s for name in gains for s in groups[name]), *rescued]
         harmful = {s for name in harms for s in groups[name]} - set(rescued)
@@ -73,13 +76,9 @@ class ByPass(Planner):
         limit = problem.budget.max_size_bytes
         return [plan for plan in unique.values() if limit is None or plan.size_bytes <= limit]
 
-    def _judge(
-        self, problem: Problem, label: str, group: list[str], ratio: Ratio | None, gain: bool, harm: bool
-    ) -> None:
+    def _judge(self, problem: Problem, label: str, group: list[str], ratio: Ratio, gain: bool, harm: bool) -> None:
         lab = problem.lab
-        if ratio is None:
-            lab.refuse(group, "it could not be measured: the engine failed on it", label)
-        elif gain:
+        if gain:
             lab.credit(group, label, ratio)
         elif harm:
             lab.refuse(group, f"{label} together slow this engine down", label, ratio)

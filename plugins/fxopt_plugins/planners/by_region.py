@@ -65,7 +65,8 @@ class _Precision:
                 continue
             build = self._build(group)
             if build is None:
-                self._refuse(group, "the engine cannot build the program with it", kind)
+                why = self.lab.why([*self.basis, *(step.id for step in group)])
+                self._refuse(group, f"the engine cannot build the program with it: {why}", kind)
             else:
                 self.builds[kind] = build
         recipes = self.lab.recipes()
@@ -74,7 +75,7 @@ class _Precision:
         for kind, build in self.builds.items():
             ratio = self.ratios.get(build.key)
             if ratio is None:
-                self._refuse(self.groups[kind], "it could not be measured: the engine failed on it", kind)
+                self._refuse(self.groups[kind], f"it could not be measured: {self.lab.why(build)}", kind)
             elif not self._pays(build):
                 self._refuse(self.groups[kind], self._loss(ratio), kind, ratio)
             else:
