@@ -20,6 +20,7 @@ BINS = 8192
 _MOST_VALUES = 16384  # of a sample that go into a histogram; its ends are those of all values
 _MOST_SCORED = 64  # samples on which ranges are tried
 _MUCH_WORSE = 2.0  # times the least squared error: beyond it, a few samples' gradients are no evidence
+_ALIKE = 0.01  # of the whole range: ends that are no further apart are not told apart
 _PARTS = torch.linspace(0.2, 1.0, 33, dtype=torch.float64)  # of a side of the range that are tried for the least error
 _THRESHOLDS = torch.linspace(0.1, 1.0, 46, dtype=torch.float64)  # of the range that are tried for the least divergence
 
@@ -70,10 +71,10 @@ class Histogram:
         if self.high > self.low:
             self.counts += torch.histc(flat, BINS, self.low, self.high).double()
 
-    def centers(self) -> torch.Tensor:
-        """The middle of each bin, float64."""
-        width = (self.high - self.low) / BINS
-        return self.low + width * (torch.arange(BINS, dtype=torch.float64) + 0.5)
+    def filled(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The bins that hold something: their middles and counts, float64."""
+        held = self.counts.nonzero()[:, 0]
+        return self.low + (self.high - self.low) / BINS * (held.double() + 0.5), self.counts[held]
 
     def _grow(self) -> None:
         """Double the bins' width until they hold all values; two bins become one."""
@@ -116,27 +117,30 @@ def percentile(share: float, seen: Histogram, kind: Kind) -> Range:
 
 def least_squares(seen: Histogram, kind: Kind) -> Range:
     """The range with the least mean squared error among parts of the whole, each side by itself."""
-    lows, highs = _sides(seen, kind, _PARTS)
-    x, counts = _filled(seen)
-    if not len(x):
-        return min_max(seen, kind)
-    best, least = min_max(seen, kind), math.inf
-    for span in zip(lows, highs, strict=True):
-        error = float(((_through(x, kind.grid(span)) - x).square() * counts).sum())
-        if error < least:
-            best, least = span, error
-    return best
+    spans = zip(*_sides(seen, kind, _PARTS), strict=True)
+    return min(spans, key=lambda span: squared_error(seen, kind, span))
+
+
+def squared_error(seen: Histogram, kind: Kind, span: Range) -> float:
+    """The sum of squared errors that rounding within a range brings, by the middles of bins."""
+    x, counts = seen.filled()
+    numbers = kind.grid(span)
+    steps = (x / numbers.scale).round_().clamp_(numbers.low - numbers.zero_point, numbers.high - numbers.zero_point)
+    return float(steps.mul_(numbers.scale).sub_(x).square_() @ counts)
 
 
 def entropy(seen: Histogram, kind: Kind) -> Range:
     """The range that loses least information: the least Kullback-Leibler divergence of the rounded distribution.
 
     As in S. Migacz, "8-bit inference with TensorRT" (GTC 2017): what is cut off counts at the ends of the reference; each
-    integer's share of the rounded one is spread over those of its bins that hold something.
+    integer's share of the rounded one is spread over those of its bins that hold something. Zeros, which an integer stands
+    for exactly, count no more than what is beside them.
     """
-    x, counts = _filled(seen)
-    if not len(x):
-        return min_max(seen, kind)
+    x, counts = seen.filled()
+    if len(x) > 2:
+        zero = int(x.abs().argmin())
+        beside = counts[max(zero - 1, 0) : zero + 2].sort().values
+        counts[zero] = torch.minimum(counts[zero], beside[-2])
     best, least = min_max(seen, kind), math.inf
     for part in _THRESHOLDS.tolist():
         span = (seen.least * part, seen.greatest * part)
@@ -178,19 +182,8 @@ def _sides(seen: Histogram, kind: Kind, parts: torch.Tensor) -> tuple[list[float
     return lows.reshape(-1).tolist(), highs.reshape(-1).tolist()
 
 
-def _filled(seen: Histogram) -> tuple[torch.Tensor, torch.Tensor]:
-    """The bins that hold something: their middles and counts."""
-    held = seen.counts > 0
-    return seen.centers()[held], seen.counts[held]
-
-
 def _integers(x: torch.Tensor, numbers: Grid) -> torch.Tensor:
-    rounded = (x / numbers.scale).round() + numbers.zero_point
-    return rounded.clamp(numbers.low, numbers.high).long()
-
-
-def _through(x: torch.Tensor, numbers: Grid) -> torch.Tensor:
-    return (_integers(x, numbers) - numbers.zero_point).double() * numbers.scale
+    return ((x / numbers.scale).round() + numbers.zero_point).clamp(numbers.low, numbers.high).long()
 
 
 # -- measuring -------------------------------------------------------------------------------------------------------
@@ -261,7 +254,8 @@ def choose(
     for name, histogram in seen.items():
         if histogram.finite:
             offers[name] = {item: OBSERVERS[item](histogram, kinds[name]) for item in names}
-    scores = {name: _Scores(kinds[name], spans) for name, spans in offers.items() if len(set(spans.values())) > 1}
+    tried = {name: _worth_trying(seen[name], kinds[name], spans) for name, spans in offers.items()}
+    scores = {name: _Scores(kinds[name], spans) for name, spans in tried.items() if len(spans) > 1}
     if scores:
         samples = 0
         for batch in again():
@@ -275,17 +269,29 @@ def choose(
         if name not in offers:
             found[name] = Found(None, "none")
             continue
-        best = scores[name].best() if name in scores else names[0]
+        best = scores[name].best() if name in scores else next(iter(tried[name]))
         found[name] = Found(offers[name][best], best)
     return found
+
+
+def _worth_trying(seen: Histogram, kind: Kind, spans: Mapping[str, Range]) -> dict[str, Range]:
+    """Ranges that differ from one another and have no more than so much of the least squared error."""
+    errors = {name: squared_error(seen, kind, span) for name, span in spans.items()}
+    bound, alike = _MUCH_WORSE * min(errors.values()), _ALIKE * (seen.greatest - seen.least)
+    kept: dict[str, Range] = {}
+    for name, (low, high) in spans.items():
+        known = any(abs(low - a) <= alike and abs(high - b) <= alike for a, b in kept.values())
+        if errors[name] <= bound and not known:
+            kept[name] = (low, high)
+    return kept
 
 
 class _Scores:
     """What each observer's range does to a tensor."""
 
     def __init__(self, kind: Kind, spans: Mapping[str, Range]) -> None:
-        self.names = {span: name for name, span in reversed(spans.items())}  # equal ranges are tried once
-        self.grids = [kind.grid(span) for span in self.names]
+        self.names = list(spans)
+        self.grids = [kind.grid(span) for span in spans.values()]
         self.squared = [0.0] * len(self.grids)
         self.cost = [0.0] * len(self.grids)
         self.graded = False
@@ -302,8 +308,5 @@ class _Scores:
                 self.cost[index] += float((change * gradient).sum(1, dtype=torch.float64).square().sum())
 
     def best(self) -> str:
-        names = list(self.names.values())
-        least = min(self.squared)
-        fair = [index for index in range(len(names)) if self.squared[index] <= _MUCH_WORSE * least]
         cost = self.cost if self.graded else self.squared
-        return names[min(fair, key=lambda index: cost[index])]
+        return self.names[cost.index(min(cost))]
