@@ -33,6 +33,8 @@ class ByPass(Planner):
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: the union of what pays, and everything but what harms."""
         lab, steps = problem.lab, _exclusive(problem)
+        if not steps:
+            return []
         everything = lab.build([step.id for step in steps])
         if everything is not None and _same(everything, lab.baseline):
             lab.refuse([step.id for step in steps], SAME)

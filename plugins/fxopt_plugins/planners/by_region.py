@@ -10,6 +10,8 @@ from fxopt import Planner, Step
 from fxopt.contracts.planner import Build, Problem, Ratio
 from fxopt_plugins.planners.by_pass import ByPass
 
+NOT_BESIDE = "not possible beside the others of its kind"
+
 
 @dataclass(frozen=True)
 class ByRegion(Planner):
@@ -36,7 +38,6 @@ class ByRegion(Planner):
         plans = [plan for kind in kinds[: self.kinds] if (plan := lower.refine(kind)) is not None]
         plans = [layered for plan in plans for layered in lower.lay_over(plan, kinds)]
         plans += [recipe for recipe in lower.recipes if problem.lab.keep(recipe) is not None]
-        lower.settle()
         unique = {plan.key: plan for plan in (*plans, *exact)}
         return list(unique.values())
 
@@ -52,7 +53,6 @@ class _Precision:
             self.groups.setdefault(step.spec, []).append(step)
         self.steps = {step.id: step for step in problem.offers}
         self.builds: dict[str, Build] = {}
-        self.judged: set[str] = set()
         self.ratios: dict[str, Ratio] = {}
         self.recipes: list[Build] = []
 
@@ -61,7 +61,6 @@ class _Precision:
         for kind, group in self._worth_building():
             if self.lab.out_of_time():
                 self.lab.skip([step.id for step in group], "not measured: the time limit was reached", kind)
-                self.judged |= {step.id for step in group}
                 continue
             build = self._build(group)
             if build is None:
@@ -69,6 +68,7 @@ class _Precision:
                 self._refuse(group, f"the engine cannot build the program with it: {why}", kind)
             else:
                 self.builds[kind] = build
+                self._refuse([step for step in group if step.id not in build.steps], NOT_BESIDE, kind)
         recipes = self.lab.recipes()
         self._compare([*self.builds.values(), *recipes])
         self.recipes = [recipe for recipe in recipes if self._pays(recipe)]
@@ -79,7 +79,7 @@ class _Precision:
             elif not self._pays(build):
                 self._refuse(self.groups[kind], self._loss(ratio), kind, ratio)
             else:
-                self.lab.credit([step.id for step in self.groups[kind]], kind, ratio)
+                self.lab.credit([step.id for step in self.groups[kind] if step.id in build.steps], kind, ratio)
         return sorted((kind for kind, build in self.builds.items() if self._pays(build)), key=self._rank)
 
     def _worth_building(self) -> list[tuple[str, list[Step]]]:
@@ -98,7 +98,6 @@ class _Precision:
                 f"no engine here computes in it; it would save {saved[kind]} bytes: see --minimize size, --max-size"
             )
             self.lab.skip([step.id for step in group], reason, kind)
-            self.judged |= {step.id for step in group}
         return native + tried
 
     def refine(self, kind: str) -> Build | None:
@@ -128,14 +127,6 @@ class _Precision:
                 plans.append(kept)
                 layers += 1
         return plans
-
-    def settle(self) -> None:
-        """A verdict for every offer that has none yet."""
-        silent = [step.id for step in self.problem.offers if step.id not in self.judged]
-        taken = {
-            identity for kind in self.builds if self._pays(self.builds[kind]) for identity in self.builds[kind].steps
-        }
-        self.lab.refuse([identity for identity in silent if identity not in taken], "in no plan that pays")
 
     def _without_slow_regions(self, kind: str) -> Build:
         """The kind's build, or one without the regions that the engine's profile shows slower than in floats, if that is better."""
@@ -202,4 +193,3 @@ class _Precision:
 
     def _refuse(self, group: Sequence[Step], reason: str, kind: str, ratio: Ratio | None = None) -> None:
         self.lab.refuse([step.id for step in group], reason, kind, ratio)
-        self.judged |= {step.id for step in group}

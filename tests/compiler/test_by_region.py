@@ -1,0 +1,160 @@
+"""The planner of precision, on a laboratory whose evidence is scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from fxopt.contracts.candidate import Candidate, Step
+from fxopt.contracts.cost import Budget
+from fxopt.contracts.planner import Build, Problem
+from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing
+from fxopt_plugins.planners.by_region import ByRegion
+
+
+@dataclass
+class Lab(ScriptedLab):
+    """Steps also have sizes and losses; those that lose most are given back until the losses add up to no more than `limit`."""
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    losses: Mapping[str, float] = field(default_factory=dict)
+    limit: float = 1.0
+    own: Mapping[str, float] = field(default_factory=dict)  # recipes, with the factors of their latency
+    broken: frozenset[str] = frozenset()  # recipes that lose too much
+    profile: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by step: ms of its part, in floats
+
+    def build(self, steps: Any) -> Build | None:
+        build = super().build(steps)
+        if build is None:
+            return None
+        size = BASE_BYTES + sum(self.sizes.get(step, 0) for step in build.steps)
+        return Build(build.key, build.steps, build.signature, size)
+
+    def recipes(self) -> list[Build]:
+        return [Build(name, frozenset({name}), name, BASE_BYTES // 2, name) for name in self.own]
+
+    def latency(self, steps: Iterable[str]) -> float:
+        (first, *_) = [*steps, ""]
+        return self.own[first] if first in self.own else super().latency(steps)
+
+    def keep(self, build: Build) -> Build | None:
+        if build.recipe is not None:
+            return None if build.recipe in self.broken else build
+        kept = sorted(build.steps, key=lambda step: self.losses.get(step, 0.0))
+        while kept and sum(self.losses.get(step, 0.0) for step in kept) > self.limit:
+            self.refuse([kept.pop()], "it loses too much")
+        return self.build(kept) if kept else None
+
+    def step_times(self, build: Build) -> dict[str, float]:
+        return {step: self.profile[step][0] for step in build.steps if step in self.profile}
+
+    def node_times(self, build: Build) -> dict[str, float]:
+        return {step.partition("@")[2].split(".")[0]: floats for step, (_, floats) in self.profile.items()}
+
+
+def step(identity: str, nodes: str | None = None) -> Step:
+    """An offer `KIND@SITE`, about some nodes: its site, or those named."""
+    rule, _, site = identity.partition("@")
+    writes = frozenset((nodes or site).split())
+    return Step(Candidate(rule, (site,), writes, parameters={"kind": rule}), rule, 0)
+
+
+def plans(
+    lab: Lab, offers: Iterable[Step], native: Iterable[str] = ("int8", "dynamic"), budget: Budget | None = None
+) -> list[set[str]]:
+    offered = list(offers)
+    lab.factors = {**{item.id: 1.0 for item in offered}, **lab.factors}
+    ids = {item.candidate.site[0] + "@" + item.candidate.rule: item.id for item in offered}
+    problem = Problem(nothing(), (), budget or Budget(), 0.95, lab, offers=offered, native=list(native))
+    found = ByRegion().plan(problem)
+    names = {identity: f"{key.partition('@')[2]}@{key.partition('@')[0]}" for key, identity in ids.items()}
+    return [{names.get(one, one) for one in plan.steps} for plan in found]
+
+
+def script(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by the ids that steps have."""
+    return {step(identity).id: value for identity, value in values.items()}
+
+
+INT8 = ("int8@a", "int8@b", "int8@c")
+
+
+def test_a_kind_that_pays_is_planned_wherever_it_is_offered() -> None:
+    lab = Lab(script(dict.fromkeys(INT8, 0.8)))
+    assert plans(lab, map(step, INT8)) == [set(INT8)]
+    assert {verdict for verdict, *_ in lab.verdicts.values()} == {"applied"}
+
+
+def test_a_kind_that_brings_nothing_is_refused_with_its_ratio() -> None:
+    lab = Lab(script({"int8@a": 1.2}))
+    assert plans(lab, [step("int8@a")]) == []
+    ((verdict, reason, ratio),) = lab.verdicts.values()
+    assert (verdict, reason) == ("refused", "no gain: the whole model takes as long or longer")
+    assert ratio is not None
+
+
+def test_what_loses_most_is_given_back() -> None:
+    losses = script({"int8@a": 0.2, "int8@b": 5.0, "int8@c": 0.3})
+    lab = Lab(script(dict.fromkeys(INT8, 0.8)), losses=losses)
+    assert plans(lab, map(step, INT8)) == [{"int8@a", "int8@c"}]
+    assert lab.verdicts[step("int8@b").id][:2] == ("refused", "it loses too much")
+
+
+def test_another_kind_is_laid_over_what_was_given_back() -> None:
+    factors = script({"int8@a": 0.5, "int8@b": 0.5, "dynamic@b": 0.7})
+    lab = Lab(factors, losses=script({"int8@b": 5.0}))
+    found = plans(lab, map(step, ("int8@a", "int8@b", "dynamic@b")))
+    assert {"int8@a", "dynamic@b"} in found
+    assert all(not {"int8@b", "dynamic@b"} <= plan for plan in found)
+
+
+def test_a_region_that_the_profile_shows_slower_goes_back_where_that_is_faster() -> None:
+    factors = script({"int8@a": 0.5, "int8@b": 1.3})
+    lab = Lab(factors, profile=script({"int8@a": (1.0, 3.0), "int8@b": (4.0, 2.0)}))
+    assert plans(lab, map(step, ("int8@a", "int8@b"))) == [{"int8@a"}]
+    assert lab.verdicts[step("int8@b").id][1] == "slower by the engine's profile: 4.000 ms, in floats 2.000 ms"
+
+
+def test_a_region_that_looks_slower_stays_where_the_whole_is_faster_with_it() -> None:
+    factors = script({"int8@a": 0.5, "int8@b": 0.9})
+    lab = Lab(factors, profile=script({"int8@a": (1.0, 3.0), "int8@b": (4.0, 2.0)}))
+    assert plans(lab, map(step, ("int8@a", "int8@b"))) == [{"int8@a", "int8@b"}]
+
+
+def test_recipes_that_pay_and_keep_the_budget_are_plans() -> None:
+    lab = Lab({}, own={"good": 0.6, "slow": 1.4, "wrong": 0.3}, broken=frozenset({"wrong"}))
+    assert plans(lab, []) == [{"good"}]
+
+
+def test_kinds_that_only_save_room_are_not_built_for_speed() -> None:
+    lab = Lab({}, sizes=script({"fp16@a": -50}))
+    assert plans(lab, [step("fp16@a")]) == []
+    assert lab.builds == []
+    ((verdict, reason, _),) = lab.verdicts.values()
+    assert verdict == "skipped"
+    assert "no engine here computes in it" in reason
+
+
+@pytest.mark.parametrize("budget", [Budget(minimize="size"), Budget(max_size_bytes=60)])
+def test_they_are_where_size_is_asked_for(budget: Budget) -> None:
+    lab = Lab({}, sizes=script({"fp16@a": -50, "int8@a": -10}))
+    found = plans(lab, map(step, ("fp16@a", "int8@a")), budget=budget)
+    assert found[0] == {"fp16@a"}
+
+
+def test_out_of_time_nothing_is_built() -> None:
+    lab = Lab(script({"int8@a": 0.5}), time=lambda: True)
+    assert plans(lab, [step("int8@a")]) == []
+    assert lab.builds == []
+    assert lab.verdicts[step("int8@a").id][0] == "skipped"
+
+
+def test_all_plans_stand_on_the_whole_basis() -> None:
+    basis = step("fold@x")
+    lab = Lab(script({"int8@a": 0.5}))
+    problem = Problem(nothing(), (), Budget(), 0.95, lab, basis=[basis], offers=[step("int8@a")], native=["int8"])
+    (plan,) = ByRegion().plan(problem)
+    assert basis.id in plan.steps
