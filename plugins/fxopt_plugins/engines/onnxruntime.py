@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage
 from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine
+from fxopt_plugins.engines.huffman import pack, unpacked
 from fxopt_plugins.engines.recipes_onnxruntime import RECIPES, quantize
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 
@@ -38,6 +39,7 @@ class OnnxRuntime(OnnxEngine):
     dynamic_quantization: bool = field(
         default=False, metadata={"help": "let it quantize what meets integer weights as it comes; lossy"}
     )
+    huffman: bool = field(default=False, metadata={"help": "store the model Huffman-coded; it is unpacked at load"})
 
     def emit(self, program: Program, out: Path) -> Artifact:
         from fxopt_plugins.engines.onnx_export import export_onnx
@@ -64,6 +66,8 @@ class OnnxRuntime(OnnxEngine):
             dynamic_quantization=self.dynamic_quantization,
             **options,
         )
+        if self.huffman:
+            _pack(file)
         return Artifact.write(file.parent, self.name, file.name, program.interface, told)
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
@@ -91,7 +95,12 @@ class OnnxRuntime(OnnxEngine):
             options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
             _session(artifact, stage, options)
             optimized = onnx.load(options.optimized_model_filepath, load_external_data=False)
-        source = onnx.load(artifact.path / stage.file, load_external_data=False)
+        content = unpacked(artifact.path / stage.file)
+        source = (
+            onnx.load(artifact.path / stage.file, load_external_data=False)
+            if content is None
+            else onnx.load_model_from_string(content)
+        )
         covered = covers(source.graph, optimized.graph)
         computes = dtypes(optimized.graph)
         kernels = tuple(
@@ -117,6 +126,14 @@ class OnnxRuntime(OnnxEngine):
         # The first call sets up memory. A node inside a loop or a branch may run more or less often than once a call.
         mean = {name: sum(found[1:]) / _PROFILED_CALLS for name, found in times.items()}
         return tuple(replace(k, milliseconds=mean.get(k.name, 0.0)) for k in self.fused_kernels(artifact).kernels)
+
+
+def _pack(file: Path) -> None:
+    from fxopt_plugins.engines.onnx_export import WEIGHTS
+
+    if (file.parent / WEIGHTS).exists():  # ONNX Runtime finds them beside a file alone
+        raise EngineError("onnxruntime: a model of over 1.5 GB keeps its weights apart, and is not Huffman-coded")
+    pack(file)
 
 
 def _is_faster_in_float(program: Program) -> bool:
@@ -151,6 +168,7 @@ def _session(artifact: Artifact, stage: Stage, options: onnxruntime.SessionOptio
     import onnxruntime as ort
 
     try:
-        return ort.InferenceSession(artifact.path / stage.file, options, providers=["CPUExecutionProvider"])
+        file = artifact.path / stage.file
+        return ort.InferenceSession(unpacked(file) or file, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise EngineError(f"onnxruntime: {(str(error).strip().splitlines() or ['no message'])[0]}") from error

@@ -19,6 +19,7 @@ from fxopt.contracts.engine import (
 )
 from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine, missing
+from fxopt_plugins.engines.huffman import pack, unpacked
 from fxopt_plugins.engines.onnx_graph import covered_nodes
 from fxopt_plugins.engines.recipes_openvino import RECIPES, quantize
 from fxopt_plugins.engines.schemes import BFLOAT16, OPENVINO
@@ -72,6 +73,7 @@ class OpenVino(OnnxEngine):
     dynamic_quantization: bool = field(
         default=False, metadata={"help": "let it quantize what meets integer weights as it comes; lossy"}
     )
+    huffman: bool = field(default=False, metadata={"help": "store weights Huffman-coded; they are unpacked at load"})
 
     def __post_init__(self) -> None:
         if self.precision not in ("f32", "bf16", "f16"):
@@ -96,6 +98,8 @@ class OpenVino(OnnxEngine):
         import openvino as ov
 
         ov.save_model(model, out / _IR, compress_to_fp16=False)
+        if self.huffman:
+            pack((out / _IR).with_suffix(".bin"))
         told = self.told(
             *packages,
             precision=self.precision,
@@ -164,6 +168,17 @@ def _name_results(model: openvino.Model, program: Program) -> None:
             maker.set_friendly_name(f"{node.name}/out{index}")
 
 
+def _stored(artifact: Artifact, stage: Stage) -> openvino.Model:
+    """The model of an artifact."""
+    import openvino as ov
+
+    file = artifact.path / stage.file
+    weights = unpacked(file.with_suffix(".bin"))
+    if weights is None:
+        return ov.Core().read_model(file)
+    return ov.Core().read_model(file.read_bytes(), weights)
+
+
 def _compile(artifact: Artifact, stage: Stage, **more: Any) -> openvino.CompiledModel:
     import openvino as ov
 
@@ -178,16 +193,14 @@ def _compile(artifact: Artifact, stage: Stage, **more: Any) -> openvino.Compiled
         **more,
     }
     try:
-        return ov.Core().compile_model(artifact.path / stage.file, "CPU", config)
+        return ov.Core().compile_model(_stored(artifact, stage), "CPU", config)
     except RuntimeError as error:
         raise EngineError(f"openvino: {_cause(error)}") from error
 
 
 def _graph(artifact: Artifact, compiled: openvino.CompiledModel, milliseconds: dict[str, float]) -> EngineGraph:
     """Kernels and signature of the graph that OpenVINO runs."""
-    import openvino as ov
-
-    model = ov.Core().read_model(artifact.path / artifact.stages[0].file)
+    model = _stored(artifact, artifact.stages[0])
     source = {operation.get_friendly_name(): operation for operation in model.get_ops()}
     known: dict[tuple[str, int], str] = {}
     constant: set[str] = set()
