@@ -1,10 +1,11 @@
 """Quantization under a quality budget: fxopt beside the engines in floats and their own tools for int8.
 
-Run: `python -m benchmarks.bench_quantize [MODEL ...] [--out FILE] [--peers-only] [--quick | --smoke]`. For each model every peer is
-built from the same module and calibrated on the same samples; fxopt optimizes it twice, with the engines' own recipes
-among its plans and without; then all are judged on samples that none of them has seen, and measured interleaved in one
-session at 2 threads and batch 1. Ratios are to the fastest peer that keeps the quality budget. Prints a table and merges
-the models into `benchmarks/results/quantize.json`. What peers make and lose is kept in the user's cache folder.
+Run: `python -m benchmarks.bench_quantize [MODEL ...] [--out FILE] [--peers-only] [--quick | --smoke]`. For each model
+every peer is built from the same module and calibrated on the same samples; fxopt optimizes it with the engines' own
+recipes among its plans and, where one of them ships, once more without; then all are judged on samples that none of them
+has seen, and measured interleaved in one session at 2 threads and batch 1. Ratios are to the fastest peer that keeps the
+quality budget. Prints a table and merges the models into `benchmarks/results/quantize.json`. What peers make and lose is
+kept in the user's cache folder. torchao is a peer where it is installed: `pip install 'fxopt[peers]'`.
 """
 
 from __future__ import annotations
@@ -12,30 +13,28 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import multiprocessing
+import math
+import sys
 import tempfile
-import threading
-import time
-from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-from unittest import mock
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.bench_exact import sample_memory
-from benchmarks.quantize.models import TASKS, Task, tiny
+from benchmarks.quantize import fxopt_runs
+from benchmarks.quantize.models import TASKS, task
 from benchmarks.quantize.peers import THREADS, build, peers, versions
 from benchmarks.quantize.quality import Judge, originals
 from benchmarks.quantize.store import Store
 from benchmarks.quantize.training import cache_folder
 
+if TYPE_CHECKING:
+    from fxopt.measure import Comparison
+    from fxopt.verify.paired import PairedDrop
+
 RESULT = Path(__file__).parent / "results" / "quantize.json"
 FXOPT = {"fxopt": True, "fxopt, no recipes": False}  # whether engines' own recipes are among its plans
-ROUNDS, EPOCHS = 15, 3
-WORST_OF_PEERS = 100.0  # percentage points
+ROUNDS, EPOCHS = 20, 2
 
 
 @dataclass(frozen=True)
@@ -46,184 +45,138 @@ class Entry:
     artifact: Path
 
 
-def optimize(name: str, budget: str, out: Path, recipes: bool) -> dict[str, Any]:
-    """What a run of fxopt says, in this process: its ledger and the spec of the engine; or `error`."""
-    import fxopt
-    from benchmarks.smoke import few_rounds
-    from fxopt.compiler.lab import EngineLab
-    from fxopt.contracts.cost import Budget, Drop
-    from fxopt.errors import FxoptError
+class Contest:
+    """One model, with the peers."""
 
-    task = _task(name)
-    (module, inputs), split = task.build(), task.data()
-    with ExitStack() as stack:
-        if not recipes:
-            stack.enter_context(mock.patch.object(EngineLab, "recipes", return_value=[]))
-        if name == "tiny":
-            stack.enter_context(few_rounds())
-        try:
-            ledger = fxopt.optimize(
-                module,
-                inputs,
-                calib=split.calib,
-                eval=split.search,
-                metric=task.metric,
-                budget=Budget(max_drop=Drop.parse(budget)),
-                threads=THREADS,
-                out=out,
-            ).ledger
-        except FxoptError as error:
-            return {"error": str(error)}
-    plan = json.loads((out / "plan.json").read_text())
-    return {"ledger": ledger, "engine": plan["engine"], "recipe": plan["recipe"]}
+    def __init__(self, name: str, store: Store) -> None:
+        from fxopt import Registry
+        from fxopt.data import Data
+        from fxopt.ir.capture import capture, export, positional_names
 
+        self.name, self.task, self.store = name, task(name), store
+        registry = Registry.load()
+        self.machine = registry.make_target("cpu").machine()
+        (self.module, inputs), self.split = self.task.build(), self.task.data()
+        self.program = capture(export(self.module, inputs), names=positional_names(self.module))
+        interface = self.program.interface
+        self.data = {
+            role: Data.read(getattr(self.split, role), interface, role) for role in ("calib", "search", "report")
+        }
+        self.metrics = {spec: registry.make_metric(spec) for spec in (self.task.metric, *self.task.others)}
+        self.peers = peers(self.machine)
+        self._say("building the peers")
+        built, self.failures = build(name, self.peers, self.program, self.data["calib"], self.machine, store)
+        self.entries = {p.name: Entry(p.spec(), built[p.name]) for p in self.peers if p.name in built}
+        self.int8 = [peer.name for peer in self.peers if peer.recipe and peer.name in built]
 
-def run_fxopt(name: str, budget: str, out: Path, recipes: bool) -> dict[str, Any]:
-    """One run of fxopt in a process of its own, with its time and memory."""
-    stop, peak = threading.Event(), [0]
-    sampler = threading.Thread(target=sample_memory, args=(stop, peak), daemon=True)
-    started = time.perf_counter()
-    sampler.start()
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        found = pool.submit(optimize, name, budget, out, recipes).result()
-    seconds = time.perf_counter() - started
-    stop.set()
-    sampler.join()
-    return found | {"seconds": round(seconds, 1), "peak_rss_bytes": peak[0]}
+    def run(self, folder: Path, *, peers_only: bool, quick: bool) -> dict[str, Any]:
+        """Everything about the model; fxopt writes into `folder`."""
+        runs = {} if peers_only else self._run_fxopt(folder)
+        self._say("judging all")
+        drops = self._judge("report", list(self.entries))
+        limit = self._limit(drops)
+        kept = {label: found[self.task.metric].keeps(limit) for label, found in drops.items()}
+        self._say("measuring all")
+        session = self._measure([peer.name for peer in self.peers if kept.get(peer.name)], 1 if quick else EPOCHS)
+        self.failures |= session.failures
+        return {
+            "title": self.task.title,
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "machine": asdict(self.machine) | {"versions": versions(self.machine)},
+            "threads": THREADS,
+            "trained": self.task.trained,
+            "metric": self.task.metric,
+            "budget": str(limit),
+            "samples": {role: data.samples for role, data in self.data.items()},
+            "base": session.base,
+            "rounds": session.rounds,
+            "floor": session.floor.interval.to_json(),
+            "peers": len(self.int8),
+            "peers_kept": sum(kept[name] for name in self.int8),
+            "variants": self._rows(runs, drops, kept, session),
+            "runs": {label: fxopt_runs.summary(found) for label, found in runs.items()},
+        }
 
+    def _run_fxopt(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """The runs by label. Without recipes it is the same where none shipped."""
+        budget = self.task.budget or str(self._limit(self._judge("search", self.int8)))
+        runs: dict[str, dict[str, Any]] = {}
+        for label, recipes in FXOPT.items():
+            out = folder / label
+            if (before := runs.get("fxopt")) is not None and before.get("recipe") is None:
+                runs[label] = before
+                out = folder / "fxopt"
+            else:
+                self._say(label)
+                runs[label] = fxopt_runs.run(self.name, budget, out, recipes=recipes)
+            if "error" in runs[label]:
+                self.failures[label] = runs[label]["error"]
+            else:
+                self.entries[label] = Entry(runs[label]["engine"], out / "model")
+        return runs
 
-def run(name: str, store: Store, *, peers_only: bool = False, quick: bool = False) -> dict[str, Any]:
-    """One model."""
-    from fxopt import Registry
-    from fxopt.contracts.cost import Drop
-    from fxopt.data import Data
-    from fxopt.ir.capture import capture, export, positional_names
+    def _judge(self, role: str, labels: Sequence[str]) -> dict[str, dict[str, PairedDrop]]:
+        """How much worse variants are than the original, by metric."""
+        data, samples = self.data[role], getattr(self.split, role)
+        labelled = self.metrics[self.task.metric].needs == "labels"
+        key = (self.program.digest, data.digest, self.machine.cpu)
+        outputs = originals(self.module, samples, labelled, key, self.store)
+        judge = Judge(self.metrics, data, outputs, self.machine, self.store)
+        return {label: judge.drops(self.entries[label].engine, self.entries[label].artifact) for label in labels}
 
-    task, registry = _task(name), Registry.load()
-    machine = registry.make_target("cpu").machine()
-    (module, inputs), split = task.build(), task.data()
-    program = capture(export(module, inputs), names=positional_names(module))
-    calib, search, report = (Data.read(getattr(split, r), program.interface, r) for r in ("calib", "search", "report"))
-    metrics = {spec: registry.make_metric(spec) for spec in (task.metric, *task.others)}
-    labelled = metrics[task.metric].needs == "labels"
+    def _limit(self, drops: dict[str, dict[str, PairedDrop]]) -> Any:
+        """The budget: where the task has none, what the best int8 peer loses."""
+        from fxopt.contracts.cost import Drop
 
-    known = peers(machine)
-    artifacts, failures = build(known, program, calib, machine, store)
-    entries = {peer.name: Entry(peer.spec(), artifacts[peer.name]) for peer in known if peer.name in artifacts}
+        if self.task.budget is not None:
+            return Drop.parse(self.task.budget)
+        least = min((100 * drops[name][self.task.metric].drop for name in self.int8), default=0.0)
+        return Drop.parse(f"{max(least, 0.0):.6g}pt")
 
-    def judge(data: Data, samples: Any, entries: dict[str, Entry]) -> dict[str, dict[str, Any]]:
-        outputs = originals(module, samples, labelled, (program.digest, data.digest, machine.cpu), store)
-        judged = Judge(metrics, data, outputs, machine, store)
-        return {name: judged.drops(entry.engine, entry.artifact) for name, entry in entries.items()}
+    def _measure(self, first: Sequence[str], epochs: int) -> Comparison:
+        """One session of all, in which equal artifacts are measured once; ratios are to the fastest of `first`."""
+        from fxopt.measure import Plan, Variant, measure
 
-    int8 = [peer.name for peer in known if peer.recipe and peer.name in entries]
+        order = [*first, *(label for label in self.entries if label not in first)]
+        variants = [Variant(label, self.entries[label].engine, self.entries[label].artifact) for label in order]
+        chosen = {variant.artifact: variant for variant in reversed(variants)}
+        inputs = [value.numpy() for value in next(iter(self.data["calib"].batches())).inputs]
+        plan = Plan(rounds=ROUNDS, epochs=epochs, together=True)
+        return measure([*reversed(chosen.values())], inputs, plan=plan, bases=max(1, len(first)))
 
-    def least_loss(drops: dict[str, dict[str, Any]]) -> str:
-        """The budget where it is what the best int8 peer loses."""
-        least = min((100 * drops[name][task.metric].drop for name in int8), default=WORST_OF_PEERS)
-        return f"{max(least, 0.0):.6g}pt"
+    def _rows(
+        self,
+        runs: dict[str, dict[str, Any]],
+        drops: dict[str, dict[str, PairedDrop]],
+        kept: dict[str, bool],
+        session: Comparison,
+    ) -> list[dict[str, Any]]:
+        from fxopt.contracts.engine import Artifact
 
-    runs: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        if not peers_only:
-            budget = task.budget or least_loss(judge(search, split.search, {n: entries[n] for n in int8}))
-            for label, recipes in FXOPT.items():
-                out = Path(folder) / label
-                runs[label] = run_fxopt(name, budget, out, recipes)
-                if "error" in runs[label]:
-                    failures[label] = runs[label]["error"]
-                else:
-                    entries[label] = Entry(runs[label]["engine"], out / "model")
-        drops = judge(report, split.report, entries)
-        limit = Drop.parse(task.budget or least_loss(drops))
-        kept = {label: found[task.metric].keeps(limit) for label, found in drops.items()}
-        first = [peer.name for peer in known if kept.get(peer.name)]
-        session = measure_all(first, entries, next(iter(calib.batches())).inputs, 1 if quick else EPOCHS)
-        sizes = {label: _size(entry.artifact) for label, entry in entries.items()}
-    failures |= session.failures
-    recipe_of = {peer.name: peer.recipe for peer in known} | {n: found.get("recipe") for n, found in runs.items()}
-    rows = []
-    for label in [*(peer.name for peer in known), *runs]:
-        timing, drop = session.timings.get(label), drops.get(label)
-        rows.append(
-            {
-                "name": label,
-                "engine": entries[label].engine if label in entries else None,
-                "recipe": recipe_of[label],
-                "latency_ms": timing and timing.latency_ms.to_json(),
-                "p99_ms": timing and timing.p99_ms,
-                "ratio": timing and timing.ratio and timing.ratio.interval.to_json(),
-                "quality": drop and {spec: found.to_json() for spec, found in drop.items()},
-                "kept": kept.get(label),
-                "size_bytes": sizes.get(label),
-                "note": failures.get(label),
-            }
-        )
-    return {
-        "title": task.title,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": asdict(machine) | {"versions": versions(machine)},
-        "threads": THREADS,
-        "trained": task.trained,
-        "metric": task.metric,
-        "budget": str(limit),
-        "samples": {"calib": calib.samples, "search": search.samples, "report": report.samples},
-        "base": session.base,
-        "rounds": session.rounds,
-        "floor": session.floor.interval.to_json(),
-        "peers": sum(peer.recipe is not None for peer in known),
-        "peers_kept": sum(bool(peer.recipe and kept.get(peer.name)) for peer in known),
-        "variants": rows,
-        "runs": {label: summary(found) for label, found in runs.items()},
-    }
+        recipes = {peer.name: peer.recipe for peer in self.peers}
+        rows = []
+        for label in [*recipes, *runs]:
+            entry, drop = self.entries.get(label), drops.get(label)
+            twin = next((name for name in session.timings if entry and self.entries[name] == entry), label)
+            timing = session.timings.get(twin)
+            rows.append(
+                {
+                    "name": label,
+                    "engine": entry and entry.engine,
+                    "recipe": recipes.get(label) if label in recipes else runs[label].get("recipe"),
+                    "latency_ms": timing and timing.latency_ms.to_json(),
+                    "p99_ms": timing and timing.p99_ms,
+                    "ratio": timing and timing.ratio and timing.ratio.interval.to_json(),
+                    "quality": drop and {spec: found.to_json() for spec, found in drop.items()},
+                    "kept": kept.get(label),
+                    "size_bytes": entry and Artifact.read(entry.artifact).size_bytes(),
+                    "note": self.failures.get(label),
+                }
+            )
+        return rows
 
-
-def measure_all(first: Sequence[str], entries: dict[str, Entry], inputs: Sequence[Any], epochs: int) -> Any:
-    """One session of all; ratios are to the fastest of `first`."""
-    from fxopt.measure import Plan, Variant, measure
-
-    order = [*first, *(label for label in entries if label not in first)]
-    variants = [Variant(label, entries[label].engine, entries[label].artifact) for label in order]
-    plan = Plan(rounds=ROUNDS, epochs=epochs, together=True)
-    return measure(variants, [value.numpy() for value in inputs], plan=plan, bases=max(1, len(first)))
-
-
-def summary(found: dict[str, Any]) -> dict[str, Any]:
-    """What the benchmark keeps of a run of fxopt: what it did, and what stayed as it was and why."""
-    kept = {key: found[key] for key in ("seconds", "peak_rss_bytes")}
-    if "error" in found:
-        return kept | {"error": found["error"]}
-    ledger = found["ledger"]
-    in_float = [item for item in ledger["rewrites"] if item["verdict"] != "applied" and _lowers(item)]
-    return kept | {
-        "verdict": ledger["result"]["verdict"],
-        "quality": ledger["result"]["quality"],
-        "recipe": found["recipe"],
-        "applied": dict(Counter(item["pass"] for item in ledger["rewrites"] if item["verdict"] == "applied")),
-        "not_lowered": [
-            {"pass": item["pass"], "site": item["site"], "verdict": item["verdict"], "reason": item["reason"]}
-            for item in in_float
-        ],
-        "phases": ledger["phases"],
-        "notes": ledger["notes"],
-    }
-
-
-def _lowers(item: dict[str, Any]) -> bool:
-    """Whether an entry of the ledger is about lower precision."""
-    import fxopt_passes.quantize
-
-    return item["pass"] in {rule.name for rule in fxopt_passes.quantize.fxopt_passes()}
-
-
-def _size(artifact: Path) -> int:
-    from fxopt.contracts.engine import Artifact
-
-    return Artifact.read(artifact).size_bytes()
-
-
-def _task(name: str) -> Task:
-    return tiny() if name == "tiny" else TASKS[name]
+    def _say(self, text: str) -> None:
+        print(f"{self.task.title}: {text}", file=sys.stderr, flush=True)
 
 
 def table(model: dict[str, Any]) -> str:
@@ -235,7 +188,7 @@ def table(model: dict[str, Any]) -> str:
             lines.append(f"  {row['name']:<26} failed: {row['note']}")
             continue
         quality, ratio = row["quality"][model["metric"]], row["ratio"]
-        drop = {key: float("inf") if value is None else value for key, value in quality["drop"].items()}
+        drop = {key: math.inf if value is None else value for key, value in quality["drop"].items()}
         figures = f"{row['latency_ms']['estimate']:8.3f} ms"
         figures += f" {ratio['estimate']:6.3f} ({ratio['low']:.3f}..{ratio['high']:.3f})" if ratio else " " * 22
         figures += f"  loses {drop['estimate']:8.4f} ({drop['low']:.4f}..{drop['high']:.4f})"
@@ -262,8 +215,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"unknown model {unknown[0]!r}; choose from {', '.join(TASKS)}")
     for name in ["tiny"] if options.smoke else options.models or TASKS:
-        quick = options.quick or options.smoke
-        measured = {name: run(name, Store(options.cache), peers_only=options.peers_only, quick=quick)}
+        with tempfile.TemporaryDirectory() as folder:
+            contest, quick = Contest(name, Store(options.cache)), options.quick or options.smoke
+            measured = {name: contest.run(Path(folder), peers_only=options.peers_only, quick=quick)}
         print(table(measured[name]), flush=True)
         report = json.loads(options.out.read_text()) if options.out.exists() else {"benchmark": "quantize"}
         models = report.get("models", {}) | measured

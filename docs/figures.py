@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.bench_exact import NAMES
+from benchmarks.bench_quantize import FXOPT
 from benchmarks.bench_rewrites import outcome
 from benchmarks.sites import SITES
 from fxopt.report.table import summary_table
@@ -98,10 +99,36 @@ def sample(report: dict[str, Any]) -> str:
     return "\n".join(["```", *(line for line in lines if line), model["verdict"], "```"])
 
 
+def quantize(report: dict[str, Any]) -> str:
+    """The table of `bench_quantize.py`: the fastest of each kind that keeps the budget, one row a model."""
+    models: dict[str, Any] = report["models"]
+    lines = [
+        "| ms | budget | best in floats | best int8 peer that keeps it | int8 peers that keep it | fxopt | of the best peer's time"
+        " | without engines' own recipes |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for model in models.values():
+        kept = {row["name"]: row for row in model["variants"] if row["kept"] and row["latency_ms"]}
+        peers = [row for name, row in kept.items() if name not in FXOPT]
+        cells = [
+            f"{model['metric']}, {model['budget']}",
+            _fastest([row for row in peers if row["recipe"] is None]),
+            _fastest([row for row in peers if row["recipe"] is not None]),
+            f"{model['peers_kept']} of {model['peers']}",
+            _ms(kept["fxopt"]["latency_ms"]) if "fxopt" in kept else "none",
+            *(_ratio(kept.get(name)) for name in FXOPT),
+        ]
+        lines.append(f"| {model['title']} | {' | '.join(cells)} |")
+    machines = sorted({_machine(model) for model in models.values()})
+    conditions = f"{next(iter(models.values()))['threads']} threads, batch 1. Measured on {'; and on '.join(machines)}."
+    return "\n".join([*lines, "", conditions])
+
+
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exact.json": exact,
     "exact.json#sample": sample,
     "honesty.json": honesty,
+    "quantize.json": quantize,
     "rewrites.json": rewrites,
 }
 
@@ -123,6 +150,16 @@ def filled(text: str, results: Path = RESULTS) -> str:
 
 def _ms(interval: dict[str, float] | None) -> str:
     return f"{interval['estimate']:.3g}" if interval else "failed"
+
+
+def _fastest(rows: Iterable[dict[str, Any]]) -> str:
+    best = min(rows, key=lambda row: row["latency_ms"]["estimate"], default=None)
+    return f"{_ms(best['latency_ms'])} ({best['name']})" if best else "none"
+
+
+def _ratio(row: dict[str, Any] | None) -> str:
+    ratio = row and row["ratio"]
+    return f"{ratio['estimate']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})" if ratio else "none"
 
 
 def _conditions(results: Iterable[dict[str, Any]]) -> str:

@@ -114,6 +114,15 @@ TASKS = {
 }
 
 
+def task(name: str) -> Task:
+    """The one of `TASKS`, or `"tiny"`.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    return tiny() if name == "tiny" else TASKS[name]
+
+
 def tiny() -> Task:
     """A net that takes seconds, on made-up samples, to see that the benchmark runs."""
 

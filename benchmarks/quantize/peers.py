@@ -19,7 +19,6 @@ from fxopt.measure import Limits, Worker, samples
 
 THREADS = 2
 VNNI = {"avx512_vnni", "avx_vnni", "avxvnni"}
-X86 = "benchmarks.quantize.x86_inductor:X86Inductor"
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,14 @@ def peers(machine: Machine) -> list[Peer]:
         Peer("ONNX Runtime S8S8", "onnxruntime", "static_s8s8"),
         Peer("ONNX Runtime dynamic", "onnxruntime", "dynamic"),
         Peer("NNCF", "openvino", "nncf"),
-        Peer("torchao x86", X86, "x86"),
+        Peer("torchao x86", "inductor", "x86"),
     ]
     if openvino_default() == "bf16":
         found += [Peer("OpenVINO bf16", "openvino{precision=bf16}")]
         found += [Peer("NNCF, else bf16", "openvino{precision=bf16}", "nncf")]
     if not VNNI & set(machine.isa):
         found += [Peer("ONNX Runtime U8S8, 7 bits", "onnxruntime", "static_u8s8_reduced")]
-        found += [Peer("torchao x86, 7 bits", X86, "x86_reduced")]
+        found += [Peer("torchao x86, 7 bits", "inductor", "x86_reduced")]
     return sorted(found, key=lambda peer: peer.recipe is not None)
 
 
@@ -73,11 +72,12 @@ def openvino_default() -> str | None:
 
 
 def build(
-    found: Sequence[Peer], program: Program, calib: Data, machine: Machine, store: Store
+    name: str, found: Sequence[Peer], program: Program, calib: Data, machine: Machine, store: Store
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """The artifact of each peer, made in a process of its own, and one line for each that failed.
 
     Args:
+        name: of the model.
         found: the peers.
         program: the model in floats.
         calib: what ranges are fitted to.
@@ -96,12 +96,15 @@ def build(
     for peer in found:
 
         def fill(draft: Path, peer: Peer = peer) -> None:
+            data, out = source / "samples.npz", draft / "model"
+            if peer.recipe in x86_inductor.RECIPES:
+                x86_inductor.quantize(name, peer.recipe, data, THREADS, out)
+                return
             with Worker(Limits(build_s=600)) as worker:
                 if peer.recipe is None:
-                    worker.emit(peer.spec(), source / "program", draft / "model")
+                    worker.emit(peer.spec(), source / "program", out)
                 else:
-                    data = source / "samples.npz"
-                    worker.quantize(peer.spec(), peer.recipe, source / "program", data, draft / "model")
+                    worker.quantize(peer.spec(), peer.recipe, source / "program", data, out)
 
         key = (peer.spec(), peer.recipe, program.digest, calib.digest if peer.recipe else "", *stamp)
         try:

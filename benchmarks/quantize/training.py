@@ -40,7 +40,8 @@ def vision_transformer() -> nn.Module:
 def minilm() -> nn.Module:
     """MiniLM with a linear head that tells spam; the head is trained the first time."""
     net = MiniLm().eval()
-    net.trunk.load_state_dict({n: v for n, v in load_file(fetch("minilm")).items() if not n.startswith("pooler.")})
+    weights, wanted = load_file(fetch("minilm")), net.trunk.state_dict()
+    net.trunk.load_state_dict({name: weights[name] for name in wanted})
     net.head.load_state_dict(_kept("minilm_head-1", lambda: _head(net)))
     return net
 
