@@ -203,7 +203,7 @@ def apply_fold(edit: Edit, affine: Affine | None, candidate: Candidate) -> None:
     if into == "producer":
         _fold_into_producer(edit, place)
     else:
-        _fold_into_users(edit, place)
+        fold_into_users(edit, place)
 
 
 def find_producer(source: Source, affine: Affine) -> Place | str | None:
@@ -274,7 +274,8 @@ def _fold_into_producer(edit: Edit, place: Place) -> None:
     edit.replace(affine.node, _moved(edit, value, reversed(place.moves)))
 
 
-def _fold_into_users(edit: Edit, place: Place) -> None:
+def fold_into_users(edit: Edit, place: Place) -> None:
+    """Let the linear maps of `find_users` scale and shift their inputs, and leave the rest of the affine map's node."""
     affine = place.affine
     source = _moved(edit, affine.without(edit), place.moves)
     for linear in place.linear:
