@@ -35,6 +35,7 @@ _PUBLIC = {
     "Interval": "fxopt.contracts.cost",
     "Registry": "fxopt.registry",
     "FxoptError": "fxopt.errors",
+    "FxoptWarning": "fxopt.errors",
     "InputError": "fxopt.errors",
     "StaleCandidate": "fxopt.errors",
 }
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from fxopt.contracts.planner import Planner as Planner
     from fxopt.contracts.target import Target as Target
     from fxopt.errors import FxoptError as FxoptError
+    from fxopt.errors import FxoptWarning as FxoptWarning
     from fxopt.errors import InputError as InputError
     from fxopt.errors import StaleCandidate as StaleCandidate
     from fxopt.ir.edit import Edit as Edit

@@ -9,6 +9,10 @@ class FxoptError(Exception):
     exit_status = 1
 
 
+class FxoptWarning(UserWarning):
+    """What the caller should know, and need not stop for; one line."""
+
+
 class InputError(FxoptError):
     """Bad usage or bad input: the message is one line that says where, what, and what to do."""
 

@@ -19,6 +19,7 @@ from fxopt.compiler.optimize import load_program
 from fxopt.compiler.progress import NULL, Progress, Timed
 from fxopt.compiler.replay import planned
 from fxopt.compiler.request import Request
+from fxopt.compiler.stamp import Stamp
 from fxopt.compiler.workshop import ARTIFACT_BOUND
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import InputError, MetricError
@@ -69,7 +70,8 @@ class CheckResult:
 def check(out: Path, progress: Progress = NULL, evaluation: str | None = None) -> CheckResult:
     """Measure the artifact against the stored baseline again, interleaved, and compare size and quality.
 
-    Absolute times never fail a check: only the ratio does, where its new interval lies outside the ledger's.
+    Absolute times never fail a check: only the ratio does, where its new interval lies outside the ledger's. On another
+    machine, or with another version of the engine, the calls are made again that the artifact was stamped with.
 
     Args:
         out: the output folder.
@@ -80,11 +82,11 @@ def check(out: Path, progress: Progress = NULL, evaluation: str | None = None) -
         InputError: OUT holds no finished model, or no baseline to measure against; or the data cannot be read.
     """
     registry = Registry.load()
-    load(out, registry)  # finishes a publication that was cut short, and says in one line what is missing here
+    model = load(out, registry, recheck=False)  # finishes a publication cut short, and says in one line what is missing
     ledger = read(out)
     if not (out / "baseline" / Artifact.MANIFEST).exists():
         raise InputError(f"{out}: there is no baseline to measure against; optimize without --no-source")
-    load(out / "baseline", registry)
+    load(out / "baseline", registry, recheck=False)
     artifacts = {name: Artifact.read(out / name) for name in ("baseline", "model")}
     variants = [Variant(n, engine_spec(a.stages[0].engine, a), a.path) for n, a in artifacts.items()]
     inputs = example_arrays(artifacts["model"])
@@ -117,7 +119,7 @@ def check(out: Path, progress: Progress = NULL, evaluation: str | None = None) -
     else:
         with progress.phase("measure the quality"):
             faithful, quality = _quality(out, ledger, registry, evaluation, notes.append)
-    checks = (
+    checks = [
         Check(
             "latency",
             ratio.interval.low <= recorded["high"] * (1 + noise),
@@ -126,12 +128,14 @@ def check(out: Path, progress: Progress = NULL, evaluation: str | None = None) -
         ),
         Check("size", size <= recorded_size, f"{size} bytes; the ledger says {recorded_size}"),
         faithful,
-    )
-    same = tuple(ledger["machine"]["isa"]) == tuple(registry.make_target(ledger["target"]).machine().isa)
-    if not same:
-        notes.append("the ledger was written on a machine with another instruction set")
+    ]
+    probe = None
+    if (stamp := Stamp.read(out / "model")) is not None and (differences := stamp.differences(registry)):
+        again = stamp.recheck(model.run)
+        checks.append(Check("machine", again.ok, f"{', '.join(differences)}: {again.text}"))
+        probe = again.error
     data = {"ratio": ratio.interval.to_json(), "recorded_ratio": recorded, "size_bytes": size}
-    return CheckResult(checks, tuple(notes), {**data, "error": error, "quality": quality})
+    return CheckResult(tuple(checks), tuple(notes), {**data, "error": error, "quality": quality, "probe": probe})
 
 
 def _quality(
@@ -160,7 +164,7 @@ def _quality(
     for line in listener.notes:
         note(line)
     quality.begin()
-    model = load(out, registry)
+    model = load(out, registry, recheck=False)
     try:
         drop = quality.report(lambda inputs: _tensors(model.run([value.numpy() for value in inputs])))
     except MetricError as error:

@@ -89,6 +89,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             for name, engine in run.registry.engines.items()
             if name in limits.engines_of(run.registry, run.target)
         },
+        "integers": {run.engines[spec].name: bits for spec, bits in run.workshop.weight_bits.items()},
         "faults": run.faults(found),
         "notes": list(run.progress.notes),
         "seconds": round(time.monotonic() - run.started, 1),

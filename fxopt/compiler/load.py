@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fxopt.compiler.output import roll_forward
+from fxopt.compiler.stamp import Stamp
 from fxopt.contracts.engine import Artifact, FlatCallable, in_sequence
-from fxopt.errors import InputError
+from fxopt.errors import FxoptWarning, InputError
 from fxopt.ir.interface import Interface
 from fxopt.registry import Registry
 
@@ -45,15 +47,19 @@ class Loaded:
         return self.interface.unflatten(outputs)
 
 
-def load(out: str | Path, registry: Registry | None = None) -> Loaded:
+def load(out: str | Path, registry: Registry | None = None, recheck: bool = True) -> Loaded:
     """The optimized model in OUT, ready to call.
+
+    Where the machine's instruction sets or the engine's version are not those with which it was checked, one `FxoptWarning`
+    says so, and whether it gives here what it gave there on a few made-up inputs.
 
     Args:
         out: the output folder of `fxopt optimize`, or an artifact folder inside it.
         registry: where engines come from; all installed plugins by default.
+        recheck: False to ask nothing about the machine, and warn of nothing.
 
     Raises:
-        InputError: the folder holds no finished model, or its engine is not installed here.
+        InputError: the folder holds no finished model, or a damaged one, or its engine is not installed here.
     """
     out = Path(out)
     roll_forward(out)
@@ -74,7 +80,16 @@ def load(out: str | Path, registry: Registry | None = None) -> Loaded:
         if missing:
             raise InputError(f"{out}: {missing}")
         calls.append(engine.load(artifact, stage))
-    return Loaded(artifact, interface, calls)
+    loaded = Loaded(artifact, interface, calls)
+    stamp = Stamp.read(folder) if recheck else None
+    if stamp is not None and (differences := stamp.differences(registry)):
+        found = stamp.recheck(loaded.run)
+        remedy = (
+            "" if found.ok else "; do not rely on it: `fxopt replay OUT/plan.json MODEL` rebuilds and checks it here"
+        )
+        text = f"{folder} was checked on {stamp.data['cpu']}; {', '.join(differences)}; {found.text}{remedy}"
+        warnings.warn(text, FxoptWarning, stacklevel=2)
+    return loaded
 
 
 def engine_spec(name: str, artifact: Artifact) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from fxopt import __version__
 from fxopt.compiler import ledger as ledgers
-from fxopt.compiler import limits, lockfile, output
+from fxopt.compiler import limits, lockfile, output, stamp
 from fxopt.compiler.contest import Contender, Outcome, ranked
 from fxopt.compiler.datasets import Datasets, locked, make_quality
 from fxopt.compiler.guard import Guard
@@ -257,14 +257,22 @@ class Run:
             output.write_json(folder / "ledger.json", ledger)
             write_report(ledger, folder)
             if fault is None:
-                shutil.copytree(ship.artifact, folder / "model")
+                self._place(ship, folder / "model")
                 lockfile.write(folder, self.plan(ledger, ship, outcome.found), outcome.found.tensors)
                 if self.request.source:
-                    shutil.copytree(base.artifact, folder / "baseline")
+                    self._place(base, folder / "baseline")
                     _save_source(self.exported, folder / "source.pt2")
             output.publish(out)
         if fault is not None:
             raise BudgetError(f"{fault}; the figures reached are in {out / 'report.md'}, no model was written")
+
+    def _place(self, item: Contender, folder: Path) -> None:
+        """An artifact where it ships, stamped with the machine at hand."""
+        shutil.copytree(item.artifact, folder)
+        versions = {item.engine: lockfile.version(self.engines[item.engine])}
+        recipe = item.build.recipe is not None
+        with self.workshop.running(item.engine, item.artifact) as run:
+            stamp.write(folder, self.target, versions, self.workshop.inputs, run, item.program, unlike=recipe)
 
     def faults(self, found: Search) -> list[str]:
         """What plugins did wrong; a call that broke is written to OUT's `reproducers/`, and named."""

@@ -96,6 +96,7 @@ class Workshop:
 
     Attributes:
         comparisons: how many ratios the run has looked at.
+        weight_bits: by engine that was asked for its scheme, the most bits of weights that are right on this machine.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Workshop:
         self.journal, self.worker, self.inputs, self.deadline = journal, worker, inputs, deadline
         self.original = original
         self.comparisons = 0
+        self.weight_bits: dict[str, int | None] = {}
         self.references: dict[str, list[torch.Tensor]] = {}
 
     def out_of_time(self) -> bool:
@@ -154,7 +156,7 @@ class Workshop:
         def test() -> int | None:
             return exact_weight_bits(engine, scheme, self.worker)
 
-        bits = self.journal.remember("weight-bits", engine, test)
+        bits = self.weight_bits[engine] = self.journal.remember("weight-bits", engine, test)
         return replace(scheme, weight_bits=(bits,) if bits in scheme.weight_bits else ())
 
     def recipe(self, engine: str, recipe: str, program: Program, data: Data) -> Path:

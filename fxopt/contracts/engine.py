@@ -127,12 +127,15 @@ class Artifact:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     MANIFEST: ClassVar[str] = "manifest.json"
+    CHECKED: ClassVar[tuple[str, str]] = (
+        "checked.json",
+        "checked.npz",
+    )  # where it was checked, and a probe for elsewhere
 
     def size_bytes(self) -> int:
         """Bytes of all files that the stages need."""
-        return sum(
-            file.stat().st_size for file in self.path.rglob("*") if file.is_file() and file.name != self.MANIFEST
-        )
+        beside = (self.MANIFEST, *self.CHECKED)
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file() and file.name not in beside)
 
     def write_manifest(self, interface: Mapping[str, Any]) -> None:
         """Write manifest.json; `interface` is `program.interface.to_json()`, so that a call can be bound without torch.fx."""
