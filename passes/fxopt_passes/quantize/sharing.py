@@ -69,7 +69,7 @@ def codebook(weight: torch.Tensor, clusters: int) -> torch.Tensor:
         float32 of shape (clusters,), ascending.
     """
     # Sorted, a cluster is a slice, whose mean is a difference of two sums.
-    ordered = weight.flatten().double().sort().values
+    ordered = weight.flatten().float().sort().values.double()
     sums = torch.cat([torch.zeros(1, dtype=torch.float64), ordered.cumsum(0)])
     centres = torch.linspace(float(ordered[0]), float(ordered[-1]), clusters, dtype=torch.float64)
     bounds = None
