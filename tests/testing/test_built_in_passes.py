@@ -9,6 +9,7 @@ import pytest
 
 from fxopt.registry import Registry
 from fxopt.testing import Specimen, pass_checks
+from tests.passes.quantize import prepared
 from tests.passes.quantize.calibrated import Calibrated, residual_network, vector_times_matrix
 from tests.testing import sites
 
@@ -41,6 +42,7 @@ SUBJECTS: dict[str, tuple[list[Specimen], dict[Specimen, str]]] = {
     },
     "int8_dynamic": ([sites.layers_of_many_kinds], {sites.one_convolution: "only linear layers"}),
     "int4_weight": ([sites.layers_of_many_kinds], {sites.rows_of_odd_length: "no group fits its row of 65"}),
+    "equalize": ([prepared.separable_convolutions], {prepared.clipped_convolutions: "not positively homogeneous"}),
     "binary": ([sites.layers_of_many_kinds], {sites.one_convolution: "the first or the last"}),
 }
 
@@ -51,7 +53,9 @@ SHOWN: dict[str, list[Any]] = {
         Calibrated(),
         programs={residual_network.name: residual_network},
         near_misses={vector_times_matrix.name: (vector_times_matrix, "it multiplies a vector")},
-    )
+    ),
+    "smooth": prepared.smooth_cases(),
+    "reestimate_batch_norm": prepared.batch_norm_cases(),
 }
 
 
