@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -33,9 +34,9 @@ class Half(StoredWeights):
     def room(self, weight: Weight, parameters: Mapping[str, Any]) -> float:
         return weight.value.numel() * 2
 
+    @abc.abstractmethod
     def computes(self, weight: Weight, view: View) -> bool:
         """Whether the engine computes the weight's layers in the dtype."""
-        return False
 
     def unpack(self, edit: Edit, weight: Weight, candidate: Candidate) -> Node:
         return _cast(edit, edit.constant(weight.value.to(self.dtype), self.name), weight.value.dtype)
@@ -79,6 +80,9 @@ class Float16(Half):
 
     name: ClassVar[str] = "fp16"
     dtype: ClassVar[torch.dtype] = torch.float16
+
+    def computes(self, weight: Weight, view: View) -> bool:
+        return False
 
 
 def _cast(edit: Edit, value: Node, dtype: torch.dtype) -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -47,11 +48,9 @@ class IntegerWeights(StoredWeights):
             return group
         return {"kind": self.name, "bits": self.bits, "group": group, "rounding": self.rounding}
 
+    @abc.abstractmethod
     def group_of(self, weight: Weight, view: View) -> int | str:
         """How many weights share a scale, 0 for those of an output channel; or why it cannot be."""
-        if not self.group:
-            return 0
-        return self.group if self.group in allowed(weight, view) else self.refused(weight, view)
 
     def refused(self, weight: Weight, view: View) -> str:
         """Why no group fits."""
@@ -147,6 +146,9 @@ class Int8Weight(IntegerWeights):
 
     name: ClassVar[str] = "int8_weight"
     bits: ClassVar[int] = 8
+
+    def group_of(self, weight: Weight, view: View) -> int | str:
+        return self.group if self.group in (0, *allowed(weight, view)) else self.refused(weight, view)
 
 
 @dataclass(frozen=True)
