@@ -13,11 +13,26 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import EngineError
+from fxopt.ir.quiet import quiet
 
 RECIPES = ("x86", "x86_reduced")  # the second with activations of 7 bits, for CPUs whose sums of 8 bits saturate
 _PACKAGE = "model.pt2"
+
+
+class Flat(nn.Module):
+    """A module of one output as one that gives a tuple, as the engine expects it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor]:
+        return (self.net(*inputs),)
 
 
 def quantize(name: str, recipe: str, samples: Path, threads: int, out: Path) -> None:
@@ -43,14 +58,14 @@ def quantize(name: str, recipe: str, samples: Path, threads: int, out: Path) -> 
 def _quantize(name: str, recipe: str, samples: Path, threads: int, out: Path) -> str | None:
     """Why it failed, in this process."""
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # it tells of CUDA libraries that it cannot load
+        # It tells of CUDA libraries that it cannot load.
+        with contextlib.redirect_stderr(io.StringIO()), quiet("torch.utils._pytree", "torch.export", "torch._inductor"):
             return _write(name, recipe, samples, threads, out)
     except Exception as error:  # noqa: BLE001 - whatever it raises is its line in the table
         return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _write(name: str, recipe: str, samples: Path, threads: int, out: Path) -> str | None:
-    import torch
     from torch._inductor import aoti_compile_and_package
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
@@ -65,7 +80,7 @@ def _write(name: str, recipe: str, samples: Path, threads: int, out: Path) -> st
     interface = capture(export(module, inputs), names=positional_names(module)).interface
     config = x86.get_default_x86_inductor_quantization_config(reduce_range=recipe.endswith("reduced"))
     with torch.no_grad():
-        exported = torch.export.export(module, inputs).module()
+        exported = torch.export.export(Flat(module), inputs).module()
         prepared = prepare_pt2e(exported, x86.X86InductorQuantizer().set_global(config))
         for batch in Samples(samples):
             prepared(*map(torch.from_numpy, batch))
