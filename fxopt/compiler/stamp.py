@@ -4,9 +4,9 @@ Integer kernels for CPUs without an instruction that adds products of 8 bits in 
 nothing tells. So an artifact carries a few calls with the outputs that it gave where it was checked.
 
 Their inputs are made up, and larger from call to call: a Q clips what is beyond its range, so large inputs drive integers
-to the ends of their ranges, where sums are largest, and need none of the user's data. On convolutional nets of 2 to 17
+to the ends of their ranges, where sums are largest, and need none of the user's data. On convolutional nets of 3 to 17
 layers, with weights of 8 bits, OpenVINO limited to AVX2 moved outputs by 2% to 90% of the largest that way, by as little as
-nothing with inputs of the usual size, and with weights of 7 bits by nothing at all.
+0.2% with inputs of the usual size, and with weights of 7 bits by nothing at all.
 
 What else may differ is rounding: another version may fuse otherwise, and then rounds elsewhere. How much that moves outputs is
 known from the machine at hand: by as much as the artifact's differ from those of its Program in PyTorch, which computes on the

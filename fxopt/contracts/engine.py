@@ -127,10 +127,7 @@ class Artifact:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     MANIFEST: ClassVar[str] = "manifest.json"
-    CHECKED: ClassVar[tuple[str, str]] = (
-        "checked.json",
-        "checked.npz",
-    )  # where it was checked, and a probe for elsewhere
+    CHECKED: ClassVar[tuple[str, str]] = ("checked.json", "checked.npz")  # where it was checked, and a probe of it
 
     def size_bytes(self) -> int:
         """Bytes of all files that the stages need."""

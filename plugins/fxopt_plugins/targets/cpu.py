@@ -47,7 +47,7 @@ class Cpu(Target):
             isa=tuple(flag for flag in _ISA if flag in info["flags"].split()),
             cores=len(os.sched_getaffinity(0)),
             memory_bytes=psutil.virtual_memory().total,
-            versions=_versions(),
+            versions=dict(_installed()),
         )
 
     def capabilities(self) -> Capabilities:
@@ -95,7 +95,8 @@ def _cpuinfo() -> dict[str, str]:
     }
 
 
-def _versions() -> dict[str, str]:
+@lru_cache(1)
+def _installed() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("torch", "onnxruntime", "openvino"):
         try:
