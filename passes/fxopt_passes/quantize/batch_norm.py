@@ -67,7 +67,7 @@ class ReestimateBatchNorm(Pass):
         candidate = Candidate(self.name, site, frozenset(site), frozenset(reads), fidelity=Fidelity.APPROXIMATE)
         found = view.fit(candidate, partial(_fit, program, view, set(norms), self.least))
         if found is None:
-            view.decline(norms[0], "it needs calibration data (--calib), at least a whole batch")
+            view.decline(norms[0], "it needs calibration data (--calib)")
         elif found.fitted:
             yield found
 

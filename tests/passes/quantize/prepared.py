@@ -10,13 +10,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Node
 from torch.nn import functional as F
 
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.passes import Pass, View
+from fxopt.ir.evaluate import run_node
 from fxopt.ir.observe import observe
 from fxopt.ir.program import Program
 from fxopt.testing import Specimen, captured, pass_checks
+from fxopt_passes.fusion.linear_maps import linear_map
 from fxopt_passes.quantize.batch_norm import ReestimateBatchNorm
 from fxopt_passes.quantize.smooth import Smooth
 from tests.passes.quantize.calibrated import calibration
@@ -29,7 +32,9 @@ class _Shown(Pass):
 
     def propose(self, program: Program, view: View) -> Iterator[Candidate]:
         data = calibration(program, seeds=40)
-        yield from super().propose(program, dataclasses.replace(view, _observe=data and partial(observe, program, data)))
+        yield from super().propose(
+            program, dataclasses.replace(view, _observe=data and partial(observe, program, data))
+        )
 
 
 @dataclass(frozen=True)
@@ -147,3 +152,27 @@ def batch_norm_cases() -> list[Any]:
     )
     near = ("fidelity is honest", "other sizes give the same")
     return [case for case in cases if case.id.endswith(own) or not any(name in case.id for name in near)]
+
+
+def rounded(program: Program, inputs: list[Tensor], activations: bool = False) -> Tensor:
+    """The first output where weights have 8 bits, all of a layer with one scale; on request its input as well."""
+    values: dict[Node, Any] = {}
+    feed = iter(inputs)
+    for node in program.nodes:
+        if node.op == "output":
+            return values[program.outputs[0]]
+        if node.op == "placeholder":
+            values[node] = next(feed)
+            continue
+        linear, known = linear_map(program, node), dict(values)
+        if linear is not None:
+            known[linear.weight_node] = _in_8_bits(linear.weight)
+            if activations:
+                known[linear.input] = _in_8_bits(known[linear.input])
+        values[node] = run_node(node, known, program.attributes)
+    raise AssertionError("no output")
+
+
+def _in_8_bits(value: Tensor) -> Tensor:
+    step = value.abs().max() / 127
+    return (value / step).round() * step
