@@ -15,7 +15,7 @@ from typing import Any
 
 from fxopt.errors import InputError
 
-_ENTRY = re.compile(r"builds|result|old|commit|request\.json|\w+-[0-9a-f]{20}\.json|\..*\.draft")
+_ENTRY = re.compile(r"builds|result|old|commit|request\.json|[\w-]+-[0-9a-f]{20}\.json|\..*\.draft")
 
 
 class Journal:

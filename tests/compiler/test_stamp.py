@@ -19,10 +19,14 @@ import fxopt
 from fxopt import FxoptWarning, InputError, Program
 from fxopt.compiler import stamp
 from fxopt.compiler.check import check
+from fxopt.compiler.journal import Journal
 from fxopt.compiler.load import load
+from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.cost import Budget
 from fxopt.ir.quantized import operators
+from fxopt.measure import Worker
 from fxopt.registry import Registry
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 from fxopt_plugins.targets.cpu import Cpu
 from tests.engines.nets import program
 from tests.engines.test_outputs import make
@@ -121,6 +125,7 @@ SCRIPT = """
 import sys, warnings
 from dataclasses import replace
 from fxopt import load
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 from fxopt_plugins.targets.cpu import Cpu
 machine = Cpu.machine
 Cpu.machine = lambda self: replace(machine(self), isa=("avx2",))
@@ -248,3 +253,17 @@ def test_what_ships_is_stamped_and_a_check_elsewhere_fails_where_outputs_are_oth
     spoilt = check(out)
     assert not spoilt.ok
     assert [item.name for item in spoilt.checks if not item.ok] == ["machine"]
+
+
+@pytest.mark.parametrize(("name", "bits"), [("Saturates", 7), ("SaturatesSoon", None)])
+def test_a_run_keeps_what_it_found_of_an_engines_sums_also_when_it_is_resumed(
+    name: str, bits: int | None, tmp_path: Path
+) -> None:
+    engine, found = f"tests.verify.saturation_engines:{name}", quantized(8)
+    for resume in (False, True):
+        journal = Journal(tmp_path, {}, resume)
+        with Worker() as worker:
+            workshop = Workshop(journal, worker, found, [], None)
+            assert workshop.scheme(engine, ONNX_RUNTIME).weight_bits == (() if bits is None else (bits,))
+        journal.release()
+        assert workshop.weight_bits == {engine: bits}
