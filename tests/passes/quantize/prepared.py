@@ -117,9 +117,12 @@ def norms_of_other_data() -> Program:
         return layer
 
     return captured(
-        lambda self, x: self.conv(self.second(self.first(x))),
-        torch.randn(2, 4, 6, 6), dynamic=[{0: BATCH}], first=norm(4), second=norm(4), conv=nn.Conv2d(4, 6, 3),
-    )  # fmt: skip
+        lambda self, x: self.second(self.first(x)) * 2,
+        torch.randn(2, 4, 6, 6),
+        dynamic=[{0: BATCH}],
+        first=norm(4),
+        second=norm(4),
+    )
 
 
 @Specimen
