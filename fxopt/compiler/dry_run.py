@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fxopt import __version__
+from fxopt.compiler.offers import before_precision
 from fxopt.compiler.optimize import prepare
 from fxopt.compiler.progress import NULL, Progress, Timed
 from fxopt.compiler.request import Request
@@ -35,6 +36,9 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
     finally:
         run.close()
     before, after = found.source, found.program
+    asked = before_precision(run.passes)
+    if run.quality.lossy and len(asked) < len(run.passes):
+        listener.note("lower precision depends on the engine, and is not looked for in a dry run")
     return {
         "fxopt": __version__,
         "command": request.command,
@@ -43,7 +47,7 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
         "calib": run.calib and run.calib.to_json(),
         "nodes": {"before": len(before), "after": len(after)},
         "weight_bytes": {"before": before.weight_bytes, "after": after.weight_bytes},
-        "passes": [_of_pass(found, name) for name in dict.fromkeys(rule.name for rule in run.passes)],
+        "passes": [_of_pass(found, name) for name in dict.fromkeys(rule.name for rule in asked)],
         "faults": [f"left out: {plugin.fault}" for plugin in run.registry.plugins if plugin.fault],
         "notes": listener.notes,
     }

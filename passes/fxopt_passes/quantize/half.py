@@ -21,7 +21,7 @@ aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
-class Half(StoredWeights):
+class _Half(StoredWeights):
     """Weights in a float dtype of 16 bits with a cast behind; computed in it where `computes` says so."""
 
     dtype: ClassVar[torch.dtype]
@@ -57,7 +57,7 @@ class Half(StoredWeights):
 
 
 @dataclass(frozen=True)
-class Bfloat16(Half):
+class Bfloat16(_Half):
     """Store weights in bfloat16, and compute linear layers and convolutions in it where the engine does.
 
     OpenVINO does on CPUs with bfloat16 arithmetic (`avx512_bf16`, `amx_bf16`): a layer whose input, weight and bias are
@@ -75,7 +75,7 @@ class Bfloat16(Half):
 
 
 @dataclass(frozen=True)
-class Float16(Half):
+class Float16(_Half):
     """Store weights in float16, for size only: no engine on CPUs computes in it, the cast is folded at load."""
 
     name: ClassVar[str] = "fp16"

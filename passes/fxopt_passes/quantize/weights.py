@@ -24,7 +24,7 @@ _SHRUNK = [1 - 0.025 * step for step in range(21)]  # of a group's range: what l
 
 
 @dataclass(frozen=True)
-class IntegerWeights(StoredWeights):
+class _IntegerWeights(StoredWeights):
     """Weights of few bits, dequantized before their layers."""
 
     bits: ClassVar[int]
@@ -136,7 +136,7 @@ class IntegerWeights(StoredWeights):
 
 
 @dataclass(frozen=True)
-class Int8Weight(IntegerWeights):
+class Int8Weight(_IntegerWeights):
     """Store the weights of linear layers, convolutions and embeddings in 8 bits, one scale an output channel.
 
     OpenVINO runs linear layers on them as they are, on any CPU, which pays where one row meets a large weight. ONNX
@@ -152,7 +152,7 @@ class Int8Weight(IntegerWeights):
 
 
 @dataclass(frozen=True)
-class Int4Weight(IntegerWeights):
+class Int4Weight(_IntegerWeights):
     """Store the weights of linear layers in 4 bits, in groups of 128 along a row, or the most that the row allows.
 
     ONNX Runtime (`MatMulNBits`) and OpenVINO run them as they are, on any CPU, which pays where one row meets a large
