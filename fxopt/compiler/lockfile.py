@@ -135,7 +135,12 @@ class Lockfile:
         Raises:
             InputError: the file beside the plan that holds them is missing, damaged, or lacks one.
         """
-        needed = [name for step in self.steps if step.candidate.fidelity is not Fidelity.EXACT for name in step.tensors]
+        needed = [
+            name
+            for step in self.steps
+            for name in step.tensors
+            if step.candidate.fidelity is not Fidelity.EXACT or name.startswith(f"{step.id}/")
+        ]
         if not needed:
             return {}
         from safetensors import safe_open

@@ -330,9 +330,10 @@ class Searcher:
         maker = self.found.maker
         needs = {maker[name] for name in record.candidate.footprint if name in maker}
         made = {n: value for n in record.constants if isinstance(value := after.attributes.get(n), torch.Tensor)}
-        made |= record.candidate.tensors
+        self.found.tensors.update(record.candidate.tensors)
         if record.candidate.fidelity is not Fidelity.EXACT:
             self.found.tensors.update(made)
+        made |= record.candidate.tensors
         digests = {name: tensor_digest(value) for name, value in made.items()}
         return Step(record.candidate, rule.spec(), self.round, tuple(sorted(needs)), digests)
 

@@ -106,7 +106,7 @@ def test_data_that_no_pass_asks_for_are_noted(fxopt: Callable[..., Any]) -> None
     flags = calib(x=np.zeros((4, 3, 8, 8), np.float32))
     note = "no installed pass asked for calibration data"
     data = found(fxopt, *flags)
-    assert data["notes"][0] == note
+    assert note in data["notes"]
     assert data["calib"]["path"] == "calib.npz"
     assert note in fxopt(*MODEL, *flags).out.splitlines()
 
