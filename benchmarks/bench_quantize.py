@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.quantize import fxopt_runs
 from benchmarks.quantize.models import TASKS, task
 from benchmarks.quantize.peers import THREADS, build, peers, versions
-from benchmarks.quantize.quality import Judge, originals
+from benchmarks.quantize.quality import Judge, digest, originals
 from benchmarks.quantize.store import Store
 from benchmarks.quantize.training import cache_folder
 
@@ -139,7 +139,7 @@ class Contest:
 
         order = [*first, *(label for label in self.entries if label not in first)]
         variants = [Variant(label, self.entries[label].engine, self.entries[label].artifact) for label in order]
-        chosen = {variant.artifact: variant for variant in reversed(variants)}
+        chosen = {self._content(variant.name): variant for variant in reversed(variants)}
         inputs = [value.numpy() for value in next(iter(self.data["calib"].batches())).inputs]
         plan = Plan(rounds=ROUNDS, epochs=epochs, together=True)
         return measure([*reversed(chosen.values())], inputs, plan=plan, bases=max(1, len(first)))
@@ -151,14 +151,19 @@ class Contest:
         kept: dict[str, bool],
         session: Comparison,
     ) -> list[dict[str, Any]]:
+        from fxopt.contracts.cost import Interval
         from fxopt.contracts.engine import Artifact
 
         recipes = {peer.name: peer.recipe for peer in self.peers}
         rows = []
         for label in [*recipes, *runs]:
             entry, drop = self.entries.get(label), drops.get(label)
-            twin = next((name for name in session.timings if entry and self.entries[name] == entry), label)
+            same = (name for name in session.timings if entry and self._content(name) == self._content(label))
+            twin = next(same, label)
             timing = session.timings.get(twin)
+            ratio = timing and timing.ratio and timing.ratio.interval
+            if twin == session.base != label:
+                ratio = Interval(1.0, 1.0, 1.0)
             rows.append(
                 {
                     "name": label,
@@ -166,7 +171,7 @@ class Contest:
                     "recipe": recipes.get(label) if label in recipes else runs[label].get("recipe"),
                     "latency_ms": timing and timing.latency_ms.to_json(),
                     "p99_ms": timing and timing.p99_ms,
-                    "ratio": timing and timing.ratio and timing.ratio.interval.to_json(),
+                    "ratio": ratio and ratio.to_json(),
                     "quality": drop and {spec: found.to_json() for spec, found in drop.items()},
                     "kept": kept.get(label),
                     "size_bytes": entry and Artifact.read(entry.artifact).size_bytes(),
@@ -174,6 +179,10 @@ class Contest:
                 }
             )
         return rows
+
+    def _content(self, label: str) -> tuple[str, str]:
+        entry = self.entries[label]
+        return entry.engine, digest(entry.artifact)
 
     def _say(self, text: str) -> None:
         print(f"{self.task.title}: {text}", file=sys.stderr, flush=True)

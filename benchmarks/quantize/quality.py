@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from fxopt.contracts.target import Machine
 from fxopt.data import Data
 from fxopt.measure import Limits, Worker
 from fxopt.verify.paired import PairedDrop
-from fxopt.verify.score import Run, Scores
+from fxopt.verify.score import collect
 
 
 class Judge:
@@ -53,9 +53,15 @@ class Judge:
     def _statistics(self, engine: str, artifact: Path) -> dict[str, Tensor]:
         outputs, found = run_all(engine, artifact, self.data), {}
         for spec, metric in self.metrics.items():
-            scores = Scores(metric, self.data, _replayed(self.originals))
-            found |= {f"{spec} original": scores.original(), spec: scores.of(_replayed(outputs))}
+            for name, value in ((f"{spec} original", self.originals), (spec, outputs)):
+                found[name] = collect(metric, value, self.labels, self.originals)
         return found
+
+    @cached_property
+    def labels(self) -> Tensor | None:
+        """Of all samples, where there are any."""
+        found = [batch.labels for batch in self.data.batches()]
+        return None if found[0] is None else torch.cat(found)
 
 
 def originals(module: nn.Module, samples: Samples, labelled: bool, key: Sequence[object], store: Store) -> Tensor:
@@ -86,9 +92,3 @@ def digest(artifact: Path) -> str:
     for file in sorted(file for file in artifact.rglob("*") if file.is_file()):
         content.update(f"{file.relative_to(artifact)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return content.hexdigest()
-
-
-def _replayed(outputs: Tensor) -> Run:
-    """Outputs that are known, one sample a call, as if they were computed; over and over."""
-    rows = itertools.cycle(outputs)
-    return lambda inputs: [next(rows)[None]]
