@@ -125,12 +125,13 @@ class Contest:
         return {label: judge.drops(self.entries[label].engine, self.entries[label].artifact) for label in labels}
 
     def _limit(self, drops: dict[str, dict[str, PairedDrop]]) -> Any:
-        """The budget: where the task has none, what the best int8 peer loses."""
+        """The budget: where the task has none, what the best int8 peer loses that quantizes all it can."""
         from fxopt.contracts.cost import Drop
 
         if self.task.budget is not None:
             return Drop.parse(self.task.budget)
-        least = min((100 * drops[name][self.task.metric].drop for name in self.int8), default=0.0)
+        whole = [peer.name for peer in self.peers if peer.whole and peer.name in self.int8]
+        least = min((100 * drops[name][self.task.metric].drop for name in whole), default=0.0)
         return Drop.parse(f"{max(least, 0.0):.6g}pt")
 
     def _measure(self, first: Sequence[str], epochs: int) -> Comparison:

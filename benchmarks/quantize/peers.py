@@ -29,11 +29,14 @@ class Peer:
         name: in tables.
         engine: spec, without the threads.
         recipe: the engine's own way to quantize; None for floats.
+        whole: whether it quantizes whatever the engine has kernels for. The best of these says what may be lost where a
+            model has no budget of its own; one that leaves convolutions as they are would say nothing.
     """
 
     name: str
     engine: str
     recipe: str | None = None
+    whole: bool = True
 
     def spec(self) -> str:
         """The engine's spec."""
@@ -49,7 +52,7 @@ def peers(machine: Machine) -> list[Peer]:
         Peer("Inductor", "inductor"),
         Peer("ONNX Runtime U8S8", "onnxruntime", "static_u8s8"),
         Peer("ONNX Runtime S8S8", "onnxruntime", "static_s8s8"),
-        Peer("ONNX Runtime dynamic", "onnxruntime", "dynamic"),
+        Peer("ONNX Runtime dynamic", "onnxruntime", "dynamic", whole=False),
         Peer("NNCF", "openvino", "nncf"),
         Peer("torchao x86", "inductor", "x86"),
     ]

@@ -117,6 +117,24 @@ def test_weights_of_seven_bits_are_among_the_peers_where_eight_may_saturate() ->
     assert not {"static_u8s8_reduced", "x86_reduced"} & recipes(("avx2", "avx512_vnni"))
 
 
+def test_what_may_be_lost_is_said_by_a_peer_that_quantizes_all_it_can() -> None:
+    class Lost:
+        def __init__(self, drop: float) -> None:
+            self.drop = drop
+
+    contest = object.__new__(bench_quantize.Contest)
+    contest.task = data_task = bench_quantize.task("mobilenet_v2")
+    contest.peers = [
+        Peer("static", "e", "static"),
+        Peer("better", "e", "nncf"),
+        Peer("part", "e", "dynamic", whole=False),
+    ]
+    contest.int8 = [peer.name for peer in contest.peers]
+    drops = {"static": 0.05, "better": 0.035, "part": 0.001}
+    found = contest._limit({name: {data_task.metric: Lost(drop)} for name, drop in drops.items()})
+    assert str(found) == "3.5pt"
+
+
 def test_the_store_makes_once_and_keeps_nothing_half_made(tmp_path: Path) -> None:
     store, made = Store(tmp_path / "store"), []
 
