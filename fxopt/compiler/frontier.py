@@ -49,7 +49,12 @@ def points(run: Run, contenders: dict[str, Contender]) -> list[dict[str, Any]]:
                     "size_bytes": build.size_bytes,
                     "drop": drop and drop.drop,
                     "kept": unmodified or (key in lab.faults and fault is None),
-                    "reason": fault or (None if unmodified or key in lab.faults else "not judged: it does not pay, or another does better"),
+                    "reason": fault
+                    or (
+                        None
+                        if unmodified or key in lab.faults
+                        else "not judged: it does not pay, or another does better"
+                    ),
                 }
             )
     return sorted(found, key=lambda item: item["latency_ratio"]["estimate"] if item["latency_ratio"] else math.inf)

@@ -196,23 +196,28 @@ class EngineLab:
         kernels = self.workshop.kernels(self.engine, self.artifacts[build.key])
         return [(kernel["covers"], kernel["ms"]) for kernel in kernels if kernel["covers"] and kernel["ms"] is not None]
 
-    def keep(self, build: Build) -> Build | None:
-        """As `Lab.keep`: steps are given back by bisection, those first that by themselves cost or have grown most."""
+    def keep(self, build: Build, give_back: bool = True) -> Build | None:
+        """As `Lab.keep`: steps are given back by bisection, those first that by themselves cost or have grown most.
+
+        Where the quality budget is broken, exact steps stay.
+        """
         fault = self.fault(build)
         if fault is None:
             return build
-        if build.recipe:
+        if build.recipe or not give_back:
             return None
+        lossy = {step.id for step in self.steps if step.candidate.fidelity is not Fidelity.EXACT}
+        blamed = build.steps & lossy if self.lossy(build) else build.steps
 
         def harm(identity: str) -> tuple[float, float, str]:
             evidence = self.evidence.get(identity)
             return self.sensitivity.get(identity, 0.0), evidence.growth if evidence else 0.0, identity
 
-        ranked = sorted(build.steps, key=harm)
+        ranked = sorted(blamed, key=harm)
         right, wrong, best = 0, len(ranked), None
         while wrong - right > 1:
             middle = (right + wrong) // 2
-            part = self.build(ranked[:middle])
+            part = self.build([*build.steps - blamed, *ranked[:middle]])
             if part is not None and self.fault(part) is None:
                 right, best = middle, part
             else:

@@ -66,10 +66,10 @@ class Lab(Protocol):
     def recipes(self) -> list[Build]:
         """What the engine's own recipes make of the unmodified model, where quality may drop and there are data."""
 
-    def keep(self, build: Build) -> Build | None:
+    def keep(self, build: Build, give_back: bool = True) -> Build | None:
         """The largest part of a build that is as right as it has to be; None if there is none.
 
-        Of steps that are not exact the artifact has to keep the quality budget, measured where it runs; those that cost
+        Without `give_back` the build itself or None, which costs one judgement and no further builds. Of steps that are not exact the artifact has to keep the quality budget, measured where it runs; those that cost
         most by their sensitivity are given back until it does. Exact steps must not add up to a rounding error.
         """
 

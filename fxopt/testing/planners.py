@@ -76,7 +76,7 @@ class ScriptedLab:
         """None: an engine without recipes."""
         return []
 
-    def keep(self, build: Build) -> Build | None:
+    def keep(self, build: Build, give_back: bool = True) -> Build | None:
         """The build: quality is no matter here."""
         return build
 

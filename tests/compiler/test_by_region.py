@@ -40,9 +40,11 @@ class Lab(ScriptedLab):
         (first, *_) = [*steps, ""]
         return self.own[first] if first in self.own else super().latency(steps)
 
-    def keep(self, build: Build) -> Build | None:
+    def keep(self, build: Build, give_back: bool = True) -> Build | None:
         if build.recipe is not None:
             return None if build.recipe in self.broken else build
+        if not give_back and sum(self.losses.get(step, 0.0) for step in build.steps) > self.limit:
+            return None
         kept = sorted(build.steps, key=lambda step: self.losses.get(step, 0.0))
         while kept and sum(self.losses.get(step, 0.0) for step in kept) > self.limit:
             self.refuse([kept.pop()], "it loses too much")

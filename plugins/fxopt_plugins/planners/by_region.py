@@ -122,9 +122,8 @@ class _Precision:
                 continue
             self._compare([plans[-1], build])
             better = self._better(build, plans[-1])
-            kept = self.lab.keep(build) if better else None
-            if kept is not None and kept.steps > plans[-1].steps:
-                plans.append(kept)
+            if better and self.lab.keep(build, give_back=False) is not None:
+                plans.append(build)
                 layers += 1
         return plans
 
