@@ -69,8 +69,9 @@ class Lab(Protocol):
     def keep(self, build: Build, give_back: bool = True) -> Build | None:
         """The largest part of a build that is as right as it has to be; None if there is none.
 
-        Without `give_back` the build itself or None, which costs one judgement and no further builds. Of steps that are not exact the artifact has to keep the quality budget, measured where it runs; those that cost
-        most by their sensitivity are given back until it does. Exact steps must not add up to a rounding error.
+        Without `give_back` it is the build itself or None, which costs one judgement and no further builds. Of steps that
+        are not exact the artifact has to keep the quality budget, measured where it runs; those that cost most by their
+        sensitivity are given back until it does. Exact steps must not add up to a rounding error.
         """
 
     def step_times(self, build: Build) -> Mapping[str, float]:
