@@ -160,3 +160,11 @@ def test_all_plans_stand_on_the_whole_basis() -> None:
     problem = Problem(nothing(), (), Budget(), 0.95, lab, basis=[basis], offers=[step("int8@a")], native=["int8"])
     (plan,) = ByRegion().plan(problem)
     assert basis.id in plan.steps
+
+
+def test_no_more_plans_are_handed_on_than_asked_for_the_best_of_them() -> None:
+    own = {f"recipe{index}": 0.9 - index / 10 for index in range(5)}
+    lab = Lab({}, own=own)
+    problem = Problem(nothing(), (), Budget(), 0.95, lab)
+    found = [plan.recipe for plan in ByRegion(plans=2).plan(problem)]
+    assert found == ["recipe4", "recipe3"]

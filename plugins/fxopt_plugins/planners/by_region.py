@@ -28,6 +28,7 @@ class ByRegion(Planner):
     splits: int = field(default=4, metadata={"help": "as of `by_pass`"})
     kinds: int = field(default=2, metadata={"help": "kinds of lower precision that are refined to plans of their own"})
     layers: int = field(default=3, metadata={"help": "kinds that one plan may have"})
+    plans: int = field(default=3, metadata={"help": "plans of lower precision that are handed on for an engine"})
     stored: int = field(default=3, metadata={"help": "kinds that only save room, built where size is asked for"})
 
     def plan(self, problem: Problem) -> list[Build]:
@@ -38,8 +39,9 @@ class ByRegion(Planner):
         plans = [plan for kind in kinds[: self.kinds] if (plan := lower.refine(kind)) is not None]
         plans = [layered for plan in plans for layered in lower.lay_over(plan, kinds)]
         plans += [recipe for recipe in lower.recipes if problem.lab.keep(recipe) is not None]
-        unique = {plan.key: plan for plan in (*plans, *exact)}
-        return list(unique.values())
+        lower.compare([plan for plan in plans if plan.key not in lower.ratios])
+        best = sorted({plan.key: plan for plan in plans}.values(), key=lower.rank)[: self.plans]
+        return list({plan.key: plan for plan in (*best, *exact)}.values())
 
 
 class _Precision:
@@ -70,7 +72,7 @@ class _Precision:
                 self.builds[kind] = build
                 self._refuse([step for step in group if step.id not in build.steps], NOT_BESIDE, kind)
         recipes = self.lab.recipes()
-        self._compare([*self.builds.values(), *recipes])
+        self.compare([*self.builds.values(), *recipes])
         self.recipes = [recipe for recipe in recipes if self._pays(recipe)]
         for kind, build in self.builds.items():
             ratio = self.ratios.get(build.key)
@@ -80,7 +82,10 @@ class _Precision:
                 self._refuse(self.groups[kind], self._loss(ratio), kind, ratio)
             else:
                 self.lab.credit([step.id for step in self.groups[kind] if step.id in build.steps], kind, ratio)
-        return sorted((kind for kind, build in self.builds.items() if self._pays(build)), key=self._rank)
+        return sorted(
+            (kind for kind, build in self.builds.items() if self._pays(build)),
+            key=lambda kind: self.rank(self.builds[kind]),
+        )
 
     def _worth_building(self) -> list[tuple[str, list[Step]]]:
         """Kinds that the engine computes in, and those that only save room where that is asked for, the most first."""
@@ -120,7 +125,7 @@ class _Precision:
             build = self._build([*taken, *free])
             if build is None or build.key == plans[-1].key:
                 continue
-            self._compare([plans[-1], build])
+            self.compare([plans[-1], build])
             better = self._better(build, plans[-1])
             if better and self.lab.keep(build, give_back=False) is not None:
                 plans.append(build)
@@ -145,7 +150,7 @@ class _Precision:
         part = self._build(rest)
         if part is None:
             return whole
-        self._compare([whole, part])
+        self.compare([whole, part])
         if not self._better(part, whole):
             return whole
         for identity, reason in slow.items():
@@ -155,7 +160,8 @@ class _Precision:
     def _build(self, group: Sequence[Step]) -> Build | None:
         return self.lab.build([*self.basis, *(step.id for step in group)])
 
-    def _compare(self, builds: Sequence[Build]) -> None:
+    def compare(self, builds: Sequence[Build]) -> None:
+        """Time builds in one session."""
         if builds:
             self.ratios |= self.lab.compare(builds)
 
@@ -165,10 +171,12 @@ class _Precision:
         mine, its = self.ratios.get(build.key), self.ratios.get(other.key)
         return mine is not None and (its is None or mine.interval.estimate < its.interval.estimate)
 
-    def _rank(self, kind: str) -> float:
-        build = self.builds[kind]
-        small = self.problem.budget.minimize == "size"
-        return build.size_bytes if small else self.ratios[build.key].interval.estimate
+    def rank(self, build: Build) -> float:
+        """What plans are ordered by, the best first: latency as far as it was measured, or size."""
+        if self.problem.budget.minimize == "size":
+            return build.size_bytes
+        ratio = self.ratios.get(build.key)
+        return 1.0 if ratio is None else ratio.interval.estimate
 
     def _pays(self, build: Build) -> bool:
         """Whether a build is better than the unmodified program, or keeps a limit that this breaks."""
