@@ -16,6 +16,7 @@ from fxopt.compiler.reproducer import STATISTICS, damaged, load_program, reprodu
 from fxopt.compiler.rewrite import Context, replay
 from fxopt.contracts import plain
 from fxopt.contracts.candidate import Step
+from fxopt.contracts.engine import QuantScheme
 from fxopt.contracts.target import Capabilities
 from fxopt.errors import EngineError, InputError
 from fxopt.ir.statistics import Statistics
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from fxopt.registry import Registry
 
 STEPS, INPUTS, FITTED = "steps.json", "inputs.safetensors", "fitted.safetensors"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ _FORM = {
     "found": _Found,
     "bound": float,
     "capabilities": Capabilities | None,
+    "scheme": QuantScheme | None,
     "steps": tuple[Step, ...],
 }
 
@@ -75,6 +77,7 @@ class Culprit:
         engine: spec of the engine that the plan is for.
         bound: what an error may be.
         capabilities: of the target.
+        scheme: how the engine wants its integers, where steps are not exact.
         table: statistics of its values, where the steps' passes asked.
         fitted: tensors that the steps do not compute from the weights.
     """
@@ -87,13 +90,14 @@ class Culprit:
     engine: str
     bound: float
     capabilities: Capabilities | None
+    scheme: QuantScheme | None
     table: Table | None
     fitted: Mapping[str, torch.Tensor]
 
     def context(self, guard: Guard | None = None) -> Context:
         """What passes are told."""
         statistics = None if self.table is None else Recorded(self.table)
-        return Context(self.capabilities, statistics, fitted=self.fitted, guard=guard)
+        return Context(self.capabilities, statistics, fitted=self.fitted, guard=guard, scheme=self.scheme)
 
     def rewritten(self, registry: Registry, guard: Guard | None = None) -> Program | None:
         """The Program with all steps applied; None where one of them is not offered."""
@@ -121,6 +125,7 @@ def write(culprit: Culprit, figure: Figure, parent: Path) -> Path:
         "engine": culprit.engine,
         "bound": culprit.bound,
         "capabilities": None if culprit.capabilities is None else culprit.capabilities.to_json(),
+        "scheme": culprit.scheme and culprit.scheme.to_json(),
         "steps": [step.to_json() for step in culprit.steps],
     }
     steps = json.dumps([data["metric"], data["steps"], culprit.program.digest])
@@ -154,7 +159,7 @@ def read(folder: Path) -> tuple[Culprit, str]:
             [inputs[item.name] for item in program.interface.inputs],
             table=load_file(folder / STATISTICS) if (folder / STATISTICS).exists() else None,
             fitted=load_file(folder / FITTED) if (folder / FITTED).exists() else {},
-            **{key: form[key] for key in ("steps", "metric", "what", "engine", "bound", "capabilities")},
+            **{key: form[key] for key in ("steps", "metric", "what", "engine", "bound", "capabilities", "scheme")},
         )
         return culprit, form["found"].text
     except Exception as error:  # whatever a damaged file leads to

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,10 @@ from fxopt.compiler.optimize import prepare
 from fxopt.compiler.progress import NULL, Progress
 from fxopt.compiler.replay import planned
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import Context, closure, replay
+from fxopt.compiler.rewrite import closure, replay
 from fxopt.compiler.run import Run
 from fxopt.compiler.workshop import ARTIFACT_BOUND
+from fxopt.contracts.candidate import Fidelity
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import EngineError, InputError
 from fxopt.ir.samples import sample_inputs
@@ -32,7 +33,9 @@ from fxopt.verify.error import worst
 if TYPE_CHECKING:
     import torch
 
+    from fxopt.compiler.rewrite import Context
     from fxopt.contracts.candidate import Step
+    from fxopt.contracts.engine import QuantScheme
     from fxopt.ir.program import Program
     from fxopt.ir.statistics import Table
 
@@ -112,7 +115,13 @@ def bisect(out: Path, metric: str = "error", evaluation: str | None = None, prog
         if not (out / name).exists():
             raise InputError(f"{out}: there is no {name} to compare with; optimize without --no-source")
     if not lock.steps:
-        return Bisection(metric, 0, notes=("the plan has no steps: OUT is the unmodified model",))
+        recipe = lock.data["recipe"]
+        what = (
+            "OUT is the unmodified model"
+            if recipe is None
+            else f"OUT is what the engine's own {recipe} makes of the model"
+        )
+        return Bisection(metric, 0, notes=(f"the plan has no steps: {what}",))
     run = prepare(planned(Request(str(out / "source.pt2"), out, eval=evaluation), lock), progress)
     try:
         lock.check_graph(run.program)
@@ -145,6 +154,7 @@ class _Bisector:
         quality = self.run.quality
         budget = quality.budget.value / (100 if quality.budget.unit == "%" else 1)
         self.bound = budget if quality.lossy and quality.metric.relative else ARTIFACT_BOUND
+        self.scheme: QuantScheme | None = None
         self.found: dict[str, Figure] = {}  # by digest of the rewritten Program
         (engine,) = self.run.engines.values()
         moved = self.lock.moved(self.run.registry, self.run.target, engine)
@@ -169,9 +179,15 @@ class _Bisector:
     @property
     def context(self) -> Context:
         """What passes are told, as when the plan was made."""
-        return Context(
-            self.run.context.capabilities, self.run.context.statistics, fitted=self.fitted, guard=self.run.context.guard
-        )
+        return replace(self.run.context, fitted=self.fitted, scheme=self.scheme)
+
+    def find_scheme(self) -> None:
+        """How the engine wants its integers here, where the plan has steps that may ask."""
+        (engine,) = self.run.engines.values()
+        lossy = any(step.candidate.fidelity is not Fidelity.EXACT for step in self.lock.steps)
+        if lossy and engine.quant_scheme is not None:
+            with self.progress.phase(f"test the integer sums of {engine.name}"):
+                self.scheme = self.bench.workshop(self.case).scheme(self.bench.engine, engine.quant_scheme)
 
     def rewritten(self, steps: Collection[str]) -> Program:
         """The source with these steps applied."""
@@ -180,6 +196,7 @@ class _Bisector:
     def go(self, name: str) -> Bisection:
         """All of it."""
         self.choose(name)
+        self.find_scheme()
         program, skipped = replay(self.source, self.lock.steps, self.run.registry, self.context)
         if skipped:
             self.notes.append(f"left out, as their passes do not offer them here: {', '.join(skipped)}")
@@ -303,6 +320,7 @@ class _Bisector:
                 self.bench.engine,
                 self.bound,
                 self.run.context.capabilities,
+                self.scheme,
                 self.table(small, program),
                 {name: self.fitted[name] for step in steps for name in step.tensors if name in self.fitted},
             )

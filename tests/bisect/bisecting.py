@@ -20,7 +20,7 @@ from fxopt.compiler.progress import NULL
 from fxopt.compiler.request import Request
 from fxopt.compiler.run import Run
 from fxopt.contracts.candidate import Candidate
-from fxopt.contracts.engine import Artifact, FlatCallable, Stage
+from fxopt.contracts.engine import Artifact, FlatCallable, QuantScheme, Stage
 from fxopt.contracts.passes import Pass, View
 from fxopt.ir.capture import capture
 from fxopt.ir.edit import Edit
@@ -35,12 +35,16 @@ ON_TOP = "relu_7"  # where a second step rests on the first
 
 @dataclass
 class Fault:
-    """What is wrong: rewrites at these relus each, or where all of a group are rewritten; and by what."""
+    """What is wrong: rewrites at these relus each, or where all of a group are rewritten; and by what.
+
+    `scheme`: rewrites are offered only to an engine that says how it wants its integers.
+    """
 
     alone: set[str] = field(default_factory=set)
     together: set[str] = field(default_factory=set)
     on_top: bool = False
     slow: bool = False
+    scheme: bool = False
 
     def at(self, site: str, edit: Edit) -> bool:
         if site in self.alone:
@@ -60,7 +64,7 @@ class ToClamp(Pass):
     name: ClassVar[str] = "to_clamp"
 
     def propose(self, program: Any, view: View) -> Iterator[Candidate]:
-        for node in program.calls:
+        for node in program.calls if view.scheme or not fault.scheme else ():
             if node.target == aten.relu.default:
                 yield Candidate(self.name, (node.name,), frozenset({node.name}))
 
@@ -109,6 +113,14 @@ class Miscompiles(Misbehaves):
         return answer
 
 
+class Quantizes(Miscompiles):
+    """Is right, and wants its integers in some way."""
+
+    name: ClassVar[str] = "quantizes"
+    where: ClassVar[str] = "nothing"
+    quant_scheme: ClassVar[QuantScheme | None] = QuantScheme("u8", False, "channel", "int32", "both")
+
+
 class MiscompilesAll(Miscompiles):
     name: ClassVar[str] = "miscompiles_all"
     where: ClassVar[str] = "relu"
@@ -132,7 +144,7 @@ def registry() -> Registry:
     found = _load()
     plugin = type("Plugin", (), {"fxopt_passes": lambda self: [ToClamp, ToMaximum]})()
     found.register(plugin, "bisecting", "fxopt")
-    for engine in (Miscompiles, MiscompilesAll):
+    for engine in (Miscompiles, MiscompilesAll, Quantizes):
         found.engines[engine.name] = engine
     return found
 

@@ -17,6 +17,7 @@ from fxopt.cli import main
 from fxopt.compiler.workshop import Measured, Session, Workshop
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.planner import Ratio
+from fxopt.registry import Registry
 from tests.bisect import bisecting
 from tests.bisect.bisecting import ON_TOP, STEPS, Chain, fault, write_out
 
@@ -97,6 +98,28 @@ def test_a_plan_without_steps_is_no_regression(out: Path) -> None:
     plan = json.loads((out / "plan.json").read_text())
     (out / "plan.json").write_text(json.dumps({**plan, "steps": []}))
     assert bisect(out, "latency").notes == ("the plan has no steps: OUT is the unmodified model",)
+
+
+def test_a_plan_that_is_a_recipe_of_the_engine_has_no_steps_to_tell_apart(out: Path) -> None:
+    plan = json.loads((out / "plan.json").read_text())
+    (out / "plan.json").write_text(json.dumps({**plan, "steps": [], "recipe": "static"}))
+    assert bisect(out).notes == ("the plan has no steps: OUT is what the engine's own static makes of the model",)
+
+
+def test_passes_that_ask_how_the_engine_wants_its_integers_are_told_and_so_is_the_reproducer(tmp_path: Path) -> None:
+    out = write_out(tmp_path / "out", Chain(3), torch.randn(2, 6), "quantizes")
+    plan = json.loads((out / "plan.json").read_text())
+    for step in plan["steps"]:
+        step["candidate"]["fidelity"] = "approximate"
+    (out / "plan.json").write_text(json.dumps(plan))
+    bisecting.reset(scheme=True, alone={"relu_1"})
+    found = bisect(out)
+    assert found.culprits == named("relu_1")
+    assert small(found) == [aten.relu.default]
+    assert found.reproducer is not None
+    culprit, _ = bisect_reproducer.read(found.reproducer)
+    figure = bisect_reproducer.run(culprit, Registry.load())
+    assert figure is not None and figure.bad
 
 
 # -- errors of the artifact ------------------------------------------------------------------------------------------
