@@ -102,15 +102,15 @@ class Data:
             raise InputError(f"{data.name} holds no samples")
         return dataclasses.replace(data, samples=samples, digest=content.hexdigest()[:16])
 
-    def batches(self) -> Iterator[Batch]:
-        """All samples in order, in batches of sizes that the model takes."""
+    def batches(self, most: int = BATCH) -> Iterator[Batch]:
+        """All samples in order, in batches of sizes that the model takes, of `most` samples where it takes so few."""
         first = 0
         for place, inputs, labels in self._arranged():
             rows = torch.arange(len(inputs[0]))
             if self._chosen is not None:
                 rows = self._chosen[(self._chosen >= first) & (self._chosen < first + len(rows))] - first
             first += len(inputs[0])
-            yield from self._cut(place, inputs, labels, rows)
+            yield from self._cut(place, inputs, labels, rows, most)
 
     def part(self, numbers: Iterable[int]) -> Data:
         """The samples of these numbers, counted from 0, in the order of the data.
@@ -153,17 +153,24 @@ class Data:
             yield place, list(inputs.values()), labels
 
     def _cut(
-        self, place: str, inputs: list[torch.Tensor], labels: torch.Tensor | None, rows: torch.Tensor
+        self,
+        place: str,
+        inputs: list[torch.Tensor],
+        labels: torch.Tensor | None,
+        rows: torch.Tensor,
+        most: int = BATCH,
     ) -> Iterator[Batch]:
         """The samples in these rows, in batches of a size that the model takes."""
         if not (count := len(rows)):
             return
         low, high = self._batch_bounds()
-        size = next((size for size in range(high, low - 1, -1) if count % size == 0 or count % size >= low), None)
+        middle = min(max(low, most), high)
+        sizes = (*range(middle, low - 1, -1), *range(middle + 1, high + 1))
+        size = next((size for size in sizes if count % size == 0 or count % size >= low), None)
         if size is None and self._chosen is None:
-            sizes = f"{low}" if low == high else f"{low} to {high}"
+            allowed = f"{low}" if low == high else f"{low} to {high}"
             raise InputError(
-                f"{place}: {count} samples do not make batches of {sizes}, which the model takes;"
+                f"{place}: {count} samples do not make batches of {allowed}, which the model takes;"
                 " add or leave out samples, or give the model a dynamic batch"
             )
         if size is None:

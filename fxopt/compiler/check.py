@@ -156,7 +156,7 @@ def _quality(
             f"{out}: what its quality was judged on ({recorded['data']['path']}) is not here: give --eval DATA"
         )
     quality = make_quality(request, registry, program, data.evaluation)
-    fresh = data.evaluation is not None and data.evaluation.digest != recorded["data"]["digest"]
+    fresh = data.evaluation is not None and data.evaluation.digest != (recorded["data"] or {}).get("digest")
     if fresh:
         assert data.evaluation is not None
         quality = dataclasses.replace(quality, rest=Scores(quality.metric, data.evaluation, program.run))

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from fxopt.contracts.candidate import Stage
+from fxopt.contracts.candidate import Fidelity
 
 if TYPE_CHECKING:
     from fxopt.compiler.contest import Contender
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def describe(run: Run, lab: EngineLab, build: Build) -> str:
-    """What a build is, in words: a recipe, or the kinds of lower precision in it and how often."""
+    """What a build is, in words: a recipe, or the rewrites in it that are not exact and how often."""
     if build.recipe is not None:
         return f"{run.engines[lab.engine].name}'s own {build.recipe}"
-    lower = {rule.name for rule in run.passes if rule.stage >= Stage.PRECISION}
-    found = Counter(step.candidate.rule for step in lab.steps if step.id in build.steps)
-    parts = [f"{rule} x {count}" for rule, count in sorted(found.items()) if rule in lower]
+    taken = (step.candidate for step in lab.steps if step.id in build.steps)
+    found = Counter(candidate.rule for candidate in taken if candidate.fidelity is not Fidelity.EXACT)
+    parts = [f"{rule} x {count}" for rule, count in sorted(found.items())]
     if parts:
         return ", ".join(parts)
     return "exact rewrites" if build.steps else "the unmodified model"
@@ -33,14 +33,17 @@ def points(run: Run, contenders: dict[str, Contender]) -> list[dict[str, Any]]:
     `latency_ratio` is to the unmodified model on the same engine, from the sessions in which plans were made; `drop` is
     that of the metric on the samples that a search may look at, in its own unit.
     """
-    labs = {id(item.lab): item.lab for item in contenders.values()}
-    found = []
-    for lab in labs.values():
+    engines = {item.engine for item in contenders.values()}
+    found: list[dict[str, Any]] = []
+    unmodified_ones: set[str] = set()  # each stands in every lab of its engine
+    for lab in (lab for lab in run.labs if lab.engine in engines):
         for key, build in lab.tried.items():
             ratio, drop, fault = lab.ratios.get(key), lab.drops.get(key), lab.faults.get(key)
             unmodified = key == lab.baseline.key
-            if not unmodified and ratio is None and drop is None:
+            if key in unmodified_ones or (not unmodified and ratio is None and drop is None):
                 continue
+            if unmodified:
+                unmodified_ones.add(key)
             found.append(
                 {
                     "engine": run.engines[lab.engine].name,

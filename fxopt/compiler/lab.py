@@ -136,7 +136,8 @@ class EngineLab:
         engine = self.registry.make_engine(self.engine)
         for recipe in names or engine.recipes:
             if self.out_of_time():
-                break
+                self.failures[recipe] = "not measured: the time limit was reached"
+                continue
             if (missing := engine.recipe_available(recipe)) is not None:
                 self.failures[recipe] = missing
                 continue
@@ -266,7 +267,7 @@ class EngineLab:
         except (MetricError, EngineError) as error:
             fault = str(error)
         if fault is not None:
-            fault = f"on the samples kept from the search, {fault}"
+            fault = self.faults[build.key] = f"on the samples kept from the search, {fault}"
             self.refuse(build.steps, fault)
         return fault
 

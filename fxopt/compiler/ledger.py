@@ -23,7 +23,9 @@ from fxopt.verify.fidelity import Evidence
 
 if TYPE_CHECKING:
     from fxopt.compiler.contest import Contender, Outcome
+    from fxopt.compiler.lab import EngineLab
     from fxopt.compiler.run import Run
+    from fxopt.contracts.planner import Build
 
 VERSION = 2
 
@@ -38,7 +40,10 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
     speedup = {"estimate": 1.0, "low": 1.0, "high": 1.0}
     if ratio is not None:
         speedup = {"estimate": 1 / ratio.estimate, "low": 1 / ratio.high, "high": 1 / ratio.low}
-    verdict = f"{speedup['estimate']:.2f}x faster than the best engine ({outcome.base}) on the unmodified model"
+    reference_text = f"the best engine ({outcome.base}) on the unmodified model"
+    verdict = f"{speedup['estimate']:.2f}x faster than {reference_text}"
+    if ratio is not None and ratio.estimate > 1:
+        verdict = f"{ratio.estimate:.2f} times the latency of {reference_text}, which breaks a limit"
     what = describe(run, ship.lab, ship.build)
     if ratio is not None and run.request.budget.minimize == "size":
         share = base.build.size_bytes / ship.build.size_bytes
@@ -81,7 +86,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             "comparisons": run.workshop.comparisons,
         },
         "checks": checks,
-        "rewrites": [*_recipes(run, ship), *rewrites(found, steps, _verdicts(run, ship, found), dtypes)],
+        "rewrites": [*_recipes(run, outcome), *rewrites(found, steps, _verdicts(run, ship, found), dtypes)],
         "frontier": points(run, outcome.contenders),
         "layers": layers,
         "engines": {
@@ -132,38 +137,42 @@ def _verdicts(run: Run, ship: Contender, found: Search) -> dict[str, Verdict]:
     return verdicts
 
 
-def _recipes(run: Run, ship: Contender) -> list[dict[str, Any]]:
+def _recipes(run: Run, outcome: Outcome) -> list[dict[str, Any]]:
     """An entry for each of the engine's own recipes that was tried, or could not be."""
-    lab, entries = ship.lab, list[dict[str, Any]]()
+    ship, entries = outcome.contenders[outcome.shipped], list[dict[str, Any]]()
     engine = run.engines[ship.engine]
-    tried = {build.recipe: build for build in lab.tried.values() if build.recipe is not None}
-    for recipe in engine.recipes if lab.calib is not None else ():
-        build, ratio, verdict = tried.get(recipe), None, "refused"
-        reason = lab.failures.get(recipe, "no gain: the whole model takes as long or longer")
-        if build is not None:
-            ratio = lab.ratios.get(build.key)
-            reason = lab.faults.get(build.key) or (reason if build.key not in lab.faults else "a plan is better")
-        if build is not None and build.key == ship.build.key:
-            verdict, reason = "applied", "the engine's own recipe, on the unmodified model"
-        entries.append(
-            {
-                "id": f"{engine.name}.{recipe}",
-                "pass": f"{engine.name}.{recipe}",
-                "site": "the whole model",
-                "verdict": verdict,
-                "reason": reason,
-                "fidelity": Fidelity.APPROXIMATE.value,
-                "error": None,
-                "float32_error_ratio": None,
-                "needs": [],
-                "group": None,
-                "latency_ratio": ratio and ratio.interval.to_json(),
-                "size_bytes": build and build.size_bytes - lab.baseline.size_bytes,
-                "sensitivity": None,
-                "dtypes": [],
-            }
-        )
+    for lab in (lab for lab in run.labs if lab.engine == ship.engine):
+        tried = {build.recipe: build for build in lab.tried.values() if build.recipe is not None}
+        for recipe in engine.recipes:
+            if recipe in tried or recipe in lab.failures:
+                entries.append(_recipe(engine.name, recipe, lab, tried.get(recipe), ship.build))
     return entries
+
+
+def _recipe(engine: str, recipe: str, lab: EngineLab, build: Build | None, shipped: Build) -> dict[str, Any]:
+    ratio, verdict, reason = None, "refused", lab.failures.get(recipe, "")
+    if build is not None:
+        ratio = lab.ratios.get(build.key)
+        judged = "a plan is better" if build.key in lab.faults else "no gain: the whole model takes as long or longer"
+        reason = lab.faults.get(build.key) or (judged if ratio is not None else lab.why(build))
+        if build.key == shipped.key:
+            verdict, reason = "applied", "the engine's own recipe, on the unmodified model"
+    return {
+        "id": f"{engine}.{recipe}",
+        "pass": f"{engine}.{recipe}",
+        "site": "the whole model",
+        "verdict": verdict,
+        "reason": reason,
+        "fidelity": Fidelity.APPROXIMATE.value,
+        "error": None,
+        "float32_error_ratio": None,
+        "needs": [],
+        "group": None,
+        "latency_ratio": ratio and ratio.interval.to_json(),
+        "size_bytes": build and build.size_bytes - lab.baseline.size_bytes,
+        "sensitivity": None,
+        "dtypes": [],
+    }
 
 
 def rewrites(

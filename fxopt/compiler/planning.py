@@ -106,4 +106,5 @@ def _problems(run: Run, found: Search, spec: str, lab: EngineLab) -> Iterator[tu
     if prepared is not None:
         basis, search = prepared
         again, problem = on(basis, search, lab.fresh())
+        run.labs.append(again)
         yield again, replace(problem, steps=())  # the exact ones have been planned

@@ -180,7 +180,9 @@ class Replay(Run):
         if len(left_out) > _SAID:
             ledger["notes"].append(f"left out: {len(left_out) - _SAID} more; fxopt explain tells of each")
         ratio, engine = ledger["result"]["ratio"], self.engines[outcome.contenders[outcome.base].engine].name
-        verdict = f"{applied} of {len(self.lock.steps)} steps replayed on {engine}"
+        recipe = self.lock.data["recipe"]
+        what = f"{applied} of {len(self.lock.steps)} steps" if recipe is None else f"the engine's own {recipe}"
+        verdict = f"{what} replayed on {engine}" if applied or recipe is None else f"{what} does not ship on {engine}"
         if ratio is not None:
             verdict += (
                 f": {ratio['estimate']:.3f} of the latency of the unmodified model there"

@@ -109,6 +109,7 @@ class Context:
         if self.statistics is not None:
             view._statistics = self.statistics.of(program)  # noqa: SLF001 - what is behind the view
             view._observe = partial(observe, program, self.statistics.data)  # noqa: SLF001
+            view._notes = partial(self.statistics.notes, program, rule.spec())  # noqa: SLF001
         return calls.propose(rule, program, view)
 
     def apply(self, rule: Pass, program: Program, candidates: Sequence[Candidate]) -> Round:

@@ -71,6 +71,7 @@ class Run:
         )
         self.started = time.monotonic()
         self.failures: dict[str, str] = {}  # by name of the engine
+        self.labs: list[EngineLab] = []  # all in which something was built
 
     def go(self) -> dict[str, Any]:
         """Do all of it; the ledger.
@@ -177,6 +178,7 @@ class Run:
                         self.workshop, self.registry, spec, self.program, found.steps, plan, self.quality, context
                     )
                     labs[spec].evidence = found.evidence
+                    self.labs.append(labs[spec])
                 except EngineError as error:
                     self.failures[engine.name] = str(error)
                     self.progress.note(str(error))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.candidate import Candidate, Stage
 from fxopt.contracts.options import Configurable
@@ -62,6 +62,7 @@ class View:
     declines: list[Decline] = field(default_factory=list)
     _statistics: Callable[[Node, str], torch.Tensor | None] | None = None
     _observe: Callable[[Collection[str], bool], Iterator[Mapping[str, Observed]]] | None = None
+    _notes: Callable[[], MutableMapping[Any, Any]] = dict
     _fitted: Mapping[str, torch.Tensor] = field(default_factory=dict)
     _known: set[Decline] = field(default_factory=set)
 
@@ -109,6 +110,16 @@ class View:
             DataError: the Program fails on the data.
         """
         return self._observe(names, gradients) if self._observe else None
+
+    @property
+    def notes(self) -> MutableMapping[Any, Any]:
+        """What this pass, with these options, has noted about this Program and these calibration data before.
+
+        Several engines are planned for on one Program: what was observed for the first need not be observed again for the
+        next. Only what follows from Program, data and options belongs here. They last as long as the run; without data,
+        and for passes that are called in a process of their own, they are always empty.
+        """
+        return self._notes()
 
     def fit(self, candidate: Candidate, compute: Callable[[], Mapping[str, torch.Tensor] | None]) -> Candidate | None:
         """The candidate with what is fitted to data for it; None where that cannot be had.

@@ -16,11 +16,19 @@ from fxopt.ir.export_error import reason
 from fxopt.ir.program import Program
 
 MOST_SAMPLES = 512  # that anything is fitted to
-MOST_GRADIENTS = 128  # that gradients are taken of: they cost three times a run, and their spread over samples is small
+MOST_GRADIENTS = 128  # that gradients are taken of: they cost twice a run, and their spread over samples is small
+_AT_ONCE = (
+    4  # larger tensors are not kept by the allocator, and to get their pages anew takes as long as to compute them
+)
 
 
 def observe(
-    program: Program, data: Data, names: Collection[str], gradients: bool = False, seed: int = 0
+    program: Program,
+    data: Data,
+    names: Collection[str],
+    gradients: bool = False,
+    seed: int = 0,
+    most: int | None = None,
 ) -> Iterator[Mapping[str, Observed]]:
     """As `View.observe`, over the first samples of the data.
 
@@ -30,14 +38,15 @@ def observe(
         names: of the nodes whose values are wanted.
         gradients: whether they come with their gradients.
         seed: of the answers that are drawn.
+        most: samples that are run; None: `MOST_SAMPLES`, with gradients `MOST_GRADIENTS`.
 
     Raises:
         DataError: the Program fails on the data.
     """
     random = torch.Generator().manual_seed(seed)
-    most = MOST_GRADIENTS if gradients else MOST_SAMPLES
+    most = most or (MOST_GRADIENTS if gradients else MOST_SAMPLES)
     part = data if data.samples <= most else data.part(range(most))
-    for batch in part.batches():
+    for batch in part.batches(_AT_ONCE):
         try:
             found = _run(program, list(batch.inputs), set(names), random if gradients else None)
         except Exception as error:

@@ -33,6 +33,7 @@ class Statistics:
     def __init__(self, data: Data) -> None:
         self.data = data
         self._found: dict[str, Table] = {}  # by digest of the Program
+        self._notes: dict[tuple[str, str], dict[Any, Any]] = {}  # by digest of the Program and whose they are
 
     @property
     def asked(self) -> bool:
@@ -67,6 +68,10 @@ class Statistics:
                 for kind, compute in _KINDS.items()
             }
         return self._found[program.digest]
+
+    def notes(self, program: Program, owner: str) -> dict[Any, Any]:
+        """What somebody has noted about a Program of this digest; whatever is added to it stays."""
+        return self._notes.setdefault((program.digest, owner), {})
 
     def known(self, program: Program) -> Table | None:
         """The table of a Program, if anybody asked about it."""

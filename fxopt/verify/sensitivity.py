@@ -16,6 +16,8 @@ from fxopt.ir.observe import observe
 from fxopt.ir.program import Program
 from fxopt.verify.fidelity import region
 
+SAMPLES = 32  # a mean square of so many is off by a quarter; rewrites differ by orders of magnitude
+
 
 def sensitivities(before: Program, after: Program, records: Sequence[Record], data: Data) -> dict[str, float]:
     """The expected loss that each rewrite of a round brings: half the mean of the square of `sum(g * dy)`.
@@ -29,7 +31,7 @@ def sensitivities(before: Program, after: Program, records: Sequence[Record], da
         before: the Program before the round.
         after: the Program after it.
         records: what each candidate of the round did.
-        data: calibration data, of which `MOST_GRADIENTS` samples are used.
+        data: calibration data, of which `SAMPLES` samples are used.
 
     Returns:
         By id of the candidate; nats for a classifier.
@@ -41,7 +43,7 @@ def sensitivities(before: Program, after: Program, records: Sequence[Record], da
     names = {name for item in regions for name in (*item.olds, *item.border.values())}
     total = dict.fromkeys((record.candidate.id for record in records), 0.0)
     samples = 0
-    for batch in observe(before, data, names, gradients=True):
+    for batch in observe(before, data, names, gradients=True, most=SAMPLES):
         with torch.no_grad():
             count = 1
             for item in regions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -168,14 +169,20 @@ class _Fitting:
                 if (root := self.islands.root(value))
             }
             means = dict.fromkeys(_mean_of(layer) for site in self.sites for layer in site.placed.anchors)
-            batches = self.view.observe({*kinds, *(name for name, _ in means)})
-            if batches is None:
-                return None
-            seen, self._means = observe(batches, kinds, means)
-            found = choose(
-                seen, kinds, self.rule.observer, lambda: self.view.observe(kinds.keys(), gradients=True) or ()
-            )
-            self._ranges = {name: item.span for name, item in found.items()}
+            notes = self.view.notes
+            new = {name: kind for name, kind in kinds.items() if (name, kind) not in notes}
+            unknown = [mean for mean in means if mean not in notes]
+            if new or unknown:
+                batches = self.view.observe({*new, *(name for name, _ in unknown)})
+                if batches is None:
+                    return None
+                seen, found_means = observe(batches, new, unknown)
+                again = partial(self.view.observe, new.keys(), gradients=True)
+                found = choose(seen, new, self.rule.observer, lambda: again() or ())
+                notes |= {(name, new[name]): item.span for name, item in found.items()}
+                notes |= found_means
+            self._ranges = {name: notes.get((name, kind)) for name, kind in kinds.items()}
+            self._means = {mean: notes[mean] for mean in means if mean in notes}
         return self._ranges
 
     def obstacle(self, site: _Site) -> str:

@@ -48,7 +48,8 @@ class Grid:
 
     def rounded(self, value: torch.Tensor) -> torch.Tensor:
         """A float32 value through the integers and back."""
-        return torch.fake_quantize_per_tensor_affine(value, self.scale, self.zero_point, self.low, self.high)
+        steps = (value * (1 / self.scale)).round_()  # several times as fast as PyTorch's fake_quantize
+        return steps.clamp_(self.low - self.zero_point, self.high - self.zero_point).mul_(self.scale)
 
 
 def grid(low: float, high: float, signed: bool, symmetric: bool) -> Grid:

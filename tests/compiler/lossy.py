@@ -1,0 +1,122 @@
+"""An engine with integers and recipes of its own, and passes of lower precision, for whole runs that take seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from fxopt.contracts.candidate import Candidate, Fidelity, Stage
+from fxopt.contracts.engine import Artifact, QuantScheme
+from fxopt.contracts.passes import Pass, View
+from fxopt.ir.edit import Edit
+from fxopt.ir.program import Program
+from fxopt.registry import Registry
+from tests.compiler.engines import Misbehaves
+
+aten = torch.ops.aten
+RANK, SIZE = 8, 1024
+
+
+@dataclass(frozen=True)
+class LowRank(Pass):
+    """Splits a linear in two by its singular values: fast and near where its weight was copied, else slow."""
+
+    name: ClassVar[str] = "low_rank"
+    stage: ClassVar[Stage] = Stage.PRECISION
+    unprepared: int = 600  # singular values that are kept of a weight that was not copied
+
+    def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+        for node in program.calls if view.scheme is not None else ():
+            if node.target == aten.linear.default and "mean" not in node.name:
+                rank = RANK if "copied" in str(node.args[1]) else self.unprepared
+                value = program.tensor(node.args[1])
+                assert value is not None
+                candidate = Candidate(
+                    self.name,
+                    (node.name,),
+                    frozenset({node.name}),
+                    parameters={"kind": "int8", "rank": rank},
+                    fidelity=Fidelity.APPROXIMATE,
+                )
+                fitted = view.fit(candidate, lambda value=value, rank=rank: factors(value, rank))
+                assert fitted is not None
+                yield fitted
+
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        (node,) = edit.nodes(candidate)
+        inner, outer = (edit.constant(candidate.fitted[name], name) for name in ("inner", "outer"))
+        inside = edit.call(aten.linear.default, (node.args[0], inner))
+        edit.replace(node, edit.call(aten.linear.default, (inside, outer)))
+
+
+def factors(value: torch.Tensor, rank: int) -> dict[str, torch.Tensor]:
+    u, s, v = torch.linalg.svd(value, full_matrices=False)
+    return {"inner": (s[:rank, None] * v[:rank]).contiguous(), "outer": u[:, :rank].contiguous()}
+
+
+@dataclass(frozen=True)
+class Copy(Pass):
+    """Gives each linear a weight of its own."""
+
+    name: ClassVar[str] = "copy"
+    prepares: ClassVar[bool] = True
+
+    def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+        for node in program.calls:
+            if node.target == aten.linear.default and "copied" not in str(node.args[1]):
+                yield Candidate(self.name, (node.name,), frozenset({node.name}))
+
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        (node,) = edit.nodes(candidate)
+        value = edit.tensor(node.args[1])
+        assert value is not None
+        edit.replace(node, edit.call(aten.linear.default, (node.args[0], edit.constant(value.clone(), "copied"))))
+
+
+class Rounds(Misbehaves):
+    """Is right, wants its integers in some way, and has three recipes: one splits linears, one has no luck, one does nothing."""
+
+    name: ClassVar[str] = "rounds"
+    quant_scheme: ClassVar[QuantScheme | None] = QuantScheme(
+        "u8", False, "channel", "int32", "both", native={"int8": ()}
+    )
+    recipes: ClassVar[dict[str, str]] = {"split": "splits", "fails": "raises", "same": "gives what it was given"}
+
+    def spec(self) -> str:
+        return f"{__name__}:{type(self).__name__}{{threads={self.threads}}}"
+
+    def quantize(self, recipe: str, program: Program, samples: Any, out: Any) -> Artifact:
+        if recipe == "fails":
+            raise ValueError("no luck")
+        if recipe == "split":
+            rule = LowRank(RANK)
+            scheme = View(rule.name, scheme=self.quant_scheme)
+            candidates = list(rule.propose(program, scheme))
+            with program.edit() as edit:
+                for candidate in candidates:
+                    with edit.step(candidate):
+                        rule.apply(edit, candidate)
+            program = edit.program
+        return self.emit(program, out)
+
+
+def registry() -> Registry:
+    found = Registry.load()
+    plugin = type("Plugin", (), {"fxopt_passes": lambda self: [LowRank, Copy]})()
+    found.register(plugin, "lossy", "fxopt")
+    found.engines[Rounds.name] = Rounds
+    return found
+
+
+def net() -> nn.Module:
+    """Two linears that are nearly of rank 8."""
+    torch.manual_seed(0)
+    layers = [nn.Linear(SIZE, SIZE, bias=False) for _ in range(2)]
+    for layer in layers:
+        low = torch.randn(SIZE, RANK) @ torch.randn(RANK, SIZE) / SIZE
+        layer.weight = nn.Parameter(low + 0.001 * torch.randn(SIZE, SIZE) / SIZE)
+    return nn.Sequential(*layers)
