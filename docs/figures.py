@@ -23,7 +23,7 @@ from benchmarks.sites import SITES
 from fxopt.report.table import summary_table
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "rewrites.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "quantization.md", ROOT / "docs" / "rewrites.md")
 RESULTS = ROOT / "benchmarks" / "results"
 NOT_YET = "*Not measured yet.*"
 _BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)

@@ -109,6 +109,8 @@ def registry() -> Registry:
     plugin = type("Plugin", (), {"fxopt_passes": lambda self: [LowRank, Copy]})()
     found.register(plugin, "lossy", "fxopt")
     found.engines[Rounds.name] = Rounds
+    make, path = found.make_engine, f"{__name__}:{Rounds.__name__}"
+    found.make_engine = lambda spec: make(spec.replace(path, Rounds.name))  # type: ignore[method-assign]
     return found
 
 
