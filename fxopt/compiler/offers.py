@@ -16,11 +16,6 @@ from fxopt.verify.fidelity import Evidence
 from fxopt.verify.sensitivity import sensitivities
 
 
-def before_precision(passes: Sequence[Pass]) -> list[Pass]:
-    """The passes whose rewrites hold for all engines, and may pay by themselves."""
-    return [rule for rule in passes if rule.stage < Stage.PRECISION and not rule.prepares]
-
-
 def offer(
     found: Search,
     passes: Sequence[Pass],

@@ -11,7 +11,7 @@ import torch
 
 from fxopt.compiler import calls
 from fxopt.compiler.calls import Call, Proposal, Round
-from fxopt.contracts.candidate import Candidate, Fidelity, Step
+from fxopt.contracts.candidate import Candidate, Fidelity, Stage, Step
 from fxopt.contracts.passes import Decline, Pass, View
 from fxopt.errors import PassFault
 from fxopt.ir.edit import Record
@@ -133,12 +133,20 @@ def search(
     context: Context = NOTHING,
     note: Callable[[str], None] = lambda text: None,
 ) -> Search:
-    """Run all passes, stage by stage, to their common fixpoint; every exact rewrite is checked on its region.
+    """Run passes, stage by stage, to their common fixpoint; every exact rewrite is checked on its region.
+
+    Those of the stage PRECISION, and what prepares for them, are left aside: they depend on the engine, and are
+    alternatives to one another. `fxopt.compiler.offers` asks them.
 
     Raises:
         DataError: a pass asked for statistics, and the program fails on the calibration data.
     """
-    return Searcher(program, passes, registry, context, note).run()
+    return Searcher(program, before_precision(passes), registry, context, note).run()
+
+
+def before_precision(passes: Sequence[Pass]) -> list[Pass]:
+    """The passes whose rewrites hold for all engines, and may pay by themselves."""
+    return [rule for rule in passes if rule.stage < Stage.PRECISION and not rule.prepares]
 
 
 def follow(

@@ -19,7 +19,6 @@ from fxopt.compiler.datasets import Datasets, locked, make_quality
 from fxopt.compiler.guard import Guard
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
-from fxopt.compiler.offers import before_precision
 from fxopt.compiler.planning import plans
 from fxopt.compiler.progress import Progress, Timed
 from fxopt.compiler.reproducer import Broken, reproduce
@@ -151,8 +150,7 @@ class Run:
     def search(self) -> Search:
         """All rewrites that are legal and true to their claim."""
         with self.progress.phase("search for rewrites"):
-            passes = before_precision(self.passes)
-            found = search(self.program, passes, self.registry, self.context, self.progress.detail)
+            found = search(self.program, self.passes, self.registry, self.context, self.progress.detail)
         asked = self.context.statistics is None or self.context.statistics.asked or self.quality.lossy
         if not asked:
             self.progress.note("no installed pass asked for calibration data")

@@ -24,7 +24,6 @@ from typing import Self
 
 import torch
 
-from fxopt.compiler.offers import before_precision
 from fxopt.compiler.rewrite import Context, Search, follow, search
 from fxopt.contracts.candidate import Step
 from fxopt.ir.program import Program
@@ -55,7 +54,7 @@ class Kept:
     def search(cls, before: str) -> Self:
         """What the search makes of a graph now."""
         registry = built_ins()
-        found = search(program(before), before_precision(registry.make_passes(None)), registry, EXACT)
+        found = search(program(before), registry.make_passes(None), registry, EXACT)
         assert not found.faults, found.faults
         return cls(before, written(found.steps), to_text(found.program, digests=False))
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fxopt.compiler.offers import before_precision
-from fxopt.compiler.rewrite import replay
+from fxopt.compiler.rewrite import before_precision, replay
 from fxopt.contracts.candidate import Step
 from fxopt.ir.text import to_text
 from tests.replays import update
