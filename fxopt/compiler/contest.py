@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,13 +71,16 @@ class Outcome:
 
 
 def ranked(budget: Budget, contenders: Mapping[str, Contender], session: Session) -> list[str]:
-    """What may ship, the best first; the last is what is least far from the limits, if nothing keeps them.
+    """What may ship, the best first; if nothing keeps the limits, what is least far from them first.
 
     The fastest that keeps the limits, where latency is minimized: a plan, if it is proven faster than the best engine on
     the unmodified model, or if that breaks a limit. The smallest that keeps the limits, where size is: with no limit on
     latency, what is proven slower than the unmodified model is none.
     """
-    fits = [name for name in contenders if name in session.variants and _within(budget, contenders, session, name)]
+    measured = [name for name in contenders if name in session.variants]
+    fits = [name for name in measured if _excess(budget, contenders, session, name) <= 1]
+    if not fits:
+        return [*sorted(measured, key=lambda name: _excess(budget, contenders, session, name)), session.base]
     if budget.minimize == "size":
         if budget.max_latency_ms is None:
             fits = [name for name in fits if not _slower(session.variants[name].ratio)]
@@ -89,13 +93,15 @@ def ranked(budget: Budget, contenders: Mapping[str, Contender], session: Session
     return [*order, *rest, session.base]
 
 
-def _within(budget: Budget, contenders: Mapping[str, Contender], session: Session, name: str) -> bool:
-    measured, size = session.variants[name], contenders[name].build.size_bytes
-    return (
-        (budget.max_latency_ms is None or measured.latency_ms.estimate <= budget.max_latency_ms)
-        and (budget.max_p99_ms is None or measured.p99_ms <= budget.max_p99_ms)
-        and (budget.max_size_bytes is None or size <= budget.max_size_bytes)
+def _excess(budget: Budget, contenders: Mapping[str, Contender], session: Session, name: str) -> float:
+    """What is measured over its limit, the largest of all that are limited; at most 1 where all limits are kept."""
+    measured = session.variants[name]
+    figures = (
+        (measured.latency_ms.estimate, budget.max_latency_ms),
+        (measured.p99_ms, budget.max_p99_ms),
+        (contenders[name].build.size_bytes, budget.max_size_bytes),
     )
+    return max((figure / limit if limit else math.inf for figure, limit in figures if limit is not None), default=0.0)
 
 
 def _slower(ratio: Ratio | None) -> bool:

@@ -40,7 +40,7 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
             steps = [step.id for step in found.steps]
             (lab.skip if run.engines[spec].name == "eager" else lab.refuse)(steps, f"not planned for: {reason}")
             continue
-        for there, problem in _problems(run, found, spec, lab):
+        for there, problem in _problems(run, found, spec, lab, first.variants[spec].latency_ms.estimate):
             with run.progress.phase(f"plan for {run.engines[spec].name}", 60):
                 there.progress = run.advance()
                 kept = (there.keep(build) for build in planner.plan(problem))
@@ -67,9 +67,11 @@ def _out_of_the_running(run: Run, spec: str, first: Session) -> str | None:
     return None
 
 
-def _problems(run: Run, found: Search, spec: str, lab: EngineLab) -> Iterator[tuple[EngineLab, Problem]]:
+def _problems(
+    run: Run, found: Search, spec: str, lab: EngineLab, latency_ms: float
+) -> Iterator[tuple[EngineLab, Problem]]:
     """The exact rewrites with what lower precision offers on top of them; then that on top of preparations for it."""
-    plain = Problem(run.program, found.steps, run.request.budget, CONFIDENCE, lab)
+    plain = Problem(run.program, found.steps, run.request.budget, CONFIDENCE, lab, latency_ms=latency_ms)
     if not run.quality.lossy:
         if found.steps:
             yield lab, plain

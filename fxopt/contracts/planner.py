@@ -109,6 +109,7 @@ class Problem:
             says its own in the candidate's parameter `"kind"`; one of another kind saves room alone.
         sensitivity: by id of an offer, the loss that it is expected to bring, where there are data.
         size_change: by id of an offer, bytes of tensors that it adds.
+        latency_ms: of the baseline, where it was measured; what a ratio has to be held against a limit on latency.
     """
 
     program: Program
@@ -121,6 +122,7 @@ class Problem:
     native: Collection[str] = ()
     sensitivity: Mapping[str, float] = field(default_factory=dict)
     size_change: Mapping[str, int] = field(default_factory=dict)
+    latency_ms: float | None = None
 
 
 @dataclass(frozen=True)

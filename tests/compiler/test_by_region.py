@@ -65,12 +65,18 @@ def step(identity: str, nodes: str | None = None) -> Step:
 
 
 def plans(
-    lab: Lab, offers: Iterable[Step], native: Iterable[str] = ("int8", "dynamic"), budget: Budget | None = None
+    lab: Lab,
+    offers: Iterable[Step],
+    native: Iterable[str] = ("int8", "dynamic"),
+    budget: Budget | None = None,
+    latency_ms: float | None = None,
 ) -> list[set[str]]:
     offered = list(offers)
     lab.factors = {**{item.id: 1.0 for item in offered}, **lab.factors}
     ids = {item.candidate.site[0] + "@" + item.candidate.rule: item.id for item in offered}
-    problem = Problem(nothing(), (), budget or Budget(), 0.95, lab, offers=offered, native=list(native))
+    problem = Problem(
+        nothing(), (), budget or Budget(), 0.95, lab, offers=offered, native=list(native), latency_ms=latency_ms
+    )
     found = ByRegion().plan(problem)
     names = {identity: f"{key.partition('@')[2]}@{key.partition('@')[0]}" for key, identity in ids.items()}
     return [{names.get(one, one) for one in plan.steps} for plan in found]
@@ -145,6 +151,52 @@ def test_they_are_where_size_is_asked_for(budget: Budget) -> None:
     lab = Lab({}, sizes=script({"fp16@a": -50, "int8@a": -10}))
     found = plans(lab, map(step, ("fp16@a", "int8@a")), budget=budget)
     assert found[0] == {"fp16@a"}
+
+
+def test_where_the_best_kinds_lose_too_much_the_next_are_tried() -> None:
+    kinds = ("int4@a", "int8@a", "kmeans@a", "fp16@a")
+    lab = Lab(
+        {},
+        sizes=script({kind: -80 + 10 * index for index, kind in enumerate(kinds)}),
+        losses=script(dict.fromkeys(kinds[:3], 5.0)),
+    )
+    assert plans(lab, map(step, kinds), native=[*(k[:-2] for k in kinds)], budget=Budget(minimize="size")) == [
+        {"fp16@a"}
+    ]
+
+
+def test_a_kind_within_a_limit_is_tried_before_faster_ones_beyond_it() -> None:
+    factors = script({"int8@a": 0.5, "dynamic@a": 0.6, "int4@a": 1.4})
+    sizes = script({"int8@a": -10, "dynamic@a": -10, "int4@a": -60})
+    lab = Lab(factors, sizes=sizes)
+    found = plans(
+        lab,
+        map(step, ("int8@a", "dynamic@a", "int4@a")),
+        native=("int8", "dynamic", "int4"),
+        budget=Budget(max_size_bytes=60),
+    )
+    assert {"int4@a"} in found
+
+
+def test_the_limit_on_latency_comes_before_size() -> None:
+    kinds = {"int4@a": (3.0, -60), "hash@a": (3.0, -50), "int8@a": (0.9, -40)}
+    lab = Lab(script({k: f for k, (f, _) in kinds.items()}), sizes=script({k: s for k, (_, s) in kinds.items()}))
+    budget = Budget(minimize="size", max_latency_ms=15.0)
+    found = plans(lab, map(step, kinds), native=("int4", "hash", "int8"), budget=budget, latency_ms=10.0)
+    assert found[0] == {"int8@a"}
+
+
+def test_where_no_kind_keeps_the_limit_on_size_plans_show_how_near_one_can_come() -> None:
+    lab = Lab(script({"int4@a": 1.4, "int8@a": 1.2}), sizes=script({"int4@a": -60, "int8@a": -40}))
+    found = plans(lab, map(step, ("int4@a", "int8@a")), native=("int4", "int8"), budget=Budget(max_size_bytes=1))
+    assert found == [{"int4@a"}, {"int8@a"}]
+
+
+def test_under_a_limit_on_size_what_is_laid_over_a_plan_has_to_save_room() -> None:
+    lab = Lab({}, sizes=script({"int4@a": -60, "int4@b": -20, "int8@b": -15}), losses=script({"int4@b": 5.0}))
+    offers = map(step, ("int4@a", "int4@b", "int8@b"))
+    found = plans(lab, offers, native=("int4", "int8"), budget=Budget(max_size_bytes=30))
+    assert found[0] == {"int4@a", "int8@b"}
 
 
 def test_out_of_time_nothing_is_built() -> None:

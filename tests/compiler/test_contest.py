@@ -70,14 +70,21 @@ def test_plans_that_cost_quality_all_stay_the_fastest_first() -> None:
 def test_where_the_unmodified_model_breaks_a_limit_what_keeps_it_need_not_be_faster() -> None:
     slow = {"int4": (contender("a", 3, size=40, lossy=True), measured(1.1, 1.2))}
     assert order(Budget(max_size_bytes=50), slow)[0] == "int4"
-    assert order(Budget(max_size_bytes=30), slow) == [BASE]
     assert order(Budget(max_size_bytes=100), slow)[0] == BASE
 
 
 def test_a_limit_on_latency_is_one() -> None:
     plans = {"int8": (contender("a", 3, lossy=True), measured(0.50, 0.52))}
     assert order(Budget(max_latency_ms=6.0), plans) == ["int8", BASE]
-    assert order(Budget(max_latency_ms=4.0), plans) == [BASE]
+
+
+def test_where_nothing_keeps_the_limits_what_is_nearest_comes_first() -> None:
+    plans = {
+        "int8": (contender("a", 3, size=50, lossy=True), measured(0.50, 0.52)),
+        "int4": (contender("a", 4, size=40, lossy=True), measured(1.1, 1.2)),
+    }
+    assert order(Budget(max_size_bytes=30), plans)[0] == "int4"
+    assert order(Budget(max_latency_ms=4.0), plans)[0] == "int8"
 
 
 def test_the_smallest_that_is_not_proven_slower_comes_first_where_size_is_minimized() -> None:

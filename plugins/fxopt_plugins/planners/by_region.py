@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import ClassVar
 
 from fxopt import Planner, Step
@@ -26,7 +27,12 @@ class ByRegion(Planner):
     name: ClassVar[str] = "by_region"
 
     splits: int = field(default=4, metadata={"help": "as of `by_pass`"})
-    kinds: int = field(default=2, metadata={"help": "kinds of lower precision that are refined to plans of their own"})
+    kinds: int = field(
+        default=2,
+        metadata={
+            "help": "kinds of lower precision that become plans of their own: the best of which some part keeps the budget"
+        },
+    )
     layers: int = field(default=3, metadata={"help": "kinds that one plan may have"})
     plans: int = field(default=3, metadata={"help": "plans of lower precision that are handed on for an engine"})
     stored: int = field(default=3, metadata={"help": "kinds that only save room, built where size is asked for"})
@@ -36,7 +42,9 @@ class ByRegion(Planner):
         exact = ByPass(self.splits).plan(problem)
         lower = _Precision(problem, self.layers, self.stored)
         kinds = lower.promising()
-        plans = [plan for kind in kinds[: self.kinds] if (plan := lower.refine(kind)) is not None]
+        tried = (kind for i, kind in enumerate(kinds) if i < self.kinds or not problem.lab.out_of_time())
+        refined = (plan for kind in tried if (plan := lower.refine(kind)) is not None)
+        plans = list(islice(refined, self.kinds))
         plans = [layered for plan in plans for layered in lower.lay_over(plan, kinds)]
         plans += [recipe for recipe in lower.recipes if problem.lab.keep(recipe) is not None]
         lower.compare([plan for plan in plans if plan.key not in lower.ratios])
@@ -166,25 +174,25 @@ class _Precision:
             self.ratios |= self.lab.compare(builds)
 
     def _better(self, build: Build, other: Build) -> bool:
-        if self.problem.budget.minimize == "size":
-            return build.size_bytes < other.size_bytes
-        mine, its = self.ratios.get(build.key), self.ratios.get(other.key)
-        return mine is not None and (its is None or mine.interval.estimate < its.interval.estimate)
+        measured = build.key in self.ratios or self.problem.budget.minimize == "size"
+        return measured and (other.key not in self.ratios or self.rank(build) < self.rank(other))
 
-    def rank(self, build: Build) -> float:
-        """What plans are ordered by, the best first: latency as far as it was measured, or size."""
-        if self.problem.budget.minimize == "size":
-            return build.size_bytes
-        ratio = self.ratios.get(build.key)
-        return 1.0 if ratio is None else ratio.interval.estimate
+    def rank(self, build: Build) -> tuple[float, float]:
+        """What builds are ordered by, the best first: by how much they break a limit, then latency as far as measured, or size."""
+        ratio, budget = self.ratios.get(build.key), self.problem.budget
+        latency = 1.0 if ratio is None else ratio.interval.estimate
+        excess = 1.0 if budget.max_size_bytes is None else build.size_bytes / max(budget.max_size_bytes, 1)
+        if budget.max_latency_ms and self.problem.latency_ms is not None:
+            excess = max(excess, latency * self.problem.latency_ms / budget.max_latency_ms)
+        return max(excess, 1.0), build.size_bytes if budget.minimize == "size" else latency
 
     def _pays(self, build: Build) -> bool:
-        """Whether a build is better than the unmodified program, or keeps a limit that this breaks."""
+        """Whether a build is better than the unmodified program, or nearer to a limit on size that this breaks."""
         ratio, budget, base = self.ratios.get(build.key), self.problem.budget, self.lab.baseline.size_bytes
         if ratio is None:
             return False
         limit = budget.max_size_bytes
-        if limit is not None and base > limit >= build.size_bytes:
+        if limit is not None and base > limit and build.size_bytes < base:
             return True
         if budget.minimize == "size":
             bearable = budget.max_latency_ms is not None or ratio.interval.low <= 1
