@@ -17,8 +17,8 @@ from fxopt import Observed
 from fxopt_passes.quantize.placement import Grid, grid
 
 BINS = 8192
-_MOST_VALUES = 8192  # of a sample that go into a histogram; its ends are those of all values
-_MOST_SCORED = 32  # samples on which ranges are tried
+_MOST_VALUES = 16384  # of a sample that go into a histogram; its ends are those of all values
+_MOST_SCORED = 64  # samples on which ranges are tried
 _MUCH_WORSE = 2.0  # times the least squared error: beyond it, a few samples' gradients are no evidence
 _ALIKE = 0.01  # of the whole range: ends that are no further apart are not told apart
 _PARTS = torch.linspace(0.2, 1.0, 33, dtype=torch.float64)  # of a side of the range that are tried for the least error
@@ -222,19 +222,11 @@ def observe(
         for name in names:
             seen.setdefault(name, Histogram()).add(batch[name].value)
         for key in means:
-            value = batch[key[0]].value.detach()
-            if value.numel():
-                sums[key] = sums.get(key, 0) + _sums(value, key[1])
-                counts[key] = counts.get(key, 0) + value.numel() // value.shape[key[1]]
+            value = batch[key[0]].value.detach().movedim(key[1], 0).flatten(1)
+            if value.shape[1]:
+                sums[key] = sums.get(key, 0) + value.sum(1, dtype=torch.float64)
+                counts[key] = counts.get(key, 0) + value.shape[1]
     return seen, {key: total / counts[key] for key, total in sums.items()}
-
-
-def _sums(value: torch.Tensor, axis: int) -> torch.Tensor:
-    """Sums over all axes but one: of a sample in the value's own dtype, which copies nothing; of samples in float64."""
-    axis %= value.dim()
-    inner = [other for other in range(1, value.dim()) if other != axis]
-    each = (value.sum(inner) if inner else value).double()
-    return each.sum(0) if axis else each
 
 
 def choose(
@@ -263,7 +255,7 @@ def choose(
         if histogram.finite:
             offers[name] = {item: OBSERVERS[item](histogram, kinds[name]) for item in names}
     tried = {name: _worth_trying(seen[name], kinds[name], spans) for name, spans in offers.items()}
-    scores = {name: _Scores(seen[name], kinds[name], spans) for name, spans in tried.items() if len(spans) > 1}
+    scores = {name: _Scores(kinds[name], spans) for name, spans in tried.items() if len(spans) > 1}
     if scores:
         samples = 0
         for batch in again():
@@ -297,23 +289,23 @@ def _worth_trying(seen: Histogram, kind: Kind, spans: Mapping[str, Range]) -> di
 class _Scores:
     """What each observer's range does to a tensor."""
 
-    def __init__(self, seen: Histogram, kind: Kind, spans: Mapping[str, Range]) -> None:
+    def __init__(self, kind: Kind, spans: Mapping[str, Range]) -> None:
         self.names = list(spans)
         self.grids = [kind.grid(span) for span in spans.values()]
-        self.squared = [squared_error(seen, kind, span) for span in spans.values()]
+        self.squared = [0.0] * len(self.grids)
         self.cost = [0.0] * len(self.grids)
         self.graded = False
 
     def add(self, observed: Observed) -> None:
-        if observed.gradient is None:
-            return
-        self.graded = True
         value = observed.value.detach().float()
         value = value.reshape(len(value), -1) if value.dim() else value.reshape(1, 1)
-        gradient = observed.gradient.float().reshape(value.shape)
+        gradient = None if observed.gradient is None else observed.gradient.float().reshape(value.shape)
+        self.graded = self.graded or gradient is not None
         for index, numbers in enumerate(self.grids):
-            moved = torch.linalg.vecdot(numbers.rounded(value).sub_(value), gradient)
-            self.cost[index] += float(moved.double().square().sum())
+            change = numbers.rounded(value) - value
+            self.squared[index] += float(torch.linalg.vector_norm(change, dtype=torch.float64)) ** 2
+            if gradient is not None:
+                self.cost[index] += float((change * gradient).sum(1, dtype=torch.float64).square().sum())
 
     def best(self) -> str:
         cost = self.cost if self.graded else self.squared

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxopt import Fidelity
-from fxopt.compiler.rewrite import search
+from fxopt.compiler.offers import offer
+from fxopt.compiler.rewrite import Context, search
 from fxopt.registry import Registry
 from fxopt_passes.quantize.binary import Binary
 from tests.passes.apply import captured
@@ -93,7 +94,7 @@ def test_the_first_and_the_last_layer_stay_and_odd_ones_are_declined() -> None:
 def test_it_is_skipped_until_there_is_recovery() -> None:
     program = captured(linear(), torch.randn(2, 6))
     assert {item.fidelity for item in offers(Binary(), program)} == {Fidelity.NEEDS_RECOVERY}
-    found = search(program, [Binary()], Registry())
+    found = offer(search(program, [], Registry()), [Binary()], Registry(), Context())
     assert not found.steps
     (refusal,) = found.refusals
     assert refusal.verdict == "skipped" and "recovery" in refusal.reason
