@@ -222,11 +222,19 @@ def observe(
         for name in names:
             seen.setdefault(name, Histogram()).add(batch[name].value)
         for key in means:
-            value = batch[key[0]].value.detach().movedim(key[1], 0).flatten(1)
-            if value.shape[1]:
-                sums[key] = sums.get(key, 0) + value.sum(1, dtype=torch.float64)
-                counts[key] = counts.get(key, 0) + value.shape[1]
+            value = batch[key[0]].value.detach()
+            if value.numel():
+                sums[key] = sums.get(key, 0) + _sums(value, key[1])
+                counts[key] = counts.get(key, 0) + value.numel() // value.shape[key[1]]
     return seen, {key: total / counts[key] for key, total in sums.items()}
+
+
+def _sums(value: torch.Tensor, axis: int) -> torch.Tensor:
+    """Sums over all axes but one: within a sample in the value's own dtype, which copies nothing; else in float64."""
+    axis %= value.dim()
+    inner = [other for other in range(1, value.dim()) if other != axis]
+    each = (value.sum(inner) if inner else value).double()
+    return each.sum(0) if axis else each
 
 
 def choose(
@@ -302,10 +310,11 @@ class _Scores:
         gradient = None if observed.gradient is None else observed.gradient.float().reshape(value.shape)
         self.graded = self.graded or gradient is not None
         for index, numbers in enumerate(self.grids):
-            change = numbers.rounded(value) - value
-            self.squared[index] += float(torch.linalg.vector_norm(change, dtype=torch.float64)) ** 2
-            if gradient is not None:
-                self.cost[index] += float((change * gradient).sum(1, dtype=torch.float64).square().sum())
+            change = numbers.rounded(value).sub_(value)
+            if gradient is None:
+                self.squared[index] += float(torch.linalg.vector_norm(change, dtype=torch.float64)) ** 2
+            else:
+                self.cost[index] += float(torch.linalg.vecdot(change, gradient).double().square().sum())
 
     def best(self) -> str:
         cost = self.cost if self.graded else self.squared
