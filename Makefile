@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	@echo "fxopt is installed in $(VENV); to have it on the path: . $(VENV)/bin/activate"
 
 test: $(VENV)/.installed-dev
-	$(PY) -m pytest -n 2 -m "not serial"
+	$(PY) -m pytest -n 2 --dist worksteal -m "not serial"
 	$(PY) -m pytest -m serial
 
 lint: $(VENV)/.installed-dev

@@ -189,6 +189,24 @@ def test_samples_are_cut_to_batches_that_the_model_takes(
     assert torch.cat([batch.inputs[0] for batch in data.batches()]).equal(torch.from_numpy(x))
 
 
+@pytest.mark.parametrize(
+    ("first", "low", "high", "count", "expected"),
+    [
+        ("N", 1, 64, 7, [3, 3, 1]),
+        ("N", 8, 64, 16, [8, 8]),
+        ("N", 3, 64, 5, [5]),  # of 3 or 4, two would be left
+        (6, 0, 0, 6, [6]),
+    ],
+)
+def test_batches_can_be_asked_to_be_small(
+    first: int | str, low: int, high: int | None, count: int, expected: list[int]
+) -> None:
+    x = floats(count, 4)
+    data = Data.read(npz(x=x), one(first, (Dim("N", low, high, 1),)), "calib")
+    assert [batch.samples for batch in data.batches(3)] == expected
+    assert torch.cat([batch.inputs[0] for batch in data.batches(3)]).equal(torch.from_numpy(x))
+
+
 def test_labels_are_cut_with_their_samples() -> None:
     data = Data.read(npz(x=floats(4, 4), labels=np.arange(4)), one(2), "eval")
     assert [batch.labels.tolist() for batch in data.batches() if batch.labels is not None] == [[0, 1], [2, 3]]

@@ -13,7 +13,7 @@ from fxopt.ir.edit import Record
 from fxopt.ir.program import Program
 from fxopt.registry import Registry
 from fxopt.verify.fidelity import Evidence
-from fxopt.verify.sensitivity import sensitivities
+from fxopt.verify.sensitivity import Round, sensitivities
 
 
 def offer(
@@ -118,7 +118,10 @@ class _Preparations(_GoingOn):
 
 
 class _Offers(_GoingOn):
+    rounds: list[Round]  # of what is not exact
+
     def run(self) -> Search:
+        self.rounds = []
         for rule in self.passes:
             if rule.name not in self.found.faults:
                 self.note(rule.name)
@@ -127,6 +130,7 @@ class _Offers(_GoingOn):
                     chosen = choose(candidates)
                     self.apply_round(rule, chosen)
                     candidates = [candidate for candidate in candidates if candidate.id not in self.barred]
+        self.weigh()
         self.found.declines = self.known + [decline for declines in self.declines.values() for decline in declines]
         return self.found
 
@@ -142,8 +146,18 @@ class _Offers(_GoingOn):
         """Write the round down; the next pass starts from the same Program."""
         self.record(rule, after, records, evidence, before)
         lossy = [record for record in records if record.candidate.fidelity is not Fidelity.EXACT]
-        if self.context.statistics is not None and lossy:
-            try:
-                self.found.sensitivity |= sensitivities(before, after, lossy, self.context.statistics.data)
-            except DataError as error:
-                self.note(str(error))
+        if lossy:
+            self.rounds.append((after, lossy))
+
+    def weigh(self) -> None:
+        """Find out what the offers cost: all in one run over the data, and once for engines that get the same ones."""
+        if self.context.statistics is None:
+            return
+        known = self.context.statistics.notes(self.found.program, "sensitivity")
+        self.note("sensitivity")
+        try:
+            known |= sensitivities(self.found.program, self.rounds, self.context.statistics.data, known.keys())
+        except DataError as error:
+            self.note(str(error))
+        ids = {record.candidate.id for _, records in self.rounds for record in records}
+        self.found.sensitivity = {identity: cost for identity, cost in known.items() if identity in ids}

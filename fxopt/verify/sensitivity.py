@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,11 +16,15 @@ from fxopt.ir.observe import observe
 from fxopt.ir.program import Program
 from fxopt.verify.fidelity import region
 
+Round = tuple[Program, Sequence[Record]]
+
 SAMPLES = 32  # a mean square of so many is off by a quarter; rewrites differ by orders of magnitude
 
 
-def sensitivities(before: Program, after: Program, records: Sequence[Record], data: Data) -> dict[str, float]:
-    """The expected loss that each rewrite of a round brings: half the mean of the square of `sum(g * dy)`.
+def sensitivities(
+    before: Program, rounds: Sequence[Round], data: Data, known: Collection[str] = ()
+) -> dict[str, float]:
+    """The expected loss that each rewrite brings: half the mean of the square of `sum(g * dy)`.
 
     `dy` is the change of the rewritten region's outputs, its inputs being the original's; `g` the gradient there, as
     `View.observe` has it; the sum is over all outputs of the region for one sample, before it is squared. That is the
@@ -28,10 +32,10 @@ def sensitivities(before: Program, after: Program, records: Sequence[Record], da
     It ranks rewrites. What they cost together is measured, not added up.
 
     Args:
-        before: the Program before the round.
-        after: the Program after it.
-        records: what each candidate of the round did.
+        before: the Program before each of the rounds.
+        rounds: the Program after each, and what each candidate of it did; the gradients of one run serve them all.
         data: calibration data, of which `SAMPLES` samples are used.
+        known: ids of candidates that are left out.
 
     Returns:
         By id of the candidate; nats for a classifier.
@@ -39,9 +43,16 @@ def sensitivities(before: Program, after: Program, records: Sequence[Record], da
     Raises:
         DataError: the Program fails on the data.
     """
-    regions = [_Replaced(record, before, after, records) for record in records]
+    regions = [
+        _Replaced(record, after, records)
+        for after, records in rounds
+        for record in records
+        if record.candidate.id not in known
+    ]
+    if not regions:
+        return {}
     names = {name for item in regions for name in (*item.olds, *item.border.values())}
-    total = dict.fromkeys((record.candidate.id for record in records), 0.0)
+    total = dict.fromkeys((item.identity for item in regions), 0.0)
     samples = 0
     for batch in observe(before, data, names, gradients=True, most=SAMPLES):
         with torch.no_grad():
@@ -57,7 +68,7 @@ def sensitivities(before: Program, after: Program, records: Sequence[Record], da
 class _Replaced:
     """What one candidate put in place of what, and from which values of the original it is computed."""
 
-    def __init__(self, record: Record, before: Program, after: Program, records: Sequence[Record]) -> None:
+    def __init__(self, record: Record, after: Program, records: Sequence[Record]) -> None:
         self.identity, self.after = record.candidate.id, after
         pairs = [(old, new) for old, new in record.replaced if new in after]
         self.olds, self.news = [old for old, _ in pairs], [after.node(new) for _, new in pairs]
@@ -76,6 +87,6 @@ class _Replaced:
         for old, new in zip(self.olds, self.news, strict=True):
             seen = batch[old]
             if seen.gradient is not None:
-                change = (values[new].to(seen.value.dtype) - seen.value) * seen.gradient
-                total = total + change.reshape(len(change), -1).double().sum(1)
+                change = (values[new].to(seen.value.dtype) - seen.value).reshape(len(seen.value), -1)
+                total = total + torch.linalg.vecdot(change, seen.gradient.reshape(change.shape)).double()
         return total

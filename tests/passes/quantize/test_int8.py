@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -16,9 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxopt import Candidate, QuantScheme, StaleCandidate
+from fxopt import Candidate, Observed, QuantScheme, StaleCandidate
 from fxopt.contracts.passes import View
 from fxopt.data import Data
+from fxopt.ir.observe import observe
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import bounds, is_dequantize, is_quantize
 from fxopt.ir.twin import double
@@ -262,6 +264,36 @@ def test_what_was_fitted_is_not_fitted_again() -> None:
     assert again == candidates
     ours, theirs = apply(found, Int8(), again), apply(found, Int8(), candidates)
     assert ours.text() == theirs.text()
+
+
+def test_what_was_observed_for_one_engine_serves_the_next() -> None:
+    found = residual_network()
+    notes: dict[Any, Any] = {}
+    asked: list[set[str]] = []
+
+    def observed(names: Collection[str], gradients: bool) -> Iterator[Mapping[str, Observed]]:
+        asked.append(set(names))
+        data = calibration(found)
+        assert data is not None
+        return observe(found, data, names, gradients)
+
+    def proposed(scheme: QuantScheme, notes: dict[Any, Any]) -> list[Candidate]:
+        return list(Int8().propose(found, View("int8", scheme=scheme, _observe=observed, _notes=lambda: notes)))
+
+    proposed(ONNX_RUNTIME, notes)
+    first, *_ = asked.copy()
+    asked.clear()
+    after = proposed(OPENVINO, notes)
+    assert all(names < first for names in asked)
+    asked.clear()
+    again = proposed(OPENVINO, notes)
+    assert not asked
+    alone = proposed(OPENVINO, {})
+    for one, two, three in zip(after, again, alone, strict=True):
+        assert one.fitted.keys() == two.fitted.keys() == three.fitted.keys()
+        for name, value in one.fitted.items():
+            torch.testing.assert_close(value, two.fitted[name])
+            torch.testing.assert_close(value, three.fitted[name])
 
 
 def test_a_region_that_is_not_what_it_was_is_stale() -> None:
