@@ -56,16 +56,17 @@ def observe(
 
 def _first(item: Observed, rows: int, samples: int) -> Observed:
     """Without the samples that only fill a batch up."""
-    if rows == samples or not item.value.dim() or len(item.value) != rows:
+    value = item.value
+    if rows == samples or not isinstance(value, torch.Tensor) or not value.dim() or len(value) != rows:
         return item
-    return Observed(item.value[:samples], None if item.gradient is None else item.gradient[:samples])
+    return Observed(value[:samples], None if item.gradient is None else item.gradient[:samples])
 
 
 def _run(
     program: Program, inputs: list[torch.Tensor], names: set[str], random: torch.Generator | None
 ) -> dict[str, Observed]:
     values: dict[Node, Any] = {}
-    seen: dict[str, torch.Tensor] = {}
+    seen: dict[str, Any] = {}
     feed = iter(inputs)
     outputs: list[Any] = []
     with torch.set_grad_enabled(random is not None):
@@ -75,7 +76,7 @@ def _run(
                 break
             value = next(feed) if node.op == "placeholder" else run_node(node, values, program.attributes)
             if node.name in names:
-                if random is not None and value.is_floating_point():
+                if random is not None and isinstance(value, torch.Tensor) and value.is_floating_point():
                     value = value.detach().requires_grad_() if not value.requires_grad else value
                     value.retain_grad()
                 seen[node.name] = value
@@ -89,7 +90,10 @@ def _run(
         floats = [item for item in outputs if isinstance(item, torch.Tensor) and item.requires_grad]
         if floats:
             torch.autograd.backward(_log_likelihood(floats, random))
-    return {name: Observed(value.detach(), value.grad) for name, value in seen.items()}
+    return {
+        name: Observed(value.detach(), value.grad) if isinstance(value, torch.Tensor) else Observed(value)
+        for name, value in seen.items()
+    }
 
 
 def _log_likelihood(outputs: list[torch.Tensor], random: torch.Generator) -> torch.Tensor:

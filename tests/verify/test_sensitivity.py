@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from fxopt.compiler.offers import offer
 from fxopt.compiler.rewrite import Context, Search, search
@@ -20,6 +22,7 @@ from fxopt_passes.quantize.half import Bfloat16
 from fxopt_passes.quantize.int8 import Int8
 from fxopt_passes.quantize.weights import Int4Weight, Int8Weight
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO
+from tests.engines.nets import program
 from tests.passes.apply import apply
 from tests.passes.quantize.calibrated import residual_network
 
@@ -85,3 +88,21 @@ def test_the_next_engine_is_planned_for_without_running_the_data_again() -> None
     assert source.count == 4
     second = offer(basis, (Int8(), Int4Weight()), Registry(), replace(context, scheme=OPENVINO))
     assert set(second.sensitivity) == {step.id for step in second.steps}
+
+
+def test_sizes_that_a_rewritten_region_takes_are_no_obstacle() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(16, 5)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            y = F.adaptive_avg_pool2d(self.first(x).relu(), 2)
+            return self.last(y.reshape(x.shape[0], -1))
+
+    torch.manual_seed(0)
+    found = program(Net(), torch.randn(2, 3, 16, 16), dynamic=True)
+    assert any("sym_size" in str(node.target) for node in found.calls)
+    context = Context(statistics=Statistics(Data.read(Counted(), found.interface, "calib")), scheme=ONNX_RUNTIME)
+    offered = offer(search(found, [], Registry()), [Int8()], Registry(), context)
+    assert len(offered.sensitivity) == len(offered.steps) > 0
