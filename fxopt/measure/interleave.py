@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +34,7 @@ _LEAST_CALLS = 3
 _WARM_UP_NS = 60e6
 _MOST_CALLS = 2000
 _NS_PER_MS = 1e6
+_WAKE_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -260,8 +261,11 @@ class _Bench:
         self._workers = {name: self._stack.enter_context(Worker(self.limits)) for name in names}
         with ThreadPoolExecutor(2) as pool:
             try:  # from the first that is handed out
-                lines = pool.map(self._load, names)
-                return {name: line for name, line in zip(names, lines, strict=True) if line}
+                loading = [pool.submit(self._load, name) for name in names]
+                # Python hears a Ctrl-C that comes just before it blocks only when it wakes again.
+                while wait(loading, timeout=_WAKE_S).not_done:
+                    pass
+                return {name: line for name, load in zip(names, loading, strict=True) if (line := load.result())}
             except BaseException:  # Ctrl-C: the pool would wait for engines that load, or hang
                 pool.shutdown(wait=False, cancel_futures=True)
                 for worker in self._workers.values():

@@ -225,10 +225,12 @@ import sys, pathlib, threading, time, numpy as np, psutil
 from concurrent.futures import ThreadPoolExecutor
 from fxopt.measure import Variant, measure
 class Slow(ThreadPoolExecutor):
-    def map(self, *arguments):
-        results = super().map(*arguments)
-        time.sleep(int(sys.argv[3]))
-        return results
+    handed_out = 0
+    def submit(self, *arguments):
+        result = super().submit(*arguments)
+        self.handed_out += 1
+        time.sleep(int(sys.argv[3]) if self.handed_out == 2 else 0)
+        return result
 measure.__globals__["ThreadPoolExecutor"] = Slow
 def report():
     while len(children := psutil.Process().children()) < 2:
