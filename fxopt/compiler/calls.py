@@ -15,6 +15,7 @@ from fxopt.user_code import one_line, raised
 if TYPE_CHECKING:
     import torch
 
+    from fxopt.contracts.engine import QuantScheme
     from fxopt.contracts.passes import Decline, Pass, View
     from fxopt.ir.edit import Edit, Record
     from fxopt.ir.program import Program
@@ -22,11 +23,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Call:
-    """What is needed to make a call again: `propose` on a Program, or `apply` of candidates where there are any."""
+    """What is needed to make a call again: `propose` on a Program, or `apply` of candidates where there are any.
+
+    Attributes:
+        spec: the pass with its options.
+        program: what it was called on.
+        candidates: what was applied, with what was fitted for them.
+        scheme: how the engine wanted its integers, as the pass was told.
+        fitted: what `propose` was told was fitted before, as in `Candidate.tensors`.
+    """
 
     spec: str
     program: Program
     candidates: tuple[Candidate, ...] = ()
+    scheme: QuantScheme | None = None
+    fitted: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,15 +18,16 @@ from fxopt.compiler import calls, output
 from fxopt.compiler.calls import Call
 from fxopt.contracts import plain
 from fxopt.contracts.candidate import Candidate
+from fxopt.contracts.engine import QuantScheme
 from fxopt.contracts.passes import View
 from fxopt.contracts.target import Capabilities
 from fxopt.errors import InputError, PassFault
+from fxopt.ir.program import Program, tensor_digest
 from fxopt.ir.statistics import look_up
 
 if TYPE_CHECKING:
     import torch
 
-    from fxopt.ir.program import Program
     from fxopt.ir.statistics import Table
     from fxopt.registry import Registry
 
@@ -38,10 +39,12 @@ _FORM = {
     "action": Literal["apply", "propose"],
     "candidates": tuple[Candidate, ...],
     "capabilities": Capabilities | None,
+    "scheme": QuantScheme | None,
     "limit_s": float,
     "command": str,
 }
-CALL, PROGRAM, WEIGHTS, STATISTICS = "call.json", "before.fx", "weights.safetensors", "statistics.safetensors"
+CALL, PROGRAM, WEIGHTS = "call.json", "before.fx", "weights.safetensors"
+STATISTICS, FITTED = "statistics.safetensors", "fitted.safetensors"
 _VERSION = 1
 
 
@@ -67,6 +70,8 @@ class Broken:
         """Write it into a folder of its own below `parent`, replacing an equal one; that folder."""
         from safetensors.torch import save_file
 
+        made = {name: value for candidate in self.call.candidates for name, value in candidate.tensors.items()}
+        fitted = {name: value.detach().contiguous().clone() for name, value in {**self.call.fitted, **made}.items()}
         data = {
             "version": _VERSION,
             "fxopt": __version__,
@@ -75,14 +80,18 @@ class Broken:
             "action": "apply" if self.call.candidates else "propose",
             "candidates": [candidate.to_json() for candidate in self.call.candidates],
             "capabilities": None if self.capabilities is None else self.capabilities.to_json(),
+            "scheme": None if self.call.scheme is None else self.call.scheme.to_json(),
             "limit_s": self.limit_s,
         }
-        mark = hashlib.sha256(json.dumps([data, self.call.program.digest]).encode()).hexdigest()[:8]
+        digests = [self.call.program.digest, {name: tensor_digest(fitted[name]) for name in sorted(fitted)}]
+        mark = hashlib.sha256(json.dumps([data, digests]).encode()).hexdigest()[:8]
         folder = parent / f"{self.call.spec.partition('{')[0]}-{mark}"
         with whole(folder) as draft:
             save_program(self.call.program, draft)
             if self.table is not None:
                 save_file(dict(self.table), draft / STATISTICS)
+            if fitted:
+                save_file(fitted, draft / FITTED)
             output.write_json(draft / CALL, {**data, "command": reproduce(folder)})
         return folder
 
@@ -114,8 +123,6 @@ def load_program(folder: Path) -> Program:
     """What `save_program` wrote."""
     from safetensors.torch import load_file
 
-    from fxopt.ir.program import Program
-
     return Program.parse((folder / PROGRAM).read_text(), load_file(folder / WEIGHTS))
 
 
@@ -134,6 +141,7 @@ def read(folder: Path, registry: Registry) -> Broken:
     from safetensors.torch import load_file
 
     data = output.read_json(folder / CALL, _VERSION, f"{folder}: no reproducer: there is no {CALL} in it")
+    data = {"scheme": None, **data}  # reproducers of old have none
     try:
         given = plain.record(_FORM, data)
         if not 0 < given["limit_s"] <= threading.TIMEOUT_MAX:
@@ -142,7 +150,9 @@ def read(folder: Path, registry: Registry) -> Broken:
             raise plain.Damaged("candidates are what is applied, and nothing else has any", ("action",))
         program = load_program(folder)
         table = load_file(folder / STATISTICS) if (folder / STATISTICS).exists() else None
-        call = Call(given["pass"], program, given["candidates"])
+        fitted = load_file(folder / FITTED) if (folder / FITTED).exists() else {}
+        candidates = tuple(replace(item, fitted=item.known(fitted)) for item in given["candidates"])
+        call = Call(given["pass"], program, candidates, given["scheme"], {} if candidates else fitted)
         found = Broken(call, given["fault"], given["capabilities"], table, given["limit_s"])
     except Exception as error:  # whatever a damaged file leads to
         raise damaged(folder, error) from error
@@ -152,12 +162,14 @@ def read(folder: Path, registry: Registry) -> Broken:
 
 def run(broken: Broken, registry: Registry) -> PassFault | None:
     """Make the call again, in this process; what is wrong with it now. A call that gives no answer gives none here."""
-    rule, table = registry.make_pass(broken.call.spec), broken.table
-    if broken.call.candidates:
+    call, table = broken.call, broken.table
+    rule = registry.make_pass(call.spec)
+    if call.candidates:
         return _apply(broken, registry)
     statistics = None if table is None else lambda node, kind: look_up(table, node, kind)
+    view = View(rule.name, broken.capabilities, call.scheme, _statistics=statistics, _fitted=call.fitted)
     try:
-        calls.propose(rule, broken.call.program, View(rule.name, broken.capabilities, _statistics=statistics))
+        calls.propose(rule, call.program, view)
     except PassFault as fault:
         return fault
     return None

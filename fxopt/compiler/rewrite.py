@@ -122,6 +122,11 @@ class Context:
             return self.guard.apply(rule, program, candidates, self.fitted)
         return calls.apply(rule, program, candidates, self.fitted)
 
+    def call(self, rule: Pass, program: Program, candidates: Sequence[Candidate] = ()) -> Call:
+        """A call that was made in this context, so that it can be made again; without candidates, that of `propose`."""
+        known = {} if candidates else {n: value for n, value in self.fitted.items() if n.startswith(f"{rule.name}@")}
+        return Call(rule.spec(), program, tuple(candidates), self.scheme, known)
+
 
 NOTHING = Context()
 
@@ -241,7 +246,7 @@ class Searcher:
         try:
             proposal = self.context.propose(rule, before)
         except PassFault as fault:
-            self.blame(rule, str(fault), Call(rule.spec(), before))
+            self.blame(rule, str(fault), self.context.call(rule, before))
             return []
         self.declines[rule.name] = proposal.declines
         open_candidates = []
@@ -298,11 +303,11 @@ class Searcher:
             outcome = self.context.apply(rule, before, chosen)
         except PassFault as fault:
             at = tuple(c for c in chosen if c.id == fault.candidate) or tuple(chosen)
-            self.blame(rule, str(fault), Call(rule.spec(), before, at))
+            self.blame(rule, str(fault), self.context.call(rule, before, at))
             return Round(failed={candidate.id: str(fault) for candidate in chosen})
         for candidate in chosen:
             if candidate.id in outcome.raised:
-                self.blame(rule, outcome.failed[candidate.id], Call(rule.spec(), before, (candidate,)))
+                self.blame(rule, outcome.failed[candidate.id], self.context.call(rule, before, (candidate,)))
         return outcome
 
     def accept(
@@ -428,7 +433,7 @@ def replay(
         try:
             offered = {candidate.id: candidate for candidate in context.propose(rule, program).candidates}
         except PassFault as fault:  # as in a search, it loses its own rewrites
-            context.failed.setdefault(rule.name, (str(fault), Call(rule.spec(), program)))
+            context.failed.setdefault(rule.name, (str(fault), context.call(rule, program)))
             offered = {}
         skipped += [step.id for step in group if step.id not in offered]
         wanted = [offered[step.id] for step in group if step.id in offered]
@@ -436,7 +441,7 @@ def replay(
             try:
                 outcome = context.apply(rule, program, wanted)
             except PassFault as fault:
-                context.failed.setdefault(rule.name, (str(fault), Call(rule.spec(), program, tuple(wanted))))
+                context.failed.setdefault(rule.name, (str(fault), context.call(rule, program, wanted)))
                 skipped += [candidate.id for candidate in wanted]
                 break
             if outcome.program is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,21 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import nn
 
-from fxopt.compiler.reproducer import Broken, read, reproduce, save_program
-from fxopt.contracts.candidate import Candidate
-from fxopt.contracts.passes import Pass
+from fxopt.compiler import rewrite as compiler
+from fxopt.compiler.calls import Call
+from fxopt.compiler.offers import offer
+from fxopt.compiler.reproducer import Broken, read, reproduce, run, save_program
+from fxopt.compiler.rewrite import Context, search
+from fxopt.contracts.candidate import Candidate, Fidelity, Stage, Step
+from fxopt.contracts.engine import QuantScheme
+from fxopt.contracts.passes import Pass, View
 from fxopt.contracts.target import Capabilities
 from fxopt.errors import InputError
 from fxopt.ir.capture import capture, export
+from fxopt.ir.program import Program
 from fxopt.registry import Registry
 from tests.compiler.plain_data import JSON, Place, like, places, replaced, value_at
 
@@ -36,6 +45,31 @@ class Raises(Pass):
         raise ZeroDivisionError
 
 
+class Picky(Raises):
+    """Fails with some fitted tensors alone, or where it is asked under some scheme, or told of tensors that are known."""
+
+    name = "picky"
+    stage = Stage.PRECISION
+
+    def propose(self, program: Any, view: Any) -> Any:
+        (relu,) = program.calls
+        candidate = Candidate(self.name, (relu.name,), frozenset({relu.name}), fidelity=Fidelity.APPROXIMATE)
+        fitted = view.fit(candidate, lambda: {"factor": torch.full((2,), 13.0)})
+        if view.scheme is not None and view.scheme.residual == "identity":
+            raise ValueError(f"at {view.scheme.bias} with {float(fitted.fitted['factor'][0]):g}")
+        yield fitted
+
+    def apply(self, edit: Any, candidate: Any) -> None:
+        factor = candidate.fitted.get("factor", torch.zeros(2))
+        if bool((factor == 13).any()):
+            raise ValueError("13 is unlucky")
+        (relu,) = edit.nodes(candidate)
+        edit.replace(relu, edit.call(torch.ops.aten.mul.Tensor, (relu.args[0], edit.constant(factor, "factor"))))
+
+
+SCHEME = QuantScheme(
+    "s8", True, "channel", "float", "both", integer_ops=frozenset({"aten.conv2d"}), native={"int8": ("avx512_vnni",)}
+)
 CALL: dict[str, Any] = {
     "version": 1,
     "fxopt": "0.1",
@@ -44,15 +78,67 @@ CALL: dict[str, Any] = {
     "action": "apply",
     "candidates": [Candidate("raises", ("relu",), frozenset({"relu"}), parameters={"axis": [0]}).to_json()],
     "capabilities": Capabilities(frozenset({"float32"}), ("avx2",)).to_json(),
+    "scheme": json.loads(json.dumps(SCHEME.to_json())),
     "limit_s": 5.0,
     "command": "fxopt reproduce raises-0",
 }
 
 
+def relu() -> Program:
+    return capture(export(nn.ReLU(), (torch.ones(2),)))
+
+
+def broken_in_offers(scheme: QuantScheme) -> Call:
+    """The call that breaks where offers are looked for under a scheme."""
+    plugins = Registry(passes={"picky": Picky})
+    found = search(relu(), (), plugins)
+    return offer(found, [Picky()], plugins, Context(scheme=scheme)).broken["picky"]
+
+
+def broken_in_a_replay() -> Call:
+    """The call that breaks where a step is replayed with tensors that are known."""
+    plugins = Registry(passes={"picky": Picky})
+    scheme, known = replace(SCHEME, residual="identity"), {"picky@relu/factor": torch.ones(2)}
+    context = Context(scheme=scheme, fitted={**known, "other@relu/factor": torch.zeros(2)})
+    (candidate,) = Picky().propose(relu(), View("picky"))
+    _, skipped = compiler.replay(relu(), [Step(candidate, "picky", 0)], plugins, context)
+    assert skipped == ["picky@relu"]
+    return context.failed["picky"][1]
+
+
+@pytest.mark.parametrize(
+    ("broken", "says", "tensors"),
+    [
+        (lambda: broken_in_offers(SCHEME), "apply raised ValueError: 13 is unlucky", {"picky@relu/factor"}),
+        (
+            lambda: broken_in_offers(replace(SCHEME, residual="identity")),
+            "propose raised ValueError: at float with 13",
+            set(),
+        ),
+        (broken_in_a_replay, "propose raised ValueError: at float with 1", {"picky@relu/factor"}),
+    ],
+)
+def test_a_call_that_breaks_only_under_its_scheme_or_with_what_was_fitted_breaks_again(
+    tmp_path: Path, broken: Callable[[], Call], says: str, tensors: set[str]
+) -> None:
+    plugins = Registry(passes={"picky": Picky})
+    folder = Broken(broken(), "fault", None, None, 5.0).write(tmp_path)
+    assert (folder / "fitted.safetensors").exists() == bool(tensors)
+    if tensors:
+        assert load_file(folder / "fitted.safetensors").keys() == tensors
+    again = read(folder, plugins)
+    assert str(run(again, plugins)).startswith(says)
+    assert again.write(tmp_path / "again").name == folder.name
+
+
+def test_a_reproducer_of_old_has_no_scheme(tmp_path: Path) -> None:
+    assert read_call(tmp_path, {key: value for key, value in CALL.items() if key != "scheme"}).call.scheme is None
+
+
 def read_call(folder: Path, call: object) -> Broken:
     (folder / "call.json").write_text(json.dumps(call))
     if not (folder / "before.fx").exists():
-        save_program(capture(export(nn.ReLU(), (torch.ones(2),))), folder)
+        save_program(relu(), folder)
     return read(folder, Registry(passes={"raises": Raises}))
 
 
@@ -66,6 +152,8 @@ def read_call(folder: Path, call: object) -> Broken:
         (("candidates", 0, "site"), [], "candidates.0.site: it is empty"),
         (("candidates",), [], "action: candidates are what is applied"),
         (("capabilities", "dtypes"), "float32", "capabilities.dtypes: a list is needed"),
+        (("scheme", "residual"), "all", "scheme.residual: one of both, identity is needed"),
+        (("scheme", "symmetric_ops"), ["aten.relu"], "ValueError: symmetric_ops: aten.relu is not among integer_ops"),
     ],
 )
 def test_a_call_that_is_not_of_its_form_is_refused_and_named(
