@@ -67,7 +67,7 @@ def test_a_block_without_a_language_holds_nothing_but_commands() -> None:
                 assert re.fullmatch(r"((?:\w+=\S+ )?(?:fxopt|pip|pytest)\b.*\n)+", block), block
 
 
-@pytest.mark.parametrize("page", ["write-a-plugin.md", "write-a-pass.md"])
+@pytest.mark.parametrize("page", ["write-a-plugin.md", "write-a-pass.md", "write-an-engine.md"])
 def test_an_example_prints_what_stands_under_it(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     examples = PRINTS.findall((ROOT / "docs" / page).read_text())
     assert examples

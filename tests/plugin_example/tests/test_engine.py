@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fxopt import Artifact
+from fxopt.errors import EngineError
 from fxopt.testing import captured, engine_checks
 from fxopt_example.engine import BIN, PARAM, Ncnn
 
@@ -131,3 +132,18 @@ def test_weights_make_no_other_kernels_and_widths_do(tmp_path):
         return NCNN.fused_kernels(NCNN.emit(net, folder)).signature
 
     assert signature(4, 0) == signature(4, 1) != signature(8, 0)
+
+
+@needs_ncnn
+def test_a_recipe_halves_the_weights_and_moves_outputs_a_little(artifact, tmp_path):
+    torch.manual_seed(0)
+    program = residual_network()
+    small = NCNN.quantize("half_weights", program, [], tmp_path)
+    exact, near = (NCNN.load(item, item.stages[0])([IMAGE.numpy()])[0] for item in (artifact, small))
+    assert (small.path / BIN).stat().st_size < 0.6 * (artifact.path / BIN).stat().st_size
+    assert 0 < np.abs(near - exact).max() < 0.01 * np.abs(exact).max()
+
+
+def test_there_is_no_other_recipe(tmp_path):
+    with pytest.raises(EngineError, match="int8"):
+        NCNN.quantize("int8", residual_network(), [], tmp_path)

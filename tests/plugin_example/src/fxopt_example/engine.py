@@ -10,7 +10,7 @@ import os
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -44,6 +44,7 @@ class Ncnn(Engine):
 
     name: ClassVar[str] = "ncnn"
     targets: ClassVar[tuple[str, ...]] = ("cpu",)
+    recipes: ClassVar[Mapping[str, str]] = {"half_weights": "weights of 16 bits, which are floats of 32 when they run"}
 
     @classmethod
     def available(cls) -> str | None:
@@ -76,6 +77,10 @@ class Ncnn(Engine):
                 yield Unsupported(node.name, reason)
 
     def emit(self, program: Program, out: Path) -> Artifact:
+        """As the contract says."""
+        return self._convert(program, out, half=False)
+
+    def _convert(self, program: Program, out: Path, half: bool) -> Artifact:
         """Trace, and let pnnx convert; of its files only two go into the artifact."""
         import torch
 
@@ -84,7 +89,7 @@ class Ncnn(Engine):
             warnings.simplefilter("ignore")  # that tracing is deprecated is pnnx's concern
             torch.jit.trace(program.module(), torch.zeros(given.shape), check_trace=False).save(f"{folder}/model.pt")
             shape = ",".join(map(str, given.shape))
-            command = [_pnnx(), "model.pt", f"inputshape=[{shape}]", "fp16=0"]  # fp16 would halve the weights
+            command = [_pnnx(), "model.pt", f"inputshape=[{shape}]", f"fp16={half:d}"]
             files = [f"ncnnparam={out.absolute() / PARAM}", f"ncnnbin={out.absolute() / BIN}"]
             done = subprocess.run([*command, *files], cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode or not (out / PARAM).exists():
@@ -93,6 +98,7 @@ class Ncnn(Engine):
         options = {
             "threads": self.threads or len(os.sched_getaffinity(0)),
             "precision": "float32",
+            "weights": "float16" if half else "float32",
             "shapes": [list(node.meta["val"].shape) for node in program.outputs],
             "versions": {name: importlib.metadata.version(name) for name in ("ncnn", "pnnx")},
         }
@@ -131,6 +137,21 @@ class Ncnn(Engine):
         rows = [line.split() for line in (artifact.path / PARAM).read_text().splitlines()[2:]]
         kernels = tuple(Kernel(name, kind) for kind, name, *_ in rows)
         return EngineGraph(kernels, signature_of(_without_names(rows)))
+
+    @classmethod
+    def recipe_available(cls, recipe: str) -> str | None:
+        """Whether pnnx is there, which does it."""
+        if importlib.util.find_spec("pnnx") is None:
+            return "pnnx is not installed: pip install 'fxopt-example[ncnn]'"
+        return super().recipe_available(recipe)
+
+    def quantize(
+        self, recipe: str, program: Program, samples: "Iterable[Sequence[np.ndarray[Any, Any]]]", out: Path
+    ) -> Artifact:
+        """The one recipe that there is; the samples are not needed."""
+        if recipe not in self.recipes:
+            return super().quantize(recipe, program, samples, out)  # raises
+        return self._convert(program, out, half=True)
 
 
 def _returned(program: Program) -> list["Node"]:
