@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             name: run.workshop.kernels(item.engine, item.artifact) for name, item in (("before", base), ("after", ship))
         }
     dtypes = ship.lab.step_dtypes(ship.build) if ship.lab.lossy(ship.build) else {}
+    told = rewrites(found, steps, _verdicts(run, ship, found), dtypes)
     data = {
         "version": VERSION,
         "fxopt": __version__,
@@ -86,7 +87,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             "comparisons": run.workshop.comparisons,
         },
         "checks": checks,
-        "rewrites": [*_recipes(run, outcome), *rewrites(found, steps, _verdicts(run, ship, found), dtypes)],
+        "rewrites": [*_recipes(run, outcome), *told, *of_other_searches(run.labs, ship.lab, told)],
         "frontier": points(run, outcome.contenders),
         "layers": layers,
         "engines": {
@@ -222,6 +223,24 @@ def rewrites(
             }
         )
     return entries
+
+
+def of_other_searches(
+    labs: Iterable[EngineLab], ship: EngineLab, told: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """What is to be said of passes that the search did not ask which found what ships, and another for its engine did.
+
+    On top of preparations only those are asked again that are fitted to data; without, no preparations.
+
+    Args:
+        labs: all of the run.
+        ship: that of what ships.
+        told: the entries of its search.
+    """
+    known = {entry["pass"] for entry in told}
+    others = [lab for lab in labs if lab is not ship and lab.engine == ship.engine]
+    entries = [entry for lab in others if lab.found for entry in rewrites(lab.found, (), lab.verdicts)]
+    return [entry for entry in entries if entry["pass"] not in known]
 
 
 def _entry(candidate: Candidate, verdict: str, reason: str, evidence: Evidence | None) -> dict[str, Any]:
