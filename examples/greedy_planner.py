@@ -29,25 +29,30 @@ def grown(problem: Problem, steps: Sequence[Step], basis: Sequence[str]) -> list
     """The plans that steps grow to, each with what it was measured at; they come with all steps of the basis."""
     lab, limit, taken, plans = problem.lab, problem.budget.max_size_bytes, list[Step](), list[tuple[Ratio, Build]]()
     for spec in dict.fromkeys(step.spec for step in steps):
-        new: list[Step] = []
-        for step in steps:
-            if step.spec == spec and not any(excludes(problem, step, other) for other in (*taken, *new)):
+        group, new = [step for step in steps if step.spec == spec], list[Step]()
+        for step in group:
+            if not any(excludes(problem, step, other) for other in (*taken, *new)):
                 new.append(step)
-        ids, kind = [step.id for step in new], new[0].candidate.parameters.get("kind") if new else None
+        lab.refuse([step.id for step in group if step not in new], "another step of the plan excludes it", spec)
+        if not new:
+            continue
+        ids, kind = [step.id for step in new], new[0].candidate.parameters.get("kind")
         if lab.out_of_time() or (kind is not None and kind not in problem.native):
             lab.skip(ids, "out of time, or of a kind that the engine does not compute in", spec)
             continue
-        build = lab.build([*basis, *(step.id for step in taken), *ids])
+        wanted = [*basis, *(step.id for step in taken), *ids]
+        build = lab.build(wanted)
         ratio = None if build is None else lab.compare([build]).get(build.key)
         least = plans[-1][0].interval.estimate if plans else 1.0
         if build is None or ratio is None:
-            lab.refuse(ids, f"it fails: {lab.why([*basis, *ids]) if build is None else lab.why(build)}", spec)
+            lab.refuse(ids, f"it fails: {lab.why(wanted if build is None else build)}", spec)
         elif ratio.interval.high >= least or (limit is not None and build.size_bytes > limit):
             lab.refuse(ids, "the plan is not faster with it, or too large", spec, ratio)
         elif (kept := lab.keep(build)) is not None:  # it refuses what it gives back
             taken = [step for step in (*taken, *new) if step.id in kept.steps]
-            plans.append((lab.compare([kept])[kept.key], kept))
-            lab.credit([step.id for step in new if step in taken], spec, plans[-1][0])
+            ratio = lab.compare([kept]).get(kept.key, ratio)
+            plans.append((ratio, kept))
+            lab.credit([step.id for step in new if step in taken], spec, ratio)
     return plans
 
 

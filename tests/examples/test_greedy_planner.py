@@ -31,6 +31,7 @@ def test_an_offer_for_the_same_nodes_stays_out() -> None:
     lab = Lab(script({"int8@a": 0.6, "dynamic@a": 0.5, "dynamic@b": 0.9}))
     best, *_ = planned(lab, "int8@a", "dynamic@a", "dynamic@b")
     assert best.steps == {step("int8@a").id, step("dynamic@b").id}
+    assert lab.verdicts[step("dynamic@a").id][:2] == ("refused", "another step of the plan excludes it")
 
 
 def test_what_costs_too_much_goes_back_and_other_kinds_only_save_room() -> None:
