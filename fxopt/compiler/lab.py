@@ -124,6 +124,14 @@ class EngineLab:
         self.ratios |= ratios
         return ratios
 
+    def runs(self, build: Build) -> bool:
+        """As `Lab.runs`."""
+        program = self.checked_against(build)
+        fault = None if program is None else self.workshop.fault(self.engine, self.artifacts[build.key], program)
+        if fault is not None:
+            self.failures[build.key] = fault
+        return fault is None
+
     def why(self, failed: Collection[str] | Build) -> str:
         """As `Lab.why`."""
         return self.failures.get(failed.key if isinstance(failed, Build) else ",".join(sorted(failed)), "unknown")

@@ -213,6 +213,26 @@ class Workshop:
         value: list[dict[str, Any]] = self.journal.remember("profile", f"{engine} {artifact.name}", read)
         return value
 
+    def fault(self, engine: str, artifact: Path, program: Program) -> str | None:
+        """Why an artifact does not give what its Program gives, on the inputs that are measured; None if it does."""
+
+        def run() -> str | None:
+            try:
+                with self.running(engine, artifact) as call:
+                    outputs = call([torch.from_numpy(np.copy(item)) for item in self.inputs])
+            except EngineError as error:
+                return str(error)
+            return self._unlike(engine, program, [item.numpy() for item in outputs])
+
+        value = self.journal.remember("fault", f"{engine} {artifact.name} {program.digest}", run)
+        return None if value is None else str(value)
+
+    def _unlike(self, engine: str, program: Program, outputs: Sequence[np.ndarray[Any, Any]]) -> str | None:
+        error, bound = self.error(program, outputs), self.bound(program)
+        if error <= bound:
+            return None
+        return f"{engine}: its outputs differ from PyTorch's by {error:.1e} (bound {bound:.0e})"
+
     def error(self, program: Program, outputs: Sequence[np.ndarray[Any, Any]]) -> float:
         """Relative error of an artifact's outputs against the Program's own."""
         return worst([torch.from_numpy(np.asarray(item)) for item in outputs], self.reference(program))
@@ -252,9 +272,8 @@ class Workshop:
             for name, engine, _, program in variants:
                 if program is None or name not in comparison.outputs:
                     continue
-                error, bound = self.error(program, comparison.outputs[name]), self.bound(program)
-                if not error <= bound:
-                    failures[name] = f"{engine}: its outputs differ from PyTorch's by {error:.1e} (bound {bound:.0e})"
+                if (fault := self._unlike(engine, program, comparison.outputs[name])) is not None:
+                    failures[name] = fault
             timings = {
                 name: Measured(
                     timing.latency_ms,

@@ -60,8 +60,11 @@ class Lab(Protocol):
     def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
         """Each build against the baseline, interleaved in one session; by key. A build that fails is absent."""
 
+    def runs(self, build: Build) -> bool:
+        """Whether a build gives here what the program that it was made from gives, but for rounding; else ask `why`."""
+
     def why(self, failed: Collection[str] | Build) -> str:
-        """Why these steps could not be built, or a build not be measured, in a clause."""
+        """Why these steps could not be built, or a build not be measured or run, in a clause."""
 
     def recipes(self) -> list[Build]:
         """What the engine's own recipes make of the unmodified model, where quality may drop and there are data."""

@@ -28,6 +28,7 @@ class ScriptedLab:
         factors: by id; steps without a factor are invisible to the engine.
         unbuildable: steps that no build can have.
         conflicts: pairs of steps that no build can have both.
+        wrong: steps with which a build fails when it is run, or gives other outputs than the program.
         time: whether time is out.
         offered: ids that may be asked about; None: any.
         builds: what was built.
@@ -38,6 +39,7 @@ class ScriptedLab:
     factors: Mapping[str, float]
     unbuildable: frozenset[str] = frozenset()
     conflicts: tuple[frozenset[str], ...] = ()
+    wrong: frozenset[str] = frozenset()
     time: Callable[[], bool] = lambda: False
     offered: frozenset[str] | None = None
     builds: list[frozenset[str]] = field(default_factory=list)
@@ -59,7 +61,11 @@ class ScriptedLab:
     def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
         """The product of the factors of each build, with a narrow interval; 1 is no evidence of a difference."""
         self.compared.append([build.key for build in builds])
-        return {build.key: scripted_ratio(self.latency(build.steps)) for build in builds}
+        return {build.key: scripted_ratio(self.latency(build.steps)) for build in builds if self.runs(build)}
+
+    def runs(self, build: Build) -> bool:
+        """As scripted."""
+        return not build.steps & self.wrong
 
     def latency(self, steps: Iterable[str]) -> float:
         """Latency of a build with these steps over the baseline's."""

@@ -104,6 +104,39 @@ def test_a_kind_that_brings_nothing_is_refused_with_its_ratio() -> None:
     assert ratio is not None
 
 
+@pytest.mark.parametrize("fault", ["unbuildable", "wrong"])
+@pytest.mark.parametrize("bad", [{5}, {0, 31}])
+def test_regions_at_fault_are_left_out_and_the_rest_of_the_kind_goes_on(fault: str, bad: set[int]) -> None:
+    offers = [step(f"int8@n{index}") for index in range(32)]
+    faulty = frozenset(offers[index].id for index in bad)
+    lab = Lab({offer.id: 0.98 for offer in offers}, **{fault: faulty})  # type: ignore[arg-type]
+    assert plans(lab, offers) == [{f"int8@n{index}" for index in range(32) if index not in bad}]
+    assert {identity for identity, (verdict, *_) in lab.verdicts.items() if verdict == "refused"} == faulty
+    assert all("the script says so" in lab.verdicts[identity][1] for identity in faulty)
+    assert len(lab.builds) <= 2 + 2 * 5 * len(bad)
+
+
+def test_of_regions_that_fail_together_one_is_left_out() -> None:
+    pair = frozenset({step("int8@a").id, step("int8@c").id})
+    lab = Lab(script(dict.fromkeys(INT8, 0.8)), conflicts=(pair,))
+    assert plans(lab, map(step, INT8)) == [{"int8@a", "int8@b"}]
+
+
+def test_a_kind_that_fails_everywhere_costs_few_builds() -> None:
+    offers = [step(f"int8@n{index}") for index in range(64)]
+    lab = Lab({offer.id: 0.9 for offer in offers}, unbuildable=frozenset(offer.id for offer in offers))
+    assert plans(lab, offers) == []
+    assert len(lab.builds) <= 17
+    assert lab.verdicts.keys() == {offer.id for offer in offers}
+    assert all("the script says so" in reason for _, reason, _ in lab.verdicts.values())
+
+
+def test_regions_at_fault_stay_refused_for_that_where_the_kind_brings_nothing() -> None:
+    lab = Lab(script(dict.fromkeys(INT8, 1.1)), unbuildable=frozenset({step("int8@b").id}))
+    assert plans(lab, map(step, INT8)) == []
+    assert "cannot build" in lab.verdicts[step("int8@b").id][1]
+
+
 def test_what_loses_most_is_given_back() -> None:
     losses = script({"int8@a": 0.2, "int8@b": 5.0, "int8@c": 0.3})
     lab = Lab(script(dict.fromkeys(INT8, 0.8)), losses=losses)

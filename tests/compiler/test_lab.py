@@ -61,6 +61,9 @@ class NoEngines:
         self.programs[folder] = program
         return folder
 
+    def fault(self, engine: str, artifact: Path, program: Program) -> str | None:
+        return "it is off" if program is not self.programs[artifact] else None
+
     @contextmanager
     def running(self, engine: str, artifact: Path) -> Iterator[Run]:
         yield self.programs[artifact].run

@@ -10,6 +10,7 @@ from typing import ClassVar
 from fxopt import Planner, Step
 from fxopt.contracts.planner import Build, Problem, Ratio
 from fxopt_plugins.planners.by_pass import ByPass
+from fxopt_plugins.planners.faults import Attempt, Bisection
 
 NOT_BESIDE = "not possible beside the others of its kind"
 
@@ -35,12 +36,15 @@ class ByRegion(Planner):
     )
     layers: int = field(default=3, metadata={"help": "kinds that one plan may have"})
     plans: int = field(default=3, metadata={"help": "plans of lower precision that are handed on for an engine"})
+    repairs: int = field(
+        default=16, metadata={"help": "builds that may be spent on a kind to find the regions that an engine fails at"}
+    )
     stored: int = field(default=3, metadata={"help": "kinds that only save room, built where size is asked for"})
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: plans of lower precision by what they promise, then the exact ones."""
         exact = ByPass(self.splits).plan(problem)
-        lower = _Precision(problem, self.layers, self.stored)
+        lower = _Precision(problem, self.layers, self.stored, self.repairs)
         kinds = lower.promising()
         tried = (kind for i, kind in enumerate(kinds) if i < self.kinds or not problem.lab.out_of_time())
         refined = (plan for kind in tried if (plan := lower.refine(kind)) is not None)
@@ -55,8 +59,9 @@ class ByRegion(Planner):
 class _Precision:
     """The kinds of lower precision that are offered for one engine, and what was measured of each."""
 
-    def __init__(self, problem: Problem, layers: int, stored: int) -> None:
+    def __init__(self, problem: Problem, layers: int, stored: int, repairs: int) -> None:
         self.problem, self.lab, self.layers, self.stored = problem, problem.lab, layers, stored
+        self.repairs = repairs
         self.basis = [step.id for step in problem.basis]
         self.groups: dict[str, list[Step]] = {}
         for step in problem.offers:
@@ -72,15 +77,10 @@ class _Precision:
             if self.lab.out_of_time():
                 self.lab.skip([step.id for step in group], "not measured: the time limit was reached", kind)
                 continue
-            build = self._build(group)
-            if build is None:
-                why = self.lab.why([*self.basis, *(step.id for step in group)])
-                self._refuse(group, f"the engine cannot build the program with it: {why}", kind)
-            else:
-                self.builds[kind] = build
-                self._refuse([step for step in group if step.id not in build.steps], NOT_BESIDE, kind)
+            self._build_kind(kind, self._attempt)
         recipes = self.lab.recipes()
         self.compare([*self.builds.values(), *recipes])
+        self._mend()
         self.recipes = [recipe for recipe in recipes if self._pays(recipe)]
         for kind, build in self.builds.items():
             ratio = self.ratios.get(build.key)
@@ -94,6 +94,43 @@ class _Precision:
             (kind for kind, build in self.builds.items() if self._pays(build)),
             key=lambda kind: self.rank(self.builds[kind]),
         )
+
+    def _build_kind(self, kind: str, attempt: Attempt) -> None:
+        """Build a kind wherever that succeeds; the regions at fault are refused and no longer among its offers."""
+        found = Bisection(attempt, self.repairs)
+        found.run(self.groups[kind])
+        for part, reason in found.faults:
+            more = f" (which of {len(part)} are at fault was not looked for further)" if len(part) > 1 else ""
+            self._refuse(part, f"{reason}{more}", kind)
+        faulty = [step for part, _ in found.faults for step in part]
+        self.groups[kind] = [step for step in self.groups[kind] if step not in faulty]
+        if found.build is None:
+            self.builds.pop(kind, None)
+            return
+        self.builds[kind] = found.build
+        self._refuse([step for step in self.groups[kind] if step.id not in found.build.steps], NOT_BESIDE, kind)
+
+    def _mend(self) -> None:
+        """Time the kinds that failed when they were run once more, without the regions at fault."""
+        failed = [kind for kind, build in self.builds.items() if build.key not in self.ratios]
+        for kind in failed:
+            if not self.lab.out_of_time():
+                self._build_kind(kind, self._attempt_to_run)
+        self.compare([self.builds[kind] for kind in failed if kind in self.builds])
+
+    def _attempt(self, group: Sequence[Step]) -> Build | str:
+        build = self._build(group)
+        if build is not None:
+            return build
+        return (
+            f"the engine cannot build the program with it: {self.lab.why([*self.basis, *(step.id for step in group)])}"
+        )
+
+    def _attempt_to_run(self, group: Sequence[Step]) -> Build | str:
+        build = self._attempt(group)
+        if isinstance(build, str) or self.lab.runs(build):
+            return build
+        return f"the engine does not run the program with it: {self.lab.why(build)}"
 
     def _worth_building(self) -> list[tuple[str, list[Step]]]:
         """Kinds that the engine computes in, and those that only save room where that is asked for, the most first."""
