@@ -54,12 +54,13 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
 
 def _of_pass(found: Search, name: str) -> dict[str, Any]:
     steps = [step.id for step in found.steps if step.candidate.rule == name]
+    changes = [found.size_change.get(step) for step in steps]
     refused = [(r.reason, r.candidate.site[0]) for r in found.refusals if r.candidate.rule == name]
     declined = [(d.reason, d.site) for d in found.declines if d.rule == name]
     return {
         "pass": name,
         "steps": len(steps),
-        "size_bytes": sum(found.size_change[step] for step in steps),
+        "size_bytes": None if None in changes else sum(filter(None, changes)),
         "refused": _by_reason(found, refused),
         "declined": _by_reason(found, declined),
         "fault": found.faults.get(name),

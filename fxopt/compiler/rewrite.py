@@ -11,6 +11,7 @@ import torch
 
 from fxopt.compiler import calls
 from fxopt.compiler.calls import Call, Proposal, Round
+from fxopt.compiler.sizes import size_changes
 from fxopt.contracts.candidate import Candidate, Fidelity, Stage, Step
 from fxopt.contracts.passes import Decline, Pass, View
 from fxopt.errors import PassFault
@@ -52,7 +53,7 @@ class Search:
         twin: the float64 twin of `program`: every step applied to the source's twin.
         steps: the steps, in order of rounds.
         evidence: of each step by id; none for steps that do not claim to be exact.
-        size_change: bytes of tensors that each step's round added, shared equally.
+        size_change: bytes of tensors that each step added, as `fxopt.compiler.sizes` tells them.
         tensors: those of steps that do not claim to be exact, by name, and what was fitted to data: they cannot be
             computed from the weights alone.
         sensitivity: of steps that do not claim to be exact, by id, as in `fxopt.verify.sensitivity`; where there are data.
@@ -330,10 +331,9 @@ class Searcher:
         self, rule: Pass, after: Program, records: Sequence[Record], evidence: dict[str, Evidence], before: Program
     ) -> None:
         """Write down the steps of a round."""
-        change = (after.weight_bytes - before.weight_bytes) // len(records)
+        self.found.size_change.update(size_changes(before, after, records))
         for record in records:
             self.found.steps.append(self.step(rule, record, after))
-            self.found.size_change[record.candidate.id] = change
             self.barred.add(record.candidate.id)
             self.registry.event("candidate", id=record.candidate.id, rule=rule.name)
         self.found.evidence.update(evidence)

@@ -140,13 +140,18 @@ class Program:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of all tensors; two integers a byte where they need no more than 4 bits."""
+        """Bytes of all tensors, as in `attribute_bytes`."""
+        return sum(self.attribute_bytes.values())
+
+    @property
+    def attribute_bytes(self) -> dict[str, int]:
+        """Bytes of each tensor by its name; two integers a byte where they need no more than 4 bits."""
         halved = {str(node.target) for node in self._graph.nodes if node.op == "get_attr" and is_of_four_bits(node)}
-        return sum(
-            -(-value.numel() // 2) if name in halved else value.numel() * value.element_size()
+        return {
+            name: -(-value.numel() // 2) if name in halved else value.numel() * value.element_size()
             for name, value in self._attributes.items()
             if isinstance(value, torch.Tensor)
-        )
+        }
 
     # -- identity --------------------------------------------------------------------------------------------
 
