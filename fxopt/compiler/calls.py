@@ -42,10 +42,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a pass had to say about a Program."""
+    """What a pass had to say about a Program, and whether it has asked for calibration data."""
 
     candidates: list[Candidate]
     declines: list[Decline]
+    asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def propose(rule: Pass, program: Program, view: View) -> Proposal:
     for candidate in candidates:
         if fault := _malformed(rule, candidate):
             raise PassFault(f"propose offers what is no candidate: {fault}")
-    return Proposal(candidates, view.declines)
+    return Proposal(candidates, view.declines, view.asked)
 
 
 def _malformed(rule: Pass, candidate: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,31 +105,37 @@ def make_quality(request: Request, registry: Registry, program: Program, evaluat
     return Quality.on(evaluation, metric, program, drop, confidence)
 
 
-def locked(request: Request, passes: Sequence[Pass], refused: Iterable[Candidate]) -> str | None:
+def locked(
+    request: Request, passes: Sequence[Pass], refused: Iterable[Candidate], asked: Collection[str]
+) -> str | None:
     """What data or a budget would unlock, in words; None where neither is missing.
 
     Args:
         request: what was given.
         passes: those that were asked, or would be.
         refused: candidates that were found wanting.
+        asked: names of passes that have asked for calibration data.
     """
     lossy = {candidate.rule for candidate in refused if candidate.fidelity is Fidelity.APPROXIMATE}
     names = [rule.name for rule in passes if rule.stage is Stage.PRECISION or rule.name in lossy]
     if not names:
         return None
-    shown = ", ".join(names[:_SAID]) + (", ..." if len(names) > _SAID else "")
-    what = f"rewrites that are not exact ({shown})"
     if not request.budget.max_drop.value:
         given = "" if request.calib is not None else "--calib DATA "
-        return f"only exact rewrites are made; {given}--max-drop 0.5pt unlocks {what}"
-    if request.calib is None and request.eval is None:
-        return (
-            "there are no data: quality is the worst relative error of the outputs on made-up inputs; --calib DATA"
-            f" unlocks a metric, and those {what} that are fitted to data"
-        )
-    if request.calib is None:
-        return f"without --calib DATA, those {what} that are fitted to data were left out"
-    return None
+        return f"only exact rewrites are made; {given}--max-drop 0.5pt unlocks rewrites that are not exact ({_list(names)})"
+    if request.calib is not None:
+        return None
+    wanting = [rule.name for rule in passes if rule.name in asked]
+    fitted = f"rewrites that are fitted to data ({_list(wanting)})"
+    if request.eval is None:
+        more = f", and {fitted}" if wanting else ""
+        made_up = "there are no data: quality is the worst relative error of the outputs on made-up inputs"
+        return f"{made_up}; --calib DATA unlocks a metric{more}"
+    return f"without --calib DATA, {fitted} were left out" if wanting else None
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SAID]) + (", ..." if len(names) > _SAID else "")
 
 
 def _metric(given: Any, registry: Registry) -> Metric | None:

@@ -32,6 +32,7 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
     try:
         with one_thread():
             found = run.search()
+        run.tell_of_data(found)
     finally:
         run.close()
     before, after = found.source, found.program

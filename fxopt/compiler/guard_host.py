@@ -82,7 +82,7 @@ class GuardHost(Host):
         candidates = [candidate.to_json() for candidate in proposal.candidates]
         fitted = {name: value for item in proposal.candidates for name, value in item.tensors.items()}
         declines = [(item.site, item.reason) for item in proposal.declines]
-        return {"candidates": candidates, "declines": declines}, [pack(fitted)]
+        return {"candidates": candidates, "declines": declines, "asked": proposal.asked}, [pack(fitted)]
 
     def apply(self, arrays: wire.Arrays, rule: str, program: str, candidates: Sequence[Mapping[str, Any]]) -> Answer:
         """The text of the outcome and the tensors that are new, or what failed."""

@@ -102,9 +102,9 @@ class Replay(Run):
         return found
 
     def _say_what_is_new(self, found: Search) -> None:
-        fitted = sum(step.candidate.fidelity is not Fidelity.EXACT for step in self.lock.steps)
+        fitted = sum(step.candidate.rule in self.context.asked for step in self.lock.steps)
         if self.new_weights:
-            exact = len(self.lock.steps) - fitted
+            exact = sum(step.candidate.fidelity is Fidelity.EXACT for step in self.lock.steps)
             self.progress.note(f"new weights: the graph is the plan's; {exact} exact steps were done anew and checked")
         for text in self.moved:
             self.progress.note(f"{text}; the plan was rebuilt, checked and measured here")
@@ -114,9 +114,10 @@ class Replay(Run):
             self.progress.note(f"{fitted} steps that rest on data were fitted anew")
         calib, evaluation = self.lock.sources.calib, self.lock.sources.eval
         if calib is not None and self.calib is None:
+            lost = any(refusal.candidate.rule in self.context.asked for refusal in found.refusals)
+            what = "steps that rest on them are left out: give --calib to keep them" if lost else "no step needs them"
             self.progress.note(
-                f"the plan's calibration data ({calib.path or 'given as an object'}) are not here;"
-                " steps that rest on them are left out: give --calib to keep them"
+                f"the plan's calibration data ({calib.path or 'given as an object'}) are not here; {what}"
             )
         if evaluation is not None and self.data.given["eval"] is None:
             self.progress.note(

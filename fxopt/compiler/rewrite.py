@@ -89,6 +89,7 @@ class Context:
         lossy: whether rewrites that are not exact may be tried.
         fitted: tensors that are known already, named as in `Step.tensors`: they are not fitted again.
         guard: calls the passes of others in a process that can be killed; None: all are called in this one.
+        asked: names of passes that have asked for calibration data, were there any or not.
         failed: passes that failed in replays, with what they did wrong and the call; the search keeps its own.
         scheme: how the engine that is planned for wants its integers; None before there is one.
     """
@@ -98,11 +99,18 @@ class Context:
     lossy: bool = True
     fitted: Mapping[str, torch.Tensor] = field(default_factory=dict)
     guard: Guard | None = None
+    asked: set[str] = field(default_factory=set)
     failed: dict[str, tuple[str, Call]] = field(default_factory=dict)
     scheme: QuantScheme | None = None
 
     def propose(self, rule: Pass, program: Program) -> Proposal:
         """As `calls.propose`."""
+        proposal = self._propose(rule, program)
+        if proposal.asked:
+            self.asked.add(rule.name)
+        return proposal
+
+    def _propose(self, rule: Pass, program: Program) -> Proposal:
         if self.guard is not None and self.guard.minds(rule):
             known = View(rule.name, self.capabilities, self.scheme)
             return self.guard.propose(rule, program, known, self.statistics, self.fitted)

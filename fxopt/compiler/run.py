@@ -150,19 +150,23 @@ class Run:
     def search(self) -> Search:
         """All rewrites that are legal and true to their claim."""
         with self.progress.phase("search for rewrites"):
-            found = search(self.program, self.passes, self.registry, self.context, self.progress.detail)
-        asked = self.context.statistics is None or self.context.statistics.asked or self.quality.lossy
-        if not asked:
+            return search(self.program, self.passes, self.registry, self.context, self.progress.detail)
+
+    def tell_of_data(self, found: Search) -> None:
+        """Say that data were of no use, or what data or a budget would be of use for, once all passes have been asked."""
+        if self.calib is not None and not self.context.asked:
             self.progress.note("no installed pass asked for calibration data")
-        if (text := locked(self.request, self.passes, (item.candidate for item in found.refusals))) is not None:
+        refused = (item.candidate for item in found.refusals)
+        if (text := locked(self.request, self.passes, refused, self.context.asked)) is not None:
             self.progress.note(text)
-        return found
 
     def measure(self, found: Search) -> Outcome:
         """Baselines on all engines, plans on the competitive ones, one fresh confirmation of all that matters."""
         labs = self.baselines(found)
         first = self.compare_baselines(labs)
-        return self.confirm(found, labs, first, plans(self, found, labs, first))
+        planned = plans(self, found, labs, first)
+        self.tell_of_data(found)
+        return self.confirm(found, labs, first, planned)
 
     def baselines(self, found: Search) -> dict[str, EngineLab]:
         """The unmodified model on every engine that can build it."""

@@ -54,12 +54,14 @@ class View:
         scheme: how the engine wants its integers, with the widest weights first whose sums a test on this machine found
             right; None where it has none, or no engine is chosen yet, as for passes before the stage PRECISION.
         declines: the near misses so far.
+        asked: whether the pass has asked for statistics or values over calibration data, were there any or not.
     """
 
     rule: str
     capabilities: Capabilities | None = None
     scheme: QuantScheme | None = None
     declines: list[Decline] = field(default_factory=list)
+    asked: bool = False
     _statistics: Callable[[Node, str], torch.Tensor | None] | None = None
     _observe: Callable[[Collection[str], bool], Iterator[Mapping[str, Observed]]] | None = None
     _notes: Callable[[], MutableMapping[Any, Any]] = dict
@@ -92,6 +94,7 @@ class View:
         Raises:
             ValueError: the node's value is a constant, empty, or no float tensor; or the kind is unknown.
         """
+        self.asked = True
         return self._statistics(node, kind) if self._statistics else None
 
     def observe(self, names: Collection[str], gradients: bool = False) -> Iterator[Mapping[str, Observed]] | None:
@@ -109,6 +112,7 @@ class View:
         Raises:
             DataError: the Program fails on the data.
         """
+        self.asked = True
         return self._observe(names, gradients) if self._observe else None
 
     @property

@@ -49,6 +49,7 @@ def run(calib: object) -> Run:
 def test_the_plan_records_the_data_and_the_run_notes_that_no_pass_asked() -> None:
     started = run({"input": torch.ones(4, 4)})
     found = started.search()
+    started.tell_of_data(found)
     (engine,) = started.engines
     build = types.SimpleNamespace(steps=(), recipe=None)
     unmodified: Any = types.SimpleNamespace(engine=engine, build=build, program=started.program)

@@ -13,13 +13,21 @@ from torch import nn
 from fxopt.compiler.datasets import Datasets, locked, make_quality
 from fxopt.compiler.progress import NULL, Timed
 from fxopt.compiler.request import Request
+from fxopt.compiler.rewrite import Context
 from fxopt.contracts.candidate import Candidate, Fidelity
 from fxopt.contracts.cost import Budget, Drop
 from fxopt.contracts.metric import Metric
+from fxopt.contracts.passes import Pass
+from fxopt.data import Data
 from fxopt.errors import InputError, MetricError
 from fxopt.ir.capture import capture, export
 from fxopt.ir.program import Program
+from fxopt.ir.statistics import Statistics
 from fxopt.registry import Registry
+from fxopt_passes.quantize.half import Bfloat16
+from fxopt_passes.quantize.int8 import Int8
+from fxopt_passes.quantize.weights import Int8Weight
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 from fxopt_plugins.metrics.vectors import Cosine
 
 PT = Budget(max_drop=Drop(0.5, "pt"))
@@ -210,8 +218,8 @@ def test_of_several_outputs_one_has_to_be_named() -> None:
     [
         (request(Budget()), "only exact rewrites are made; --calib DATA --max-drop 0.5pt unlocks .*low_rank"),
         (request(Budget(), calib="c.npz"), "only exact rewrites are made; --max-drop 0.5pt unlocks"),
-        (request(), "there are no data: .* --calib DATA unlocks a metric"),
-        (request(eval="e.npz"), "without --calib DATA, those rewrites that are not exact"),
+        (request(), r"no data: .* --calib DATA unlocks a metric, and rewrites that are fitted to data \(int8\)$"),
+        (request(eval="e.npz"), r"without --calib DATA, rewrites that are fitted to data \(int8\) were left out$"),
         (request(calib="c.npz"), None),
     ],
 )
@@ -219,9 +227,28 @@ def test_a_run_says_what_data_or_a_budget_would_unlock(asked: Request, says: str
     from tests.compiler.test_quality import LowRank
 
     lossy = Candidate("low_rank", ("a",), frozenset({"a"}), fidelity=Fidelity.APPROXIMATE)
-    text = locked(asked, [LowRank()], [lossy])
+    text = locked(asked, [LowRank(), Int8(), Bfloat16()], [lossy], {"int8"})
     if says is None:
         assert text is None
     else:
         assert re.search(says, text or "")
-    assert locked(asked, [LowRank()], []) is None
+    assert locked(asked, [LowRank()], [], ()) is None
+
+
+@pytest.mark.parametrize(("asked", "says"), [(request(), "unlocks a metric$"), (request(eval="e.npz"), None)])
+def test_where_no_pass_asked_for_data_none_is_said_to_be_fitted_to_them(asked: Request, says: str | None) -> None:
+    text = locked(asked, [Bfloat16()], [], ())
+    assert text is None if says is None else re.search(says, text or "")
+
+
+@pytest.mark.parametrize(
+    ("rule", "asks"),
+    [(Int8(), True), (Bfloat16(), False), (Int8Weight(), False), (Int8Weight(rounding="gptq"), True)],
+)
+@pytest.mark.parametrize("given", [True, False])
+def test_who_asks_for_data_is_known(rule: Pass, asks: bool, given: bool) -> None:
+    program = capture(export(nn.Linear(4, 64), (torch.randn(4, 4),)))
+    data = Data.read(torch.randn(8, 4), program.interface, "calib")
+    context = Context(statistics=Statistics(data) if given else None, scheme=ONNX_RUNTIME)
+    context.propose(rule, program)
+    assert context.asked == ({rule.name} if asks else set())
