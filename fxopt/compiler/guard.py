@@ -87,8 +87,8 @@ class Guard(Process):
             declines = [Decline(rule.name, str(site), one_line(str(reason))) for site, reason in answer["declines"]]
             tensors = unpack(arrays[0])
             candidates = [Candidate.from_json(item) for item in answer["candidates"]]
-            fitted = [replace(item, fitted=item.known(tensors)) for item in candidates]
-            return Proposal(fitted, declines, bool(answer["asked"]))
+            candidates = [replace(item, fitted=item.known(tensors)) for item in candidates]
+            return Proposal(candidates, declines, bool(answer["asked"]))
 
     def apply(
         self, rule: Pass, program: Program, candidates: Sequence[Candidate], fitted: Mapping[str, torch.Tensor]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +14,16 @@ from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.planner import Build, Ratio
-from fxopt.errors import EngineError, MetricError
+from fxopt.errors import DataError, EngineError, MetricError
 from fxopt.ir.twin import double
 from fxopt.measure import Plan
 from fxopt.verify.fidelity import Evidence, check_whole
+from fxopt.verify.sensitivity import SAMPLES, sensitivities
 
 if TYPE_CHECKING:
     from fxopt.compiler.rewrite import Search
     from fxopt.data import Data
+    from fxopt.ir.edit import Record
     from fxopt.ir.program import Program
     from fxopt.registry import Registry
     from fxopt.verify.paired import PairedDrop
@@ -63,7 +66,9 @@ class EngineLab:
     makers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of a build's nodes: ids of steps, by name
     found: Search | None = None  # what was offered for this engine, where it is more than for all
     calib: Data | None = None  # where recipes are wanted
-    sensitivity: Mapping[str, float] = field(default_factory=dict)  # as in `Search`
+    sensitivity: dict[str, float] = field(
+        default_factory=dict
+    )  # as in `Search`; what is missing is measured when needed
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # of each step
 
     def __post_init__(self) -> None:
@@ -82,7 +87,12 @@ class EngineLab:
         """As `Lab.build`."""
         wanted = closure(self.steps, steps)
         makers: dict[str, str] = {}
-        program, skipped = replay(self.program, wanted, self.registry, self.context, makers)
+
+        def see(before: Program, after: Program, records: Sequence[Record]) -> None:
+            for record in records:
+                makers.update(dict.fromkeys(record.created, record.candidate.id))
+
+        program, skipped = replay(self.program, wanted, self.registry, self.context, see)
         kept = frozenset(step.id for step in wanted) - set(skipped)
         try:
             artifact = self.workshop.emit(self.engine, program)
@@ -217,6 +227,8 @@ class EngineLab:
             return None
         lossy = {step.id for step in self.steps if step.candidate.fidelity is not Fidelity.EXACT}
         blamed = build.steps & lossy if self.lossy(build) else build.steps
+        if len(blamed & lossy) > 1:
+            self._weigh(build, blamed & lossy)
 
         def harm(identity: str) -> tuple[float, float, str]:
             evidence = self.evidence.get(identity)
@@ -234,6 +246,23 @@ class EngineLab:
         kept = best.steps if best is not None else frozenset()
         self.refuse([i for i in ranked if i not in kept], f"with it the plan as a whole {fault}")
         return best
+
+    def _weigh(self, build: Build, steps: Collection[str]) -> None:
+        """Measure the sensitivity of steps of a build where it is not known; they are weighed in the order of the plan."""
+        if self.sensitivity.keys() >= set(steps):
+            return
+        known = self.context.statistics
+        data = self.quality.samples(SAMPLES, self.program.interface) if known is None else known.data
+        if data is None:
+            return
+
+        def see(before: Program, after: Program, records: Sequence[Record]) -> None:
+            mine = [record for record in records if record.candidate.id in steps]
+            self.sensitivity |= sensitivities(before, [(after, mine)], data, self.sensitivity.keys())
+
+        # Data that gradients cannot be taken on say nothing about the order, which is then that of the ids.
+        with suppress(DataError):
+            replay(self.program, closure(self.steps, build.steps), self.registry, self.context, see)
 
     def lossy(self, build: Build) -> bool:
         """Whether a build is held to the quality budget."""

@@ -420,7 +420,7 @@ def replay(
     steps: Sequence[Step],
     registry: Registry,
     context: Context = NOTHING,
-    makers: dict[str, str] | None = None,
+    see: Callable[[Program, Program, Sequence[Record]], None] = lambda before, after, records: None,
 ) -> tuple[Program, list[str]]:
     """Apply steps round by round, unchecked. A step is applied only where its pass offers it again.
 
@@ -429,7 +429,7 @@ def replay(
         steps: in order.
         registry: where passes come from.
         context: as in the search that found them.
-        makers: filled with the ids of the steps that made them, by name of the node.
+        see: told of each round: the Program before and after it, and what each step did.
 
     Returns:
         The rewritten Program, and the ids of steps that were not offered or could not be applied (what they rely on
@@ -453,9 +453,8 @@ def replay(
                 skipped += [candidate.id for candidate in wanted]
                 break
             if outcome.program is not None:
+                see(program, outcome.program, outcome.records)
                 program = outcome.program
-                for record in outcome.records if makers is not None else ():
-                    makers.update(dict.fromkeys(record.created, record.candidate.id))  # type: ignore[union-attr]
                 break
             skipped += outcome.failed
             wanted = [candidate for candidate in wanted if candidate.id not in outcome.failed]

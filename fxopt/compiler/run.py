@@ -179,7 +179,7 @@ class Run:
                     labs[spec] = EngineLab(
                         self.workshop, self.registry, spec, self.program, found.steps, plan, self.quality, context
                     )
-                    labs[spec].evidence = found.evidence
+                    labs[spec].evidence, labs[spec].sensitivity = found.evidence, found.sensitivity
                     self.labs.append(labs[spec])
                 except EngineError as error:
                     self.failures[engine.name] = str(error)

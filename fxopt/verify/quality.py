@@ -12,6 +12,7 @@ import torch
 
 from fxopt.contracts.cost import Drop
 from fxopt.contracts.metric import Direction, Metric
+from fxopt.data import Data
 from fxopt.data_parts import halves
 from fxopt.errors import InputError, MetricError
 from fxopt.ir.samples import other_sizes, sample_inputs
@@ -20,7 +21,7 @@ from fxopt.verify.paired import CONFIDENCE, PairedDrop
 from fxopt.verify.score import Run, Scores
 
 if TYPE_CHECKING:
-    from fxopt.data import Data
+    from fxopt.ir.interface import Interface
     from fxopt.ir.program import Program
 
 
@@ -117,6 +118,20 @@ class Quality:
     def report(self, run: Run) -> PairedDrop:
         """As `drop`, on what no search has seen: for what ships alone."""
         return self._drop(self.rest, run)
+
+    def samples(self, count: int, interface: Interface) -> Data | None:
+        """About so many samples of what the search may look at, without labels; None where inputs have no sample axis."""
+        taken: list[dict[str, torch.Tensor]] = []
+        found = 0
+        for inputs in self.gate.inputs():
+            taken.append(dict(zip(interface.argument_names, inputs, strict=True)))
+            found += len(inputs[0]) if inputs and inputs[0].dim() else 1
+            if found >= count:
+                break
+        try:
+            return Data.read(taken, interface, "gate")
+        except InputError:
+            return None
 
     def fault(self, drop: PairedDrop) -> str | None:
         """Why a drop is too large; None if the budget is kept."""

@@ -14,14 +14,16 @@ from torch import nn
 
 from fxopt.compiler import lab as labs
 from fxopt.compiler.lab import EngineLab
-from fxopt.compiler.rewrite import search
-from fxopt.contracts.candidate import Candidate
+from fxopt.compiler.rewrite import Context, search
+from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.cost import Drop
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.passes import Pass, View
+from fxopt.data import Data
 from fxopt.ir.capture import capture, export
 from fxopt.ir.edit import Edit
 from fxopt.ir.program import Program
+from fxopt.ir.statistics import Statistics
 from fxopt.measure import Plan
 from fxopt.registry import Registry
 from fxopt.verify.fidelity import Evidence
@@ -45,6 +47,32 @@ class ToClamp(Pass):
     def apply(self, edit: Edit, candidate: Candidate) -> None:
         (node,) = edit.nodes(candidate)
         edit.replace(node, edit.call(aten.clamp_min.default, (node.args[0], 0.0)))
+
+
+SHIFTS = (3e-2, 1e-4, 2e-4, 5e-2, 3e-4, 4e-2)  # of the relus, in order; the worst are neither the first nor the last
+
+
+@dataclass(frozen=True)
+class Shift(Pass):
+    """Shifts each relu, which is not exact."""
+
+    name: ClassVar[str] = "shift"
+
+    def propose(self, program: Program, view: View) -> Iterator[Candidate]:
+        relus = [node for node in program.calls if node.target == aten.relu.default]
+        for node, shift in zip(relus, SHIFTS, strict=False):
+            yield Candidate(
+                self.name,
+                (node.name,),
+                frozenset({node.name}),
+                parameters={"shift": shift},
+                fidelity=Fidelity.APPROXIMATE,
+            )
+
+    def apply(self, edit: Edit, candidate: Candidate) -> None:
+        (node,) = edit.nodes(candidate)
+        shifted = edit.call(aten.add.Tensor, (node.args[0], candidate.parameters["shift"]))
+        edit.replace(node, edit.call(aten.relu.default, (shifted,)))
 
 
 class NoEngines:
@@ -131,3 +159,49 @@ def test_a_sound_plan_stays_whole(lab: EngineLab, monkeypatch: pytest.MonkeyPatc
     assert everything is not None
     assert lab.keep(everything) is everything
     assert lab.verdicts == {}
+
+
+def shifting(tmp_path: Path, drop: Drop, statistics: bool = False) -> EngineLab:
+    """A lab with a step of `shift` for each relu, of which nobody has measured sensitivities, on data or made-up inputs."""
+    registry = Registry()
+    plugin = type("Plugin", (), {"fxopt_passes": lambda self: [Shift]})()
+    registry.register(plugin, "test", "test")
+    torch.manual_seed(0)
+    layers = [layer for _ in SHIFTS for layer in (nn.Linear(4, 4, bias=False), nn.ReLU())]
+    for layer in layers[::2]:
+        layer.weight = nn.Parameter(torch.eye(4))
+    # of three axes: no logits, in which equal shifts of all classes would cancel
+    program = capture(export(nn.Sequential(*layers), (torch.randn(3, 2, 4),)))
+    offered = Shift().propose(program, View(Shift.name))
+    steps = [Step(candidate, Shift.name, index) for index, candidate in enumerate(offered)]
+    data = Data.read(torch.randn(48, 2, 4), program.interface, "calib") if statistics else None
+    context = Context(statistics=Statistics(data) if data else None)
+    return EngineLab(
+        cast(Any, NoEngines(tmp_path)),
+        registry,
+        "none",
+        program,
+        steps,
+        Plan(),
+        Quality.made_up(program, drop),
+        context,
+    )
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_what_costs_most_is_given_back_also_where_sensitivities_are_not_known(tmp_path: Path, statistics: bool) -> None:
+    lab = shifting(tmp_path, Drop(1.0, "%"), statistics)
+    everything = lab.build([step.id for step in lab.steps])
+    assert everything is not None
+    part = lab.keep(everything)
+    assert part is not None
+    assert part.steps == {step.id for step, shift in zip(lab.steps, SHIFTS, strict=True) if shift < 1e-2}
+    assert set(lab.sensitivity) == {step.id for step in lab.steps}
+
+
+def test_sensitivities_are_measured_only_where_something_must_be_given_back(tmp_path: Path) -> None:
+    lab = shifting(tmp_path, Drop(50.0, "%"), True)
+    everything = lab.build([step.id for step in lab.steps])
+    assert everything is not None
+    assert lab.keep(everything) is everything
+    assert lab.sensitivity == {}
