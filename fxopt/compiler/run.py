@@ -154,7 +154,7 @@ class Run:
 
     def tell_of_data(self, found: Search) -> None:
         """Say that data were of no use, or what data or a budget would be of use for, once all passes have been asked."""
-        if self.calib is not None and not self.context.asked:
+        if self.calib is not None and not self.context.asked and not self.quality.lossy:  # else they serve judging
             self.progress.note("no installed pass asked for calibration data")
         refused = (item.candidate for item in found.refusals)
         if (text := locked(self.request, self.passes, refused, self.context.asked)) is not None:
