@@ -46,6 +46,43 @@ class Sources:
     train: Recorded | None
 
 
+@dataclass(frozen=True)
+class Worsening:
+    """A drop of quality with its interval; ends are None where nothing is known of them."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """As `fxopt.verify.quality.Quality.figures`."""
+
+    original: float
+    candidate: float
+    drop: Worsening
+    samples: int
+    differing: int
+    method: str
+    upper: float | None
+    limit: float
+    samples_needed: int | None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """As `fxopt.verify.quality.Quality.to_json`: what was found of the result's quality, and how."""
+
+    metric: str
+    budget: str
+    by: str
+    confidence: float
+    data: Recorded | None
+    gate: Figures
+    report: Figures
+
+
 _FORM = {
     "version": int,
     **dict.fromkeys(("fxopt", "graph", "model", "target", "engine", "engine_version"), str),
@@ -54,6 +91,7 @@ _FORM = {
     "budget": Budget,
     "data": Sources,
     "metric": str | None,
+    "quality": Judged | None,
     "seed": int,
     "inputs": tuple[str, ...],
     "text": tuple[str, ...],
@@ -92,7 +130,7 @@ class Lockfile:
         """
         file = path / PLAN if path.is_dir() else path
         data = output.read_json(file, VERSION, f"{path}: there is no {PLAN}; give it, or the output folder it lies in")
-        data = {"metric": None, "recipe": None, **data}  # plans of old have none
+        data = {"metric": None, "quality": None, "recipe": None, **data}  # plans of old have none
         try:
             given = plain.record(_FORM, data)
             if given["engine"] == "auto":
@@ -101,6 +139,12 @@ class Lockfile:
         except (plain.Damaged, InputError) as damage:
             raise InputError(f"{file}: damaged ({damage}); optimize the model again") from damage
         return cls(file, data, given["steps"], given["budget"], given["machine"], given["data"])
+
+    @property
+    def lossy(self) -> bool:
+        """Whether what shipped was held to a quality budget."""
+        steps = any(step.candidate.fidelity is not Fidelity.EXACT for step in self.steps)
+        return steps or self.data["recipe"] is not None
 
     def check_graph(self, program: Program) -> None:
         """Refuse a Program of another graph.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from fxopt.data import Data
 from fxopt.errors import InputError
 from fxopt.measure import Plan
 from fxopt.user_code import is_reference
+from fxopt.verify.quality import Quality
 
 _SAID = 5  # steps left out that are said one by one
 _TIMES = ("max_latency_ms", "max_p99_ms", "require_speedup")  # limits of a budget that no replay is stopped by
@@ -70,8 +72,15 @@ def _at_hand(recorded: Recorded | None) -> str | None:
 
 
 def _other(recorded: Recorded | None, data: Data | None) -> bool:
-    """Whether data are others than those that a plan was made with."""
-    return (recorded and recorded.digest) != (data and data.digest)
+    """Whether data are given, and others than those that a plan was made with."""
+    return data is not None and data.digest != (recorded and recorded.digest)
+
+
+class Unjudged(Quality):
+    """The budget of a plan whose data are not here: nothing is judged, as its result was when the plan was made."""
+
+    def begin(self) -> None:
+        """Nothing: there are no data to judge the original on."""
 
 
 class Replay(Run):
@@ -79,13 +88,68 @@ class Replay(Run):
 
     def __init__(self, lock: Lockfile, refit: bool, request: Request, registry: Any, program: Any, *rest: Any) -> None:
         lock.check_graph(program)
-        super().__init__(request, registry, program, *rest)
         self.lock = lock
         self.new_weights = program.digest != lock.data["model"]
-        (engine,) = self.engines.values()
-        self.moved = lock.moved(self.registry, self.target, engine)
         self.refitted = refit or self.new_weights
         self.tensors = {} if self.refitted else lock.tensors()
+        super().__init__(request, registry, program, *rest)
+
+    @cached_property
+    def moved(self) -> list[str]:
+        """What is another machine or version here than the plan's, in words."""
+        (engine,) = self.engines.values()
+        return self.lock.moved(self.registry, self.target, engine)
+
+    def judge(self) -> Quality:
+        """As that of a run. Where the plan's data are not here, and nothing is new, the quality that it records stands.
+
+        Raises:
+            InputError: as `make_quality`; or the plan's data are not here, and have to be.
+        """
+        recipe, roles = self.lock.data["recipe"], self._missing
+        if recipe is not None and "calib" in roles:
+            raise self._needs(["calib"], f"the engine's own {recipe} is made with data")
+        if self.data.evaluation is not None or not roles or not self.request.budget.max_drop.value:
+            return super().judge()
+        if self.lock.lossy and (reason := self._why_judge()) is not None:
+            needed = roles if self.refitted else [self._judged_on]
+            raise self._needs(needed, f"{reason}, so its quality has to be measured")
+        return Unjudged.made_up(self.program, self.request.budget.max_drop)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the quality of what ships is what the plan records, for want of data."""
+        return self.lock.lossy and isinstance(self.quality, Unjudged)
+
+    def _why_judge(self) -> str | None:
+        """Why the quality that the plan records does not stand here, in words; None if it does."""
+        if self.new_weights:
+            return "the weights are new"
+        if self.moved:
+            return self.moved[0]
+        if self.refitted:
+            return "--refit fits anew what rests on data"
+        return "the plan does not record its quality" if self.lock.data["quality"] is None else None
+
+    @property
+    def _missing(self) -> list[str]:
+        """Roles of the data that the plan was made with and that were not given here."""
+        return [role for role, data in self.data.given.items() if data is None and getattr(self.lock.sources, role)]
+
+    @property
+    def _judged_on(self) -> str:
+        """The role of the data that the plan was judged on."""
+        return "calib" if self.lock.sources.eval is None else "eval"
+
+    def _named(self, roles: Sequence[str]) -> str:
+        """Recorded data in words."""
+        return ", ".join(getattr(self.lock.sources, role).path or f"{role}: given as an object" for role in roles)
+
+    def _needs(self, roles: Sequence[str], reason: str) -> InputError:
+        options = " and ".join(f"--{role} DATA" for role in roles)
+        return InputError(
+            f"{self.lock.file}: {reason}, and the plan's data ({self._named(roles)}) are not here: give {options}"
+        )
 
     def _identity(self) -> dict[str, Any]:
         return {**super()._identity(), "plan": self.lock.data, "refitted": self.refitted}
@@ -96,6 +160,9 @@ class Replay(Run):
             self.context = dataclasses.replace(self.context, scheme=scheme(self, next(iter(self.engines))))
             context = dataclasses.replace(self.context, fitted=self.tensors)
             found = follow(self.program, self.lock.steps, self.registry, context, self.progress.detail)
+        lost = [item for item in found.refusals if item.candidate.rule in self.context.asked]
+        if lost and self.lock.lossy and "calib" in self._missing:
+            raise self._needs(["calib"], f"{lost[0].candidate.id} would be left out ({lost[0].reason})")
         self._say_what_is_new(found)
         if not self.new_weights:
             self._compare_tensors(found)
@@ -112,21 +179,27 @@ class Replay(Run):
             self.progress.note("the model, the machine and the versions are the plan's")
         if self.refitted and (fitted or not self.new_weights):
             self.progress.note(f"{fitted} steps that rest on data were fitted anew")
-        calib, evaluation = self.lock.sources.calib, self.lock.sources.eval
-        if calib is not None and self.calib is None:
+        self._say_of_data(found)
+
+    def _say_of_data(self, found: Search) -> None:
+        missing, given = self._missing, self.data.given
+        if self.trusted:
+            self.progress.note(
+                "the quality is the one that the plan records, and was not measured again:"
+                f" the plan's data ({self._named(missing)}) are not here"
+            )
+            return
+        if "calib" in missing:
             lost = any(refusal.candidate.rule in self.context.asked for refusal in found.refusals)
             what = "steps that rest on them are left out: give --calib to keep them" if lost else "no step needs them"
+            self.progress.note(f"the plan's calibration data ({self._named(['calib'])}) are not here; {what}")
+        if "eval" in missing and self.data.evaluation is not None:
             self.progress.note(
-                f"the plan's calibration data ({calib.path or 'given as an object'}) are not here; {what}"
+                f"the plan's evaluation data ({self._named(['eval'])}) are not here: quality is checked {self.quality.where}"
             )
-        if evaluation is not None and self.data.given["eval"] is None:
-            self.progress.note(
-                f"the plan's evaluation data ({evaluation.path or 'given as an object'}) are not here:"
-                f" quality is checked {self.quality.where}"
-            )
-        if self.calib is not None and _other(calib, self.data.given["calib"]):
+        if _other(self.lock.sources.calib, given["calib"]):
             self.progress.note("the calibration data are others than the plan's")
-        if self.data.given["eval"] is not None and _other(evaluation, self.data.given["eval"]):
+        if _other(self.lock.sources.eval, given["eval"]):
             self.progress.note("the evaluation data are others than the plan's")
 
     def _compare_tensors(self, found: Search) -> None:
@@ -155,14 +228,17 @@ class Replay(Run):
             else:
                 build = lab.build([step.id for step in found.steps])
             if build is None:
-                missing = lab.failures.values() or [f"{recipe} needs the calibration data: give --calib"]
-                raise InputError(f"{self.lock.file}: {'; '.join(missing)}; optimize the model anew")
+                raise InputError(f"{self.lock.file}: {'; '.join(lab.failures.values())}; optimize the model anew")
+            if self.trusted:
+                if lab.programs[build.key].digest != self.lock.data["result"]:
+                    raise self._needs([self._judged_on], "the steps give another program than the plan's")
+                lab.faults[build.key] = None  # found when the plan was made
             build = lab.keep(build)
         shipped = base
         if build is not None and build.key != lab.baseline.key:
             shipped = f"plan on {base}"
             contenders[shipped] = Contender(spec, build, lab)
-            if not self.proven(contenders[shipped]):
+            if not self.trusted and not self.proven(contenders[shipped]):
                 del contenders[shipped]
                 shipped = base
         variants = [(name, spec, item.artifact, item.checked_against) for name, item in contenders.items()]
@@ -175,6 +251,8 @@ class Replay(Run):
     def ledger(self, outcome: Outcome) -> dict[str, Any]:
         """As that of a run, and what was replayed."""
         ledger = super().ledger(outcome)
+        if self.trusted:
+            ledger["result"]["quality"] = self.lock.data["quality"]
         left_out = [entry for entry in ledger["rewrites"] if entry["verdict"] != "applied"]
         applied = len(ledger["rewrites"]) - len(left_out)
         ledger["notes"] += [f"left out: {entry['id']}: {entry['reason']}" for entry in left_out[:_SAID]]
@@ -201,13 +279,14 @@ class Replay(Run):
             "new_weights": self.new_weights,
             "moved": self.moved,
             "refitted": self.refitted,
+            "trusted": self.trusted,
             "differs": self._differences(plan) if self.nothing_is_new else [],
         }
         return ledger
 
     @property
     def nothing_is_new(self) -> bool:
-        """Whether weights, machine, versions and data are the plan's, and so what comes out must be as well."""
+        """Whether weights, machine, versions and what data there are are the plan's, and so must be what comes out."""
         sources = self.lock.sources
         here = ((sources.calib, self.data.given["calib"]), (sources.eval, self.data.given["eval"]))
         return not (self.new_weights or self.moved or self.refitted or any(_other(*pair) for pair in here))
@@ -232,7 +311,15 @@ class Replay(Run):
         return limits.over_budget(dataclasses.replace(self.request.budget, **unlimited), ledger)
 
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:
-        """As that of a run; data that are not here stay recorded."""
-        plan = super().plan(ledger, ship, found)
+        """As that of a run; what was not found out here, or has to come out the same, stays as it was recorded."""
+        plan, was = super().plan(ledger, ship, found), self.lock.data
         here = {role: data for role, data in plan["data"].items() if data is not None}
-        return {**plan, "data": {**self.lock.data["data"], **here}}
+        same = (
+            self.nothing_is_new and plan["result"] == was["result"]
+        )  # intervals of a quality may differ in the last digit
+        return {
+            **plan,
+            "data": {**was["data"], **here},
+            "metric": was["metric"] or plan["metric"],
+            "quality": (was["quality"] if same else None) or plan["quality"],
+        }

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from fxopt.compiler.calls import Call
+    from fxopt.verify.quality import Quality
 
 
 class Run:
@@ -61,7 +62,7 @@ class Run:
             raise InputError("there is no planner, which chooses among rewrites; leave out -p no:planners")
         self.data = Datasets.read(request, program.interface, self.progress)
         self.calib = self.data.calib
-        self.quality = make_quality(request, registry, program, self.data.evaluation)
+        self.quality = self.judge()
         self.context = Context(
             self.target.capabilities(),
             Statistics(self.calib) if self.calib else None,
@@ -71,6 +72,10 @@ class Run:
         self.started = time.monotonic()
         self.failures: dict[str, str] = {}  # by name of the engine
         self.labs: list[EngineLab] = []  # all in which something was built
+
+    def judge(self) -> Quality:
+        """What rewrites that are not exact are held to."""
+        return make_quality(self.request, self.registry, self.program, self.data.evaluation)
 
     def go(self) -> dict[str, Any]:
         """Do all of it; the ledger.
@@ -311,6 +316,7 @@ class Run:
             "budget": self.request.budget.to_json(),
             "data": self.data.to_json(),
             "metric": self.quality.metric.spec() if self.quality.lossy else None,
+            "quality": ledger["result"]["quality"],
             "seed": self.request.seed,
             "inputs": list(self.request.inputs),
             "text": lockfile.structure(self.program),

@@ -176,7 +176,7 @@ def write_out(out: Path, model: nn.Module, example: torch.Tensor, engine: str = 
     build = types.SimpleNamespace(steps={step.id for step in found.steps}, recipe=None)
     ship: Any = types.SimpleNamespace(engine=f"{maker.name}{{threads=1}}", build=build, program=found.program)
     run.engines[ship.engine] = maker
-    plan = run.plan({"machine": dataclasses.asdict(run.target.machine())}, ship, found)
+    plan = run.plan({"machine": dataclasses.asdict(run.target.machine()), "result": {"quality": None}}, ship, found)
     lockfile.write(out, json.loads(json.dumps(plan)), found.tensors)
     (out / "baseline").mkdir()
     maker.emit(run.program, out / "baseline")

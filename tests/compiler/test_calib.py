@@ -54,7 +54,7 @@ def test_the_plan_records_the_data_and_the_run_notes_that_no_pass_asked() -> Non
     build = types.SimpleNamespace(steps=(), recipe=None)
     unmodified: Any = types.SimpleNamespace(engine=engine, build=build, program=started.program)
     assert started.calib is not None
-    assert started.plan({"machine": {}}, unmodified, found)["data"] == {
+    assert started.plan({"machine": {}, "result": {"quality": None}}, unmodified, found)["data"] == {
         "calib": {"path": None, "digest": started.calib.digest},
         "eval": None,
         "train": None,

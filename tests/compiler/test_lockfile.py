@@ -22,6 +22,7 @@ from fxopt.contracts.target import Machine
 from fxopt.errors import InputError
 from fxopt.registry import Plugin, Registry
 from tests.compiler.plain_data import JSON, Place, like, places, replaced, value_at
+from tests.report.ledgers import judged
 
 MACHINE = Machine("A CPU", ("avx2",), 2, 1000, {"python": "3.11"})
 
@@ -46,6 +47,7 @@ PLAN: dict[str, Any] = {
     "budget": Budget(max_drop=Drop(1e-7, "%"), max_latency_ms=1.5, max_size_bytes=9).to_json(),
     "data": {"calib": {"path": "calib.npz", "digest": "2" * 16}, "eval": {"path": None, "digest": ""}, "train": None},
     "metric": "top1{output=logits}",
+    "quality": judged(),
     "recipe": None,
     "seed": 0,
     "inputs": ["x=2x3"],
@@ -67,9 +69,9 @@ def changed(plan: dict[str, Any], path: str, value: Any) -> Any:
 # -- what is read ----------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_of_old_names_neither_metric_nor_recipe(tmp_path: Path) -> None:
-    old = {key: value for key, value in PLAN.items() if key not in ("metric", "recipe")}
-    assert read(tmp_path, old).data == {**PLAN, "metric": None, "recipe": None}
+def test_a_plan_of_old_names_neither_metric_nor_quality_nor_recipe(tmp_path: Path) -> None:
+    old = {key: value for key, value in PLAN.items() if key not in ("metric", "quality", "recipe")}
+    assert read(tmp_path, old).data == {**PLAN, "metric": None, "quality": None, "recipe": None}
 
 
 def test_a_plan_reads_back_as_it_was_written(tmp_path: Path) -> None:

@@ -57,6 +57,10 @@ class Net(nn.Module):
         return self.last(self.second(y) + self.other(y))
 
 
+def batches() -> Iterator[torch.Tensor]:
+    yield EXAMPLE[0]
+
+
 def saved(folder: Path, name: str = "net.pt2", **options: Any) -> Path:
     torch.export.save(torch.export.export(Net(**options).eval(), EXAMPLE), str(folder / name))
     return folder / name
@@ -71,7 +75,7 @@ def write_plan(folder: Path, budget: Budget | None = None, **changes: Any) -> Pa
     (spec,) = run.engines
     build = types.SimpleNamespace(steps={step.id for step in found.steps}, recipe=None)
     ship: Any = types.SimpleNamespace(engine=spec, build=build, program=found.program)
-    plan = run.plan({"machine": dataclasses.asdict(run.target.machine())}, ship, found)
+    plan = run.plan({"machine": dataclasses.asdict(run.target.machine()), "result": {"quality": None}}, ship, found)
     plan = json.loads(json.dumps(plan))
     for path, value in changes.items():
         *parents, last = path.split("__")
@@ -118,6 +122,7 @@ def test_the_ledger_says_what_was_replayed_and_how_it_was_checked(first: Path) -
         "new_weights": False,
         "moved": [],
         "refitted": False,
+        "trusted": False,
         "differs": [],
     }
     assert len(steps) > 1
@@ -252,8 +257,9 @@ def test_where_something_is_new_a_step_that_is_left_out_is_said_and_no_failure(
         ({"plugins": {"outside": "1.0"}}, False, True),
         ({"engine_version": "1.0"}, False, True),
         ({"machine__cpu": "Another CPU"}, False, True),
-        ({"data__calib": {"path": "gone.npz", "digest": "0" * 16}}, False, True),
-        ({"data__eval": {"path": "gone.npz", "digest": "0" * 16}}, False, True),
+        ({"data__calib": {"path": "gone.npz", "digest": "0" * 16}}, False, False),
+        ({"data__eval": {"path": "gone.npz", "digest": "0" * 16}}, False, False),
+        ({"data__calib": {"path": "tests.compiler.test_replay:batches", "digest": "0" * 16}}, False, True),
     ],
 )
 def test_weights_machine_versions_and_data_are_what_may_be_new(
