@@ -180,6 +180,10 @@ def another_program(plan: Path) -> None:
     changed(plan, result="0" * 16)
 
 
+def a_recipe(plan: Path) -> None:
+    changed(plan, steps=[], recipe="split")
+
+
 @pytest.mark.parametrize(
     ("change", "flags", "missing", "says", "options"),
     [
@@ -194,6 +198,7 @@ def another_program(plan: Path) -> None:
         ),
         (of_old, (), ("calib", "eval"), "the plan does not record its quality", "give --eval DATA"),
         (another_program, (), ("calib", "eval"), "the steps give another program", "give --eval DATA"),
+        (a_recipe, (), ("calib",), "the engine's own split", "give --calib DATA"),
         (lambda plan: None, ("--refit",), ("calib", "eval"), "--refit", "give --calib DATA and --eval DATA"),
     ],
 )
