@@ -161,7 +161,7 @@ def test_without_the_calibration_data_alone_the_tensors_are_those_of_the_plan(
     status, ledger = replayed(plan, capsys)
     assert (status, ledger["replay"]["replayed"], ledger["replay"]["trusted"]) == (0, 1, False)
     (note,) = [note for note in ledger["notes"] if "calib.npz" in note]
-    assert note.endswith("steps that rest on them are done with the tensors of the plan")
+    assert note.endswith("are not here; no step needs them")
 
 
 def new_weights(plan: Path) -> None:
