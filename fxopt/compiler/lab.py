@@ -255,10 +255,14 @@ class EngineLab:
         data = self.quality.samples(SAMPLES, self.program.interface) if known is None else known.data
         if data is None:
             return
+        most = (
+            SAMPLES if known is not None else data.samples
+        )  # made-up inputs need not begin with a sample axis: no cuts
 
         def see(before: Program, after: Program, records: Sequence[Record]) -> None:
             mine = [record for record in records if record.candidate.id in steps]
-            self.sensitivity |= sensitivities(before, [(after, mine)], data, self.sensitivity.keys())
+            found = sensitivities(before, [(after, mine)], data, self.sensitivity.keys(), most)
+            self.sensitivity.update(found)
 
         # Data that gradients cannot be taken on say nothing about the order, which is then that of the ids.
         with suppress(DataError):

@@ -22,7 +22,7 @@ SAMPLES = 32  # a mean square of so many is off by a quarter; rewrites differ by
 
 
 def sensitivities(
-    before: Program, rounds: Sequence[Round], data: Data, known: Collection[str] = ()
+    before: Program, rounds: Sequence[Round], data: Data, known: Collection[str] = (), most: int = SAMPLES
 ) -> dict[str, float]:
     """The expected loss that each rewrite brings: half the mean of the square of `sum(g * dy)`.
 
@@ -34,11 +34,12 @@ def sensitivities(
     Args:
         before: the Program before each of the rounds.
         rounds: the Program after each, and what each candidate of it did; the gradients of one run serve them all.
-        data: calibration data, of which `SAMPLES` samples are used.
+        data: calibration data.
         known: ids of candidates that are left out.
+        most: samples that are used.
 
     Returns:
-        By id of the candidate; nats for a classifier.
+        By id of the candidate; nats for a classifier. Those are absent whose values do not begin with the sample axis.
 
     Raises:
         DataError: the Program fails on the data.
@@ -54,11 +55,16 @@ def sensitivities(
     names = {name for item in regions for name in (*item.olds, *item.border.values())}
     total = dict.fromkeys((item.identity for item in regions), 0.0)
     samples = 0
-    for batch in observe(before, data, names, gradients=True, most=SAMPLES):
+    for batch in observe(before, data, names, gradients=True, most=most):
         with torch.no_grad():
             count = 1
-            for item in regions:
-                products = item.products(batch)
+            for item in list(regions):
+                try:
+                    products = item.products(batch)
+                except Exception:  # noqa: BLE001 - its values do not begin with the sample axis, and cannot be taken apart
+                    regions.remove(item)
+                    del total[item.identity]
+                    continue
                 count = max(count, len(products))
                 total[item.identity] += float(products.square().sum())
         samples += count

@@ -205,3 +205,19 @@ def test_sensitivities_are_measured_only_where_something_must_be_given_back(tmp_
     assert everything is not None
     assert lab.keep(everything) is everything
     assert lab.sensitivity == {}
+
+
+def test_inputs_without_a_sample_axis_are_not_cut(tmp_path: Path) -> None:
+    registry = Registry()
+    plugin = type("Plugin", (), {"fxopt_passes": lambda self: [Shift]})()
+    registry.register(plugin, "test", "test")
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+    program = capture(export(model, (torch.randn(64),)))
+    steps = [Step(c, Shift.name, index) for index, c in enumerate(Shift().propose(program, View(Shift.name)))]
+    quality = Quality.made_up(program, Drop(1e-6, "%"))
+    lab = EngineLab(cast(Any, NoEngines(tmp_path)), registry, "none", program, steps, Plan(), quality)
+    everything = lab.build([step.id for step in steps])
+    assert everything is not None
+    assert lab.keep(everything) is None
+    assert set(lab.sensitivity) == {step.id for step in steps}
