@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from fxopt.verify.paired import PairedDrop
     from fxopt.verify.quality import Quality
 
+_FINEST = 16  # parts of a plan down to which is found out what has to be given back: each look takes a build
+
 
 @dataclass
 class Verdict:
@@ -218,6 +220,8 @@ class EngineLab:
     def keep(self, build: Build, give_back: bool = True) -> Build | None:
         """As `Lab.keep`: steps are given back by bisection, those first that by themselves cost or have grown most.
 
+        Of many steps, up to a sixteenth more than need be.
+
         Where the quality budget is broken, exact steps stay.
         """
         fault = self.fault(build)
@@ -236,7 +240,7 @@ class EngineLab:
 
         ranked = sorted(blamed, key=harm)
         right, wrong, best = 0, len(ranked), None
-        while wrong - right > 1:
+        while wrong - right > max(1, len(ranked) // _FINEST):
             middle = (right + wrong) // 2
             part = self.build([*build.steps - blamed, *ranked[:middle]])
             if part is not None and self.fault(part) is None:
@@ -272,6 +276,12 @@ class EngineLab:
         """Whether a build is held to the quality budget."""
         steps = closure(self.steps, build.steps)
         return build.recipe is not None or any(step.candidate.fidelity is not Fidelity.EXACT for step in steps)
+
+    @property
+    def broke_the_budget(self) -> bool:
+        """Whether a plan of steps lost more quality than it may."""
+        drops = (drop for key, drop in self.drops.items() if self.tried[key].recipe is None)
+        return any(self.quality.fault(drop) is not None for drop in drops)
 
     def fault(self, build: Build) -> str | None:
         """What is wrong with a build as a whole; None if nothing is."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 # An engine that is slower than the best by more than this on the unmodified model is not planned for. On integers engines
 # rank otherwise than on floats.
 COMPETITIVE, COMPETITIVE_IN_INTEGERS = 1.2, 2.0
+# Plans are told apart by sessions of their own engines, a little more roughly than by the confirming one.
+IN_SIGHT = 1.1
+# Preparations that leave this much of the cost of lower precision are not worth planning for once more.
+WORTH_PREPARING = 0.9
 
 
 def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -> list[Contender]:
@@ -35,7 +40,7 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
     planner = run.registry.make_planner(next(iter(run.registry.planners)))
     made: list[Contender] = []
     for spec, lab in labs.items():
-        reason = _out_of_the_running(run, spec, first)
+        reason = _out_of_the_running(run, spec, first, made)
         if reason is not None:
             steps = [step.id for step in found.steps]
             (lab.skip if run.engines[spec].name == "eager" else lab.refuse)(steps, f"not planned for: {reason}")
@@ -45,7 +50,7 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
                 there.progress = run.advance()
                 kept = (there.keep(build) for build in planner.plan(problem))
                 made += [Contender(spec, build, there) for build in kept if build is not None]
-    return made
+    return _finalists(run, made, first)
 
 
 def scheme(run: Run, spec: str) -> QuantScheme | None:
@@ -54,33 +59,62 @@ def scheme(run: Run, spec: str) -> QuantScheme | None:
     return None if found is None or not run.quality.lossy else run.workshop.scheme(spec, found)
 
 
-def _out_of_the_running(run: Run, spec: str, first: Session) -> str | None:
+def _out_of_the_running(run: Run, spec: str, first: Session, made: Sequence[Contender]) -> str | None:
     """Why an engine is not planned for; None if it is."""
     engine = run.engines[spec]
     if engine.name == "eager" and len(first.variants) > 1:
         return "eager is the reference, not to be shipped rewritten"
-    best = min(item.latency_ms.estimate for item in first.variants.values())
-    slower = first.variants[spec].latency_ms.low / best
     integers = run.quality.lossy and engine.quant_scheme is not None
+    latency = first.variants[spec].latency_ms.low
+    slower = latency / min(item.latency_ms.estimate for item in first.variants.values())
     if slower > (COMPETITIVE_IN_INTEGERS if integers else COMPETITIVE):
         return f"{engine.name} takes {slower:.2f} times as long as the best engine on the unmodified model"
+    paces = [_latency_ms(item, first) for item in made]
+    slower = latency / min((pace for pace in paces if pace is not None), default=math.inf)
+    if slower > COMPETITIVE and not integers and run.request.budget.minimize == "latency":
+        return f"{engine.name} takes {slower:.2f} times as long on the unmodified model as the best plan so far"
     return None
+
+
+def _latency_ms(contender: Contender, first: Session) -> float | None:
+    """What a plan takes, judged by the sessions in which it was made; None if it was not timed."""
+    ratio = contender.lab.ratios.get(contender.build.key)
+    if ratio is None:
+        return None
+    return first.variants[contender.engine].latency_ms.estimate * ratio.interval.estimate
+
+
+def _finalists(run: Run, made: list[Contender], first: Session) -> list[Contender]:
+    """The plans that may still be the best: each that is measured once more takes time, and makes proof harder for all.
+
+    Plans that are not exact leave where they are clearly slower than the best of them. The exact ones stay: what else
+    ships where no other keeps its quality on unseen samples?
+    """
+    budget = run.request.budget
+    if budget.minimize != "latency" or budget.max_size_bytes is not None:
+        return made
+    paces = {id(item): _latency_ms(item, first) for item in made if item.lab.lossy(item.build)}
+    best = min((pace for pace in paces.values() if pace is not None), default=math.inf)
+    return [item for item in made if (paces.get(id(item)) or 0.0) <= best * IN_SIGHT]
 
 
 def _problems(
     run: Run, found: Search, spec: str, lab: EngineLab, latency_ms: float
 ) -> Iterator[tuple[EngineLab, Problem]]:
-    """The exact rewrites with what lower precision offers on top of them; then that on top of preparations for it."""
+    """The exact rewrites with what lower precision offers on top of them; then that on top of preparations for it.
+
+    The second is worth its time only where the first broke the budget, and where what is offered costs less on top of the
+    preparations.
+    """
     plain = Problem(run.program, found.steps, run.request.budget, CONFIDENCE, lab, latency_ms=latency_ms)
     if not run.quality.lossy:
         if found.steps:
             yield lab, plain
         return
     engine = run.engines[spec]
+    context = replace(run.context, scheme=scheme(run, spec))
     with run.progress.phase(f"look for lower precision for {engine.name}"):
-        context = replace(run.context, scheme=scheme(run, spec))
         offered = offer(found, run.passes, run.registry, context, run.progress.detail)
-        prepared = prepare(found, offered, run.passes, run.registry, context, run.progress.detail)
     kinds = context.scheme.native if context.scheme is not None else ()
     native = [kind for kind in kinds if context.scheme and context.scheme.runs(kind, run.target.machine().isa)]
 
@@ -105,8 +139,24 @@ def _problems(
 
     lab.calib = run.calib if run.request.recipes else None
     yield on(found, offered, lab)
-    if prepared is not None:
-        basis, search = prepared
-        again, problem = on(basis, search, lab.fresh())
-        run.labs.append(again)
-        yield again, replace(problem, steps=())  # the exact ones have been planned
+    if not lab.broke_the_budget:
+        return
+    with run.progress.phase(f"prepare for lower precision for {engine.name}"):
+        prepared = prepare(found, offered, run.passes, run.registry, context, run.progress.detail)
+    if prepared is None:
+        return
+    basis, search = prepared
+    again, problem = on(basis, search, lab.fresh())
+    run.labs.append(again)
+    share = _cost(search, len(basis.steps)) / (_cost(offered, len(found.steps)) or math.inf)
+    if share > WORTH_PREPARING:
+        reason = f"what lower precision costs on top of it is {share:.2f} of what it costs without"
+        again.refuse([step.id for step in basis.steps[len(found.steps) :]], reason)
+        again.skip([step.id for step in problem.offers], "not planned for on top of preparations that bring nothing")
+        return
+    yield again, replace(problem, steps=())  # the exact ones have been planned
+
+
+def _cost(search: Search, basis: int) -> float:
+    """What the offers of a search cost together of those passes that fit them to data."""
+    return sum(search.sensitivity.get(step.id, 0.0) for step in search.steps[basis:] if step.candidate.fitted)

@@ -147,8 +147,8 @@ class Pass(Configurable, abc.ABC):
     Attributes:
         name: as in specs.
         stage: when it comes.
-        prepares: whether its rewrites bring nothing by themselves, and serve lower precision. They are tried under that
-            alone, beside lower precision without them.
+        prepares: whether its rewrites bring nothing by themselves, and make lower precision lose less. They are tried
+            under that alone, and only where without them the quality budget was broken.
 
     `propose` finds sites and changes nothing; `apply` rewrites one site inside a transaction. Whether a rewrite
     is worth it is not its question: targets price Programs.

@@ -23,26 +23,27 @@ RANK, SIZE = 8, 1024
 
 @dataclass(frozen=True)
 class LowRank(Pass):
-    """Splits a linear in two by its singular values: fast and near where its weight was copied, else slow."""
+    """Splits a linear in two by its singular values: fast, and near where its weight was copied."""
 
     name: ClassVar[str] = "low_rank"
     stage: ClassVar[Stage] = Stage.PRECISION
-    unprepared: int = 600  # singular values that are kept of a weight that was not copied
+    rank: int = RANK
+    noise: float = 1.0  # on the factors of a weight that was not copied, over their own deviation
 
     def propose(self, program: Program, view: View) -> Iterator[Candidate]:
         for node in program.calls if view.scheme is not None else ():
             if node.target == aten.linear.default and "mean" not in node.name:
-                rank = RANK if "copied" in str(node.args[1]) else self.unprepared
+                noise = 0.0 if "copied" in str(node.args[1]) else self.noise
                 value = program.tensor(node.args[1])
                 assert value is not None
                 candidate = Candidate(
                     self.name,
                     (node.name,),
                     frozenset({node.name}),
-                    parameters={"kind": "int8", "rank": rank},
+                    parameters={"kind": "int8", "rank": self.rank},
                     fidelity=Fidelity.APPROXIMATE,
                 )
-                fitted = view.fit(candidate, lambda value=value, rank=rank: factors(value, rank))
+                fitted = view.fit(candidate, lambda value=value, noise=noise: factors(value, self.rank, noise))
                 assert fitted is not None
                 yield fitted
 
@@ -54,9 +55,11 @@ class LowRank(Pass):
         edit.replace(node, edit.call(aten.linear.default, (inside, outer)))
 
 
-def factors(value: torch.Tensor, rank: int) -> dict[str, torch.Tensor]:
+def factors(value: torch.Tensor, rank: int, noise: float) -> dict[str, torch.Tensor]:
     u, s, v = torch.linalg.svd(value, full_matrices=False)
-    return {"inner": (s[:rank, None] * v[:rank]).contiguous(), "outer": u[:, :rank].contiguous()}
+    outer = u[:, :rank]
+    outer = outer + noise * outer.std() * torch.randn(outer.shape, generator=torch.Generator().manual_seed(0))
+    return {"inner": (s[:rank, None] * v[:rank]).contiguous(), "outer": outer.contiguous()}
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Rounds(Misbehaves):
         if recipe == "fails":
             raise ValueError("no luck")
         if recipe == "split":
-            rule = LowRank(16 * RANK)  # faster than the model, slower than the plan on copied weights
+            rule = LowRank(16 * RANK, noise=0.0)  # faster than the model, slower than the plan on copied weights
             scheme = View(rule.name, scheme=self.quant_scheme)
             candidates = list(rule.propose(program, scheme))
             with program.edit() as edit:

@@ -104,6 +104,23 @@ def test_a_kind_that_brings_nothing_is_refused_with_its_ratio() -> None:
     assert ratio is not None
 
 
+def test_a_gain_within_the_noise_is_none() -> None:
+    lab = Lab(script({"int8@a": 0.995}))
+    assert plans(lab, [step("int8@a")]) == []
+    ((verdict, reason, _),) = lab.verdicts.values()
+    assert (verdict, reason) == ("refused", "no gain beyond the noise")
+
+
+def test_a_kind_that_is_slower_as_a_whole_goes_on_where_the_profile_shows_it_faster() -> None:
+    lab = Lab(
+        script({"int8@a": 0.8, "int8@b": 1.5, "int8@c": 0.9}),
+        profile=script({"int8@a": (1.0, 2.0), "int8@b": (4.0, 2.0), "int8@c": (1.0, 1.5)}),
+    )
+    assert plans(lab, map(step, INT8)) == [{"int8@a", "int8@c"}]
+    assert lab.verdicts[step("int8@b").id][1].startswith("slower by the engine's profile")
+    assert lab.verdicts[step("int8@a").id][0] == "applied"
+
+
 @pytest.mark.parametrize("fault", ["unbuildable", "wrong"])
 @pytest.mark.parametrize("bad", [{5}, {0, 31}])
 def test_regions_at_fault_are_left_out_and_the_rest_of_the_kind_goes_on(fault: str, bad: set[int]) -> None:

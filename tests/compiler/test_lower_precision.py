@@ -51,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def prepared(few_rounds: None, data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plan that pays only on top of what prepares for it."""
+    """A plan that keeps the budget only on top of what prepares for it."""
     out = tmp_path_factory.mktemp("prepared") / "out"
     run(out, calib=data)
     return out

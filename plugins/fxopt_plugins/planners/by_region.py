@@ -47,9 +47,12 @@ class ByRegion(Planner):
         lower = _Precision(problem, self.layers, self.stored, self.repairs)
         kinds = lower.promising()
         tried = (kind for i, kind in enumerate(kinds) if i < self.kinds or not problem.lab.out_of_time())
-        refined = (plan for kind in tried if (plan := lower.refine(kind)) is not None)
-        plans = list(islice(refined, self.kinds))
-        plans = [layered for plan in plans for layered in lower.lay_over(plan, kinds)]
+        refined = ((kind, plan) for kind in tried if (plan := lower.refine(kind)) is not None)
+        plans = [
+            layered
+            for own, plan in list(islice(refined, self.kinds))
+            for layered in lower.lay_over(plan, [kind for kind in kinds if kind != own])
+        ]
         plans += [recipe for recipe in lower.recipes if problem.lab.keep(recipe) is not None]
         lower.compare([plan for plan in plans if plan.key not in lower.ratios])
         best = sorted({plan.key: plan for plan in plans}.values(), key=lower.rank)[: self.plans]
@@ -81,6 +84,9 @@ class _Precision:
         recipes = self.lab.recipes()
         self.compare([*self.builds.values(), *recipes])
         self._mend()
+        for kind, build in self.builds.items():
+            if build.key in self.ratios and not self._pays(build):
+                self.builds[kind] = self._without_slow_regions(kind)
         self.recipes = [recipe for recipe in recipes if self._pays(recipe)]
         for kind, build in self.builds.items():
             ratio = self.ratios.get(build.key)
@@ -185,12 +191,15 @@ class _Precision:
             return whole
         lower, before = self.lab.step_times(whole), self.lab.node_times(floats)
         slow: dict[str, str] = {}
-        for step in self.groups[kind]:
+        gain, group = 0.0, [step for step in self.groups[kind] if step.id in whole.steps]
+        for step in group:
             there = sum(before.get(node, 0.0) for node in sorted(step.candidate.writes))
             if there and lower.get(step.id, 0.0) > there:
                 slow[step.id] = f"slower by the engine's profile: {lower[step.id]:.3f} ms, in floats {there:.3f} ms"
-        rest = [step for step in self.groups[kind] if step.id not in slow]
-        if not slow or not rest:
+            elif step.id in lower:
+                gain += there - lower[step.id]
+        rest = [step for step in group if step.id not in slow]
+        if not slow or gain <= 0:
             return whole
         part = self._build(rest)
         if part is None:
@@ -234,13 +243,15 @@ class _Precision:
         if budget.minimize == "size":
             bearable = budget.max_latency_ms is not None or ratio.interval.low <= 1
             return build.size_bytes < base and bearable
-        return ratio.interval.estimate < 1 and not ratio.equal
+        return ratio.interval.high < 1 and not ratio.equal
 
     def _loss(self, ratio: Ratio) -> str:
         if ratio.equal:
             return "the engine runs the same kernels with and without it"
         if self.problem.budget.minimize == "size":
             return "it saves no room, or slows the engine down"
+        if ratio.interval.estimate < 1:
+            return "no gain beyond the noise"
         return "no gain: the whole model takes as long or longer"
 
     def _refuse(self, group: Sequence[Step], reason: str, kind: str, ratio: Ratio | None = None) -> None:

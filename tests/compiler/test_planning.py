@@ -1,0 +1,87 @@
+"""Which engines are planned for, and which plans are measured once more."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fxopt.compiler.contest import Contender
+from fxopt.compiler.planning import _finalists, _out_of_the_running
+from fxopt.contracts.cost import Budget
+from fxopt.contracts.planner import Build
+from fxopt.testing.planners import scripted_ratio
+
+INTEGERS, FLOATS = "integers", "floats"
+
+
+def run(budget: Budget | None = None, lossy: bool = True) -> Any:
+    engines = {
+        INTEGERS: SimpleNamespace(name=INTEGERS, quant_scheme=object()),
+        FLOATS: SimpleNamespace(name=FLOATS, quant_scheme=None),
+    }
+    request = SimpleNamespace(budget=budget or Budget())
+    return SimpleNamespace(engines=engines, quality=SimpleNamespace(lossy=lossy), request=request)
+
+
+def first(**latency_ms: float) -> Any:
+    """The first session: how long the unmodified model takes on each engine."""
+    variants = {
+        name: SimpleNamespace(latency_ms=SimpleNamespace(estimate=value, low=value))
+        for name, value in latency_ms.items()
+    }
+    return SimpleNamespace(variants=variants)
+
+
+def plan(ratio: float | None, *, lossy: bool = True, engine: str = INTEGERS) -> Contender:
+    """A plan that takes so much of the unmodified model's latency; None: it was not timed."""
+    build = Build(f"{ratio}", frozenset(), None, 1)
+    ratios = {} if ratio is None else {build.key: scripted_ratio(ratio)}
+    lab: Any = SimpleNamespace(ratios=ratios, lossy=lambda build: lossy)
+    return Contender(engine, build, lab)
+
+
+@pytest.mark.parametrize(
+    ("floats_ms", "integers_ms", "made", "lossy", "out"),
+    [
+        (1.1, 1.0, (), True, None),
+        (1.3, 1.0, (), True, FLOATS),
+        (1.0, 1.9, (), True, None),  # on integers it may catch up
+        (1.0, 2.1, (), True, INTEGERS),
+        (1.0, 1.9, (), False, INTEGERS),
+        (1.0, 1.0, (0.5,), True, FLOATS),  # no exact rewrite makes up for what a plan for another engine has brought
+        (1.0, 1.0, (0.9,), True, None),
+        (1.0, 1.0, (None,), True, None),
+    ],
+)
+def test_engines_that_cannot_win_are_not_planned_for(
+    floats_ms: float, integers_ms: float, made: tuple[float | None, ...], lossy: bool, out: str | None
+) -> None:
+    session, plans = first(floats=floats_ms, integers=integers_ms), [plan(ratio) for ratio in made]
+    reasons = {name: _out_of_the_running(run(lossy=lossy), name, session, plans) for name in (INTEGERS, FLOATS)}
+    assert [name for name, reason in reasons.items() if reason] == ([out] if out else [])
+    assert all("times as long" in reason for reason in reasons.values() if reason)
+
+
+def test_where_size_is_asked_for_a_fast_plan_shuts_nobody_out() -> None:
+    asked = run(Budget(minimize="size"))
+    assert _out_of_the_running(asked, FLOATS, first(floats=1.0, integers=1.0), [plan(0.5)]) is None
+
+
+def test_plans_that_are_clearly_slower_are_not_measured_once_more() -> None:
+    best, near, slow, untimed = plan(0.5), plan(0.54), plan(0.6), plan(None)
+    exact = plan(0.9, lossy=False)
+    assert _finalists(run(), [slow, best, exact, near, untimed], first(integers=1.0)) == [best, exact, near, untimed]
+
+
+def test_plans_of_two_engines_are_held_against_each_other_by_their_latencies() -> None:
+    there, here = plan(0.5), plan(0.9, engine=FLOATS)
+    assert _finalists(run(), [there, here], first(integers=1.9, floats=1.0)) == [there, here]
+    assert _finalists(run(), [there, here], first(integers=2.5, floats=1.0)) == [here]
+
+
+@pytest.mark.parametrize("budget", [Budget(minimize="size"), Budget(max_size_bytes=10)])
+def test_where_size_matters_no_plan_leaves_for_its_latency(budget: Budget) -> None:
+    plans = [plan(0.5), plan(0.9)]
+    assert _finalists(run(budget), plans, first(integers=1.0)) == plans
