@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact
-from fxopt.contracts.planner import Build, Ratio
+from fxopt.contracts.planner import NOTHING_KNOWN, Build, Ratio
 from fxopt.errors import DataError, EngineError, MetricError
 from fxopt.ir.twin import double
 from fxopt.measure import Plan
@@ -217,12 +218,11 @@ class EngineLab:
         kernels = self.workshop.kernels(self.engine, self.artifacts[build.key])
         return [(kernel["covers"], kernel["ms"]) for kernel in kernels if kernel["covers"] and kernel["ms"] is not None]
 
-    def keep(self, build: Build, give_back: bool = True) -> Build | None:
-        """As `Lab.keep`: steps are given back by bisection, those first that by themselves cost or have grown most.
+    def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
+        """As `Lab.keep`: steps are given back in growing portions, then by bisection; of many up to a sixteenth too many.
 
-        Of many steps, up to a sixteenth more than need be.
-
-        Where the quality budget is broken, exact steps stay.
+        Those go first that by themselves cost most for what they gain, or have grown most. Where the quality budget is
+        broken, exact steps stay.
         """
         fault = self.fault(build)
         if fault is None:
@@ -233,20 +233,23 @@ class EngineLab:
         blamed = build.steps & lossy if self.lossy(build) else build.steps
         if len(blamed & lossy) > 1:
             self._weigh(build, blamed & lossy)
+        typical = sum(gains.values()) / len(gains) if gains else 1.0
 
         def harm(identity: str) -> tuple[float, float, str]:
-            evidence = self.evidence.get(identity)
-            return self.sensitivity.get(identity, 0.0), evidence.growth if evidence else 0.0, identity
+            evidence, gain = self.evidence.get(identity), gains.get(identity, typical)
+            cost = self.sensitivity.get(identity, 0.0) / gain if gain > 0 else math.inf
+            return cost, evidence.growth if evidence else 0.0, identity
 
         ranked = sorted(blamed, key=harm)
-        right, wrong, best = 0, len(ranked), None
-        while wrong - right > max(1, len(ranked) // _FINEST):
-            middle = (right + wrong) // 2
+        finest = max(1, len(ranked) // _FINEST)
+        right, wrong, best, few = 0, len(ranked), None, finest
+        while wrong - right > finest or (best is None and wrong > 1):
+            middle = max(wrong - few, (right + wrong) // 2)
             part = self.build([*build.steps - blamed, *ranked[:middle]])
             if part is not None and self.fault(part) is None:
                 right, best = middle, part
             else:
-                wrong = middle
+                wrong, few = middle, 2 * few  # mostly few are at fault, so few are given back first
         kept = best.steps if best is not None else frozenset()
         self.refuse([i for i in ranked if i not in kept], f"with it the plan as a whole {fault}")
         return best

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from fxopt.contracts.candidate import Step
@@ -13,6 +14,8 @@ from fxopt.contracts.options import Configurable
 
 if TYPE_CHECKING:
     from fxopt.ir.program import Program
+
+NOTHING_KNOWN: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,17 @@ class Lab(Protocol):
     def recipes(self) -> list[Build]:
         """What the engine's own recipes make of the unmodified model, where quality may drop and there are data."""
 
-    def keep(self, build: Build, give_back: bool = True) -> Build | None:
+    def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
         """The largest part of a build that is as right as it has to be; None if there is none.
 
-        Without `give_back` it is the build itself or None, which costs one judgement and no further builds. Of steps that
-        are not exact the artifact has to keep the quality budget, measured where it runs; those that cost most by their
-        sensitivity are given back until it does. Exact steps must not add up to a rounding error.
+        Of steps that are not exact the artifact has to keep the quality budget, measured where it runs; those that cost
+        most by their sensitivity for what they gain are given back until it does. Exact steps must not add up to a
+        rounding error.
+
+        Args:
+            build: what is to be judged.
+            give_back: without, it is the build itself or None, which costs one judgement and no further builds.
+            gains: what steps bring, by id, in any unit. Those that are not there count as much as the others on average.
         """
 
     def step_times(self, build: Build) -> Mapping[str, float]:

@@ -10,7 +10,7 @@ import torch
 
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget, Interval
-from fxopt.contracts.planner import Build, Planner, Problem, Ratio
+from fxopt.contracts.planner import NOTHING_KNOWN, Build, Planner, Problem, Ratio
 from fxopt.ir.program import Program
 from fxopt.testing.cases import Fault, case, parameters
 from fxopt.testing.options import is_documented, options_round_trip
@@ -82,7 +82,7 @@ class ScriptedLab:
         """None: an engine without recipes."""
         return []
 
-    def keep(self, build: Build, give_back: bool = True) -> Build | None:
+    def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
         """The build: quality is no matter here."""
         return build
 

@@ -10,7 +10,7 @@ import pytest
 
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget
-from fxopt.contracts.planner import Build, Problem
+from fxopt.contracts.planner import NOTHING_KNOWN, Build, Problem
 from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing
 from fxopt_plugins.planners.by_region import ByRegion
 
@@ -40,12 +40,12 @@ class Lab(ScriptedLab):
         (first, *_) = [*steps, ""]
         return self.own[first] if first in self.own else super().latency(steps)
 
-    def keep(self, build: Build, give_back: bool = True) -> Build | None:
+    def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
         if build.recipe is not None:
             return None if build.recipe in self.broken else build
         if not give_back and sum(self.losses.get(step, 0.0) for step in build.steps) > self.limit:
             return None
-        kept = sorted(build.steps, key=lambda step: self.losses.get(step, 0.0))
+        kept = sorted(build.steps, key=lambda step: self.losses.get(step, 0.0) / gains.get(step, 1.0))
         while kept and sum(self.losses.get(step, 0.0) for step in kept) > self.limit:
             self.refuse([kept.pop()], "it loses too much")
         return self.build(kept) if kept else None
@@ -75,7 +75,15 @@ def plans(
     lab.factors = {**{item.id: 1.0 for item in offered}, **lab.factors}
     ids = {item.candidate.site[0] + "@" + item.candidate.rule: item.id for item in offered}
     problem = Problem(
-        nothing(), (), budget or Budget(), 0.95, lab, offers=offered, native=list(native), latency_ms=latency_ms
+        nothing(),
+        (),
+        budget or Budget(),
+        0.95,
+        lab,
+        offers=offered,
+        native=list(native),
+        size_change=lab.sizes,
+        latency_ms=latency_ms,
     )
     found = ByRegion().plan(problem)
     names = {identity: f"{key.partition('@')[2]}@{key.partition('@')[0]}" for key, identity in ids.items()}
@@ -161,6 +169,20 @@ def test_what_loses_most_is_given_back() -> None:
     assert lab.verdicts[step("int8@b").id][:2] == ("refused", "it loses too much")
 
 
+def test_what_loses_most_for_the_time_that_it_saves_is_given_back() -> None:
+    losses = script({"int8@a": 0.4, "int8@b": 0.8, "int8@c": 0.3})
+    profile = script({"int8@a": (1.0, 1.1), "int8@b": (1.0, 9.0), "int8@c": (1.0, 1.1)})
+    lab = Lab(script(dict.fromkeys(INT8, 0.8)), losses=losses, profile=profile)
+    assert plans(lab, map(step, INT8)) == [{"int8@b"}]
+
+
+def test_where_size_is_asked_for_what_loses_most_for_the_room_that_it_saves_is_given_back() -> None:
+    losses = script({"int8@a": 0.4, "int8@b": 0.8, "int8@c": 0.3})
+    sizes = script({"int8@a": -1, "int8@b": -20, "int8@c": -1})
+    lab = Lab(script(dict.fromkeys(INT8, 0.8)), losses=losses, sizes=sizes)
+    assert plans(lab, map(step, INT8), budget=Budget(minimize="size")) == [{"int8@b"}]
+
+
 def test_another_kind_is_laid_over_what_was_given_back() -> None:
     factors = script({"int8@a": 0.5, "int8@b": 0.5, "dynamic@b": 0.7})
     lab = Lab(factors, losses=script({"int8@b": 5.0}))
@@ -173,7 +195,7 @@ def test_a_region_that_the_profile_shows_slower_goes_back_where_that_is_faster()
     factors = script({"int8@a": 0.5, "int8@b": 1.3})
     lab = Lab(factors, profile=script({"int8@a": (1.0, 3.0), "int8@b": (4.0, 2.0)}))
     assert plans(lab, map(step, ("int8@a", "int8@b"))) == [{"int8@a"}]
-    assert lab.verdicts[step("int8@b").id][1] == "slower by the engine's profile: 4.000 ms, in floats 2.000 ms"
+    assert lab.verdicts[step("int8@b").id][1] == "slower by the engine's profile: 2.000 ms more than in floats"
 
 
 def test_a_region_that_looks_slower_stays_where_the_whole_is_faster_with_it() -> None:

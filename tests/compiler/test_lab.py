@@ -199,6 +199,16 @@ def test_what_costs_most_is_given_back_also_where_sensitivities_are_not_known(tm
     assert set(lab.sensitivity) == {step.id for step in lab.steps}
 
 
+def test_what_costs_most_for_what_it_gains_is_given_back(tmp_path: Path) -> None:
+    lab = shifting(tmp_path, Drop(1.0, "%"))
+    everything = lab.build([step.id for step in lab.steps])
+    assert everything is not None
+    least, *_ = (step.id for _, step in sorted(zip(SHIFTS, lab.steps, strict=True), key=lambda pair: pair[0]))
+    part = lab.keep(everything, gains={step.id: 1.0 for step in lab.steps} | {least: 1e-12})
+    assert part is not None
+    assert part.steps == {step.id for step, shift in zip(lab.steps, SHIFTS, strict=True) if shift < 1e-2} - {least}
+
+
 def test_sensitivities_are_measured_only_where_something_must_be_given_back(tmp_path: Path) -> None:
     lab = shifting(tmp_path, Drop(50.0, "%"), True)
     everything = lab.build([step.id for step in lab.steps])

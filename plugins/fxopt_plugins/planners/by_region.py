@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import ClassVar
 
@@ -159,7 +160,7 @@ class _Precision:
     def refine(self, kind: str) -> Build | None:
         """A kind where it pays and as far as quality allows."""
         build = self._without_slow_regions(kind)
-        return self.lab.keep(build)
+        return self.lab.keep(build, gains=self._gains(build))
 
     def lay_over(self, plan: Build, kinds: Sequence[str]) -> list[Build]:
         """The plan, and one with other kinds over what it leaves in floats, where that is better still."""
@@ -186,20 +187,12 @@ class _Precision:
     def _without_slow_regions(self, kind: str) -> Build:
         """The kind's build, or one without the regions that the engine's profile shows slower than in floats, if that is better."""
         whole = self.builds[kind]
-        floats = self.lab.build(self.basis)
-        if floats is None or self.problem.budget.minimize != "latency" or self.lab.out_of_time():
+        if self.problem.budget.minimize != "latency" or self.lab.out_of_time():
             return whole
-        lower, before = self.lab.step_times(whole), self.lab.node_times(floats)
-        slow: dict[str, str] = {}
-        gain, group = 0.0, [step for step in self.groups[kind] if step.id in whole.steps]
-        for step in group:
-            there = sum(before.get(node, 0.0) for node in sorted(step.candidate.writes))
-            if there and lower.get(step.id, 0.0) > there:
-                slow[step.id] = f"slower by the engine's profile: {lower[step.id]:.3f} ms, in floats {there:.3f} ms"
-            elif step.id in lower:
-                gain += there - lower[step.id]
-        rest = [step for step in group if step.id not in slow]
-        if not slow or gain <= 0:
+        gains = self._gains(whole)
+        slow = {identity for identity, gain in gains.items() if gain < 0}
+        rest = [step for step in self.groups[kind] if step.id in whole.steps and step.id not in slow]
+        if not slow or sum(gains[identity] for identity in gains.keys() - slow) <= 0:
             return whole
         part = self._build(rest)
         if part is None:
@@ -207,9 +200,27 @@ class _Precision:
         self.compare([whole, part])
         if not self._better(part, whole):
             return whole
-        for identity, reason in slow.items():
+        for identity in sorted(slow):
+            reason = f"slower by the engine's profile: {-gains[identity]:.3f} ms more than in floats"
             self._refuse([self.steps[identity]], reason, kind)
         return part
+
+    @cached_property
+    def _float_times(self) -> Mapping[str, float]:
+        floats = self.lab.build(self.basis)
+        return {} if floats is None else self.lab.node_times(floats)
+
+    def _gains(self, build: Build) -> dict[str, float]:
+        """What offers of a build bring, as far as it is known: milliseconds by the engine's profile, or bytes."""
+        offered = [self.steps[identity] for identity in build.steps if identity in self.steps]
+        if self.problem.budget.minimize == "size":
+            sizes = self.problem.size_change
+            return {step.id: float(-sizes[step.id]) for step in offered if step.id in sizes}
+        lower, before = self.lab.step_times(build), self._float_times
+        there = {step.id: sum(before.get(node, 0.0) for node in sorted(step.candidate.writes)) for step in offered}
+        return {
+            identity: there[identity] - lower[identity] for identity in there if there[identity] and identity in lower
+        }
 
     def _build(self, group: Sequence[Step]) -> Build | None:
         return self.lab.build([*self.basis, *(step.id for step in group)])
