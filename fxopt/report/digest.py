@@ -76,6 +76,11 @@ def counts(ledger: Mapping[str, Any]) -> dict[str, int]:
     return {verdict: counted[verdict] for verdict in ORDER if counted[verdict]}
 
 
+def tried(ledger: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Points of the frontier, without the unmodified models."""
+    return [point for point in ledger.get("frontier", ()) if point["what"] != "the unmodified model"]
+
+
 @dataclass(frozen=True)
 class Layer:
     """The time of one kind of kernel, before and after."""

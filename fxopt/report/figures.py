@@ -45,6 +45,11 @@ def drop(value: Mapping[str, float | None]) -> str:
     return f"{value['estimate']:.3g}{ends}"
 
 
+def loss(value: float | None) -> str:
+    """`0.004`, in the metric's unit."""
+    return NONE if value is None else f"{value:.3g}"
+
+
 def asked(quality: Mapping[str, Any]) -> str:
     """What the quality was held against, in a sentence."""
     level = f"{quality['confidence']:.0%}"

@@ -20,6 +20,7 @@ def write(ledger: Mapping[str, Any], out: Path) -> None:
         "counts": digest.counts(ledger),
         "contributions": brought,
         "reasons": {verdict: digest.reasons(ledger, verdict) for verdict in digest.ORDER},
+        "tried": digest.tried(ledger),
         "kinds": kinds,
         "percent": f"{ledger['noise']['confidence'] * 100:g}%",
     }

@@ -43,6 +43,34 @@ def test_quality_is_told_with_its_interval_and_what_it_would_take_to_prove_the_b
     assert any("about 36000" in line for line in (tmp_path / "report.html").read_text().splitlines())
 
 
+def point(what: str, ratio: float | None, drop: float | None, reason: str | None = None) -> dict[str, object]:
+    timed = ratio and interval(ratio)
+    return {"engine": "openvino", "what": what, "latency_ratio": timed, "size_bytes": 9_000_000, "drop": drop} | {
+        "kept": reason is None,
+        "reason": reason,
+    }
+
+
+def test_plans_that_were_tried_are_told_with_what_is_wrong_with_them(tmp_path: Path) -> None:
+    points = [
+        point("int8 x 33", 0.41, 0.06, "top1 is worse by 6pt"),
+        point("bf16 x 53", 0.65, 0.0),
+        point("the unmodified model", None, None),
+    ]
+    write(ledger(frontier=points), tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    _, _, rest = text.partition("## What was tried")
+    part, _, _ = rest.partition("## ")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if " | openvino | " in line
+    ]
+    assert rows == [
+        ["int8 x 33", "openvino", "0.410 (0.402 to 0.418)", "9 MB", "0.06", "top1 is worse by 6pt"],
+        ["bf16 x 53", "openvino", "0.650 (0.637 to 0.663)", "9 MB", "0", ""],
+    ]
+    assert "top1 is worse by 6pt" in (tmp_path / "report.html").read_text()
+
+
 def test_quality_on_made_up_inputs_is_told_once_and_as_that(tmp_path: Path) -> None:
     data = ledger()
     data["result"]["quality"] = judged(data=None)
