@@ -1,11 +1,12 @@
 """Quantization under a quality budget: fxopt beside the engines in floats and their own tools for int8.
 
 Run: `python -m benchmarks.bench_quantize [MODEL ...] [--out FILE] [--peers-only] [--quick | --smoke]`. For each model
-every peer is built from the same module and calibrated on the same samples; fxopt optimizes it with the engines' own
-recipes among its plans and, where one of them ships, once more without; then all are judged on samples that none of them
-has seen, and measured interleaved in one session at 2 threads and batch 1. Ratios are to the fastest peer that keeps the
-quality budget. Prints a table and merges the models into `benchmarks/results/quantize.json`. What peers make and lose is
-kept in the user's cache folder. torchao is a peer where it is installed: `pip install 'fxopt[peers]'`.
+every peer is built from the same module and calibrated on the same samples (NNCF on the first 300, its default); fxopt
+optimizes it with the engines' own recipes among its plans and, where one of them ships, once more without; then all are
+judged on samples that none of them has seen, and measured interleaved in one session at 2 threads and batch 1. Ratios are
+to the fastest peer that keeps the quality budget. Prints a table and merges the models into
+`benchmarks/results/quantize.json`. What peers make and lose is kept in the user's cache folder. torchao is a peer where it
+is installed: `pip install 'fxopt[peers]'`.
 """
 
 from __future__ import annotations
@@ -139,11 +140,15 @@ class Contest:
         from fxopt.measure import Plan, Variant, measure
 
         order = [*first, *(label for label in self.entries if label not in first)]
-        variants = [Variant(label, self.entries[label].engine, self.entries[label].artifact) for label in order]
-        chosen = {self._content(variant.name): variant for variant in reversed(variants)}
+        chosen: dict[tuple[str, str], Variant] = {}
+        for label in order:
+            chosen.setdefault(
+                self._content(label), Variant(label, self.entries[label].engine, self.entries[label].artifact)
+            )
+        bases = len({self._content(label) for label in first})
         inputs = [value.numpy() for value in next(iter(self.data["calib"].batches())).inputs]
         plan = Plan(rounds=ROUNDS, epochs=epochs, together=True)
-        return measure([*reversed(chosen.values())], inputs, plan=plan, bases=max(1, len(first)))
+        return measure([*chosen.values()], inputs, plan=plan, bases=max(1, bases))
 
     def _rows(
         self,

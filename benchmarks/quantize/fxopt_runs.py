@@ -8,10 +8,9 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from benchmarks.bench_exact import sample_memory
 from benchmarks.quantize.models import task
@@ -47,18 +46,13 @@ def run(name: str, budget: str, out: Path, *, recipes: bool) -> dict[str, Any]:
 def _optimize(name: str, budget: str, out: Path, recipes: bool) -> dict[str, Any]:
     import fxopt
     from benchmarks.smoke import few_rounds
-    from fxopt.compiler.lab import EngineLab
     from fxopt.contracts.cost import Budget, Drop
     from fxopt.errors import FxoptError
 
     model = task(name)
     (module, inputs), split = model.build(), model.data()
-    with ExitStack() as stack:
-        if not recipes:
-            stack.enter_context(mock.patch.object(EngineLab, "recipes", return_value=[]))
-        if name == "tiny":
-            stack.enter_context(few_rounds())
-        try:
+    try:
+        with few_rounds() if name == "tiny" else nullcontext():
             ledger = fxopt.optimize(
                 module,
                 inputs,
@@ -67,10 +61,11 @@ def _optimize(name: str, budget: str, out: Path, recipes: bool) -> dict[str, Any
                 metric=model.metric,
                 budget=Budget(max_drop=Drop.parse(budget)),
                 threads=THREADS,
+                recipes=recipes,
                 out=out,
             ).ledger
-        except FxoptError as error:
-            return {"error": str(error)}
+    except FxoptError as error:
+        return {"error": str(error)}
     plan = json.loads((out / "plan.json").read_text())
     return {"ledger": ledger, "engine": plan["engine"], "recipe": plan["recipe"]}
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.quantize.data import Samples
 from benchmarks.quantize.store import Store
+from fxopt.contracts.engine import Artifact
 from fxopt.contracts.metric import Metric
 from fxopt.contracts.target import Machine
 from fxopt.data import Data
@@ -87,8 +88,9 @@ def run_all(engine: str, artifact: Path, data: Data) -> Tensor:
 
 
 def digest(artifact: Path) -> str:
-    """Of the contents of an artifact's files."""
+    """Of the contents of an artifact's files, but for the stamp of a check, which not every artifact has."""
     content = hashlib.sha256()
-    for file in sorted(file for file in artifact.rglob("*") if file.is_file()):
+    files = (file for file in artifact.rglob("*") if file.is_file() and file.name not in Artifact.CHECKED)
+    for file in sorted(files):
         content.update(f"{file.relative_to(artifact)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return content.hexdigest()

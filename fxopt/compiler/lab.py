@@ -251,7 +251,9 @@ class EngineLab:
             else:
                 wrong, few = middle, 2 * few  # mostly few are at fault, so few are given back first
         kept = best.steps if best is not None else frozenset()
-        self.refuse([i for i in ranked if i not in kept], f"with it the plan as a whole {fault}")
+        self.refuse(
+            [i for i in ranked if i not in kept], f"with all {len(ranked)} of these the plan as a whole {fault}"
+        )
         return best
 
     def _weigh(self, build: Build, steps: Collection[str]) -> None:
@@ -280,11 +282,16 @@ class EngineLab:
         steps = closure(self.steps, build.steps)
         return build.recipe is not None or any(step.candidate.fidelity is not Fidelity.EXACT for step in steps)
 
-    @property
-    def broke_the_budget(self) -> bool:
-        """Whether a plan of steps lost more quality than it may."""
-        drops = (drop for key, drop in self.drops.items() if self.tried[key].recipe is None)
-        return any(self.quality.fault(drop) is not None for drop in drops)
+    def over_budget(self) -> set[str]:
+        """The passes of which plans lost more quality than they may."""
+        lost = {key for key, drop in self.drops.items() if self.quality.fault(drop) is not None}
+        found = {step.id: step for step in self.steps}
+        steps = {identity for key in lost for identity in self.tried[key].steps}
+        return {
+            found[identity].candidate.rule
+            for identity in steps
+            if found[identity].candidate.fidelity is not Fidelity.EXACT
+        }
 
     def fault(self, build: Build) -> str | None:
         """What is wrong with a build as a whole; None if nothing is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -139,7 +139,8 @@ def _problems(
 
     lab.calib = run.calib if run.request.recipes else None
     yield on(found, offered, lab)
-    if not lab.broke_the_budget:
+    rules = lab.over_budget()
+    if not rules:
         return
     with run.progress.phase(f"prepare for lower precision for {engine.name}"):
         prepared = prepare(found, offered, run.passes, run.registry, context, run.progress.detail)
@@ -148,15 +149,16 @@ def _problems(
     basis, search = prepared
     again, problem = on(basis, search, lab.fresh())
     run.labs.append(again)
-    share = _cost(search, len(basis.steps)) / (_cost(offered, len(found.steps)) or math.inf)
+    share = _cost(search, len(basis.steps), rules) / (_cost(offered, len(found.steps), rules) or math.inf)
     if share > WORTH_PREPARING:
-        reason = f"what lower precision costs on top of it is {share:.2f} of what it costs without"
+        reason = f"what {', '.join(sorted(rules))} costs on top of it is {share:.2f} of what it costs without"
         again.refuse([step.id for step in basis.steps[len(found.steps) :]], reason)
         again.skip([step.id for step in problem.offers], "not planned for on top of preparations that bring nothing")
         return
     yield again, replace(problem, steps=())  # the exact ones have been planned
 
 
-def _cost(search: Search, basis: int) -> float:
-    """What the offers of a search cost together of those passes that fit them to data."""
-    return sum(search.sensitivity.get(step.id, 0.0) for step in search.steps[basis:] if step.candidate.fitted)
+def _cost(search: Search, basis: int, rules: Collection[str]) -> float:
+    """What the offers of some passes cost together that are fitted to data, and so change with preparations."""
+    offers = (step for step in search.steps[basis:] if step.candidate.fitted and step.candidate.rule in rules)
+    return sum(search.sensitivity.get(step.id, 0.0) for step in offers)

@@ -16,7 +16,7 @@ from fxopt.ir.export_error import reason
 from fxopt.ir.program import Program
 
 MOST_SAMPLES = 512  # that anything is fitted to
-MOST_GRADIENTS = 128  # that gradients are taken of: they cost twice a run, and their spread over samples is small
+MOST_GRADIENTS = 64  # that gradients are taken of: they cost twice a run, and their spread over samples is small
 _AT_ONCE = (
     4  # larger tensors are not kept by the allocator, and to get their pages anew takes as long as to compute them
 )
@@ -30,7 +30,7 @@ def observe(
     seed: int = 0,
     most: int | None = None,
 ) -> Iterator[Mapping[str, Observed]]:
-    """As `View.observe`, over the first samples of the data.
+    """As `View.observe`, over samples from all parts of the data, which may be sorted.
 
     Args:
         program: what is run.
@@ -45,7 +45,7 @@ def observe(
     """
     random = torch.Generator().manual_seed(seed)
     most = most or (MOST_GRADIENTS if gradients else MOST_SAMPLES)
-    part = data if data.samples <= most else data.part(range(most))
+    part = data if data.samples <= most else data.part(number * data.samples // most for number in range(most))
     for batch in part.batches(_AT_ONCE):
         try:
             found = _run(program, list(batch.inputs), set(names), random if gradients else None)

@@ -121,13 +121,11 @@ class Quality:
 
     def samples(self, count: int, interface: Interface) -> Data | None:
         """About so many samples of what the search may look at, without labels; None where inputs have no sample axis."""
-        taken: list[dict[str, torch.Tensor]] = []
-        found = 0
-        for inputs in self.gate.inputs():
-            taken.append(dict(zip(interface.argument_names, inputs, strict=True)))
-            found += len(inputs[0]) if inputs and inputs[0].dim() else 1
-            if found >= count:
-                break
+        calls = list(self.gate.inputs())
+        size = len(calls[0][0]) if calls[0] and calls[0][0].dim() else 1
+        wanted = min(len(calls), math.ceil(count / size))
+        spread = (calls[number * len(calls) // wanted] for number in range(wanted))  # data may be sorted
+        taken = [dict(zip(interface.argument_names, inputs, strict=True)) for inputs in spread]
         try:
             return Data.read(taken, interface, "gate")
         except InputError:

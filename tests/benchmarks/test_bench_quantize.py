@@ -14,6 +14,7 @@ from benchmarks import bench_quantize
 from benchmarks.quantize import data
 from benchmarks.quantize.networks import Demosaic, VisionTransformer
 from benchmarks.quantize.peers import THREADS, Peer, peers
+from benchmarks.quantize.quality import digest
 from benchmarks.quantize.store import Store
 from fxopt.contracts.target import Machine
 
@@ -181,3 +182,11 @@ def test_smoke_judges_and_measures_all_and_keeps_what_was_there(tmp_path: Path) 
     for label in bench_quantize.FXOPT:
         assert rows[label]["kept"], rows[label]["note"]
         assert tiny["runs"][label]["peak_rss_bytes"] > 0
+
+
+def test_the_stamp_of_a_check_makes_no_other_artifact(tmp_path: Path) -> None:
+    for name, weights in (("stamped", b"1"), ("plain", b"1"), ("other", b"2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.onnx").write_bytes(weights)
+    (tmp_path / "stamped" / "checked.json").write_text("{}")
+    assert digest(tmp_path / "stamped") == digest(tmp_path / "plain") != digest(tmp_path / "other")

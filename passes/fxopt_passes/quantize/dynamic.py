@@ -41,6 +41,8 @@ class Int8Dynamic(StoredWeights):
         isa = view.capabilities.isa if view.capabilities else ()
         if view.scheme is not None and not view.scheme.runs(self.name, isa):
             return "the engine has no kernel that quantizes its input as it comes: int8_weight takes the same room"
+        if view.scheme is not None and not view.scheme.weight_bits:
+            return "integer sums of this engine are wrong on this machine"
         return {"kind": self.name, "bits": view.scheme.weight_bits[0] if view.scheme else 8}
 
     def room(self, weight: Weight, parameters: Mapping[str, Any]) -> float:

@@ -18,7 +18,6 @@ from fxopt_passes.quantize.placement import Grid, grid
 
 BINS = 8192
 _MOST_VALUES = 16384  # of a sample that go into a histogram; its ends are those of all values
-_MOST_SCORED = 64  # samples on which ranges are tried
 _MUCH_WORSE = 2.0  # times the least squared error: beyond it, a few samples' gradients are no evidence
 _ALIKE = 0.01  # of the whole range: ends that are no further apart are not told apart
 _PARTS = torch.linspace(0.2, 1.0, 33, dtype=torch.float64)  # of a side of the range that are tried for the least error
@@ -103,7 +102,7 @@ def min_max(seen: Histogram, kind: Kind) -> Range:
 
 
 def percentile(share: float, seen: Histogram, kind: Kind) -> Range:
-    """All but the outermost values, `1 - share` of them at each end; of magnitudes where the grid is symmetric."""
+    """All but the outermost values, `1 - share` of them at each end."""
     total = seen.counts.sum()
     if not total:
         return min_max(seen, kind)
@@ -265,13 +264,9 @@ def choose(
     tried = {name: _worth_trying(seen[name], kinds[name], spans) for name, spans in offers.items()}
     scores = {name: _Scores(kinds[name], spans) for name, spans in tried.items() if len(spans) > 1}
     if scores:
-        samples = 0
         for batch in again():
             for name, score in scores.items():
                 score.add(batch[name])
-            samples += max((len(item.value) for item in batch.values() if item.value.dim()), default=1)
-            if samples >= _MOST_SCORED:
-                break
     found = {}
     for name in seen:
         if name not in offers:

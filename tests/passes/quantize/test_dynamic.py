@@ -77,6 +77,14 @@ def test_nothing_is_offered_where_the_engine_computes_in_float() -> None:
     assert "no kernel" in reasons(Int8Dynamic(), program, scheme=OPENVINO)[0]
 
 
+def test_nothing_is_offered_where_no_bits_are_exact_on_this_machine() -> None:
+    program, _ = mlp(2, 64)
+    wrong = replace(ONNX_RUNTIME, weight_bits=())
+    assert (
+        reasons(Int8Dynamic(), program, scheme=wrong) == ["integer sums of this engine are wrong on this machine"] * 2
+    )
+
+
 def test_odd_sites_are_declined() -> None:
     image = captured(nn.Conv2d(3, 16, 3), torch.randn(1, 3, 8, 8))
     assert reasons(Int8Dynamic(), image) == ["only linear layers quantize their input as it comes"]
