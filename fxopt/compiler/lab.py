@@ -314,17 +314,17 @@ class EngineLab:
         self.whole[build.key] = check_whole(self.program, self.programs[build.key], twin)
         return self.whole[build.key].fault
 
-    def unproven(self, build: Build) -> str | None:
+    def unproven(self, build: Build, looks: int = 1) -> str | None:
         """Why a build that is to ship does not keep the quality budget on what no search has seen; None if it does.
 
-        Its steps are refused then.
+        Its steps are refused then. `looks` is as of `Quality.fault`.
         """
         if not self.lossy(build):
             return None
         try:
             with self.workshop.running(self.engine, self.artifacts[build.key]) as run:
                 self.reports[build.key] = self.quality.report(run)
-            fault = self.quality.fault(self.reports[build.key])
+            fault = self.quality.fault(self.reports[build.key], looks)
         except (MetricError, EngineError) as error:
             fault = str(error)
         if fault is not None:

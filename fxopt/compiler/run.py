@@ -225,13 +225,17 @@ class Run:
             plan_of_session = Plan(comparisons=len(variants), together=True)
             session = self.workshop.session(variants, plan_of_session, self.advance(), bases=len(order))
         order_of_merit = ranked(self.request.budget, contenders, session)
-        shipped = next((name for name in order_of_merit if self.proven(contenders[name])), session.base)
+        looks = sum(contenders[name].lab.lossy(contenders[name].build) for name in dict.fromkeys(order_of_merit))
+        shipped = next((name for name in order_of_merit if self.proven(contenders[name], looks)), session.base)
         return Outcome(contenders[shipped].lab.found or found, session, contenders, shipped)
 
-    def proven(self, plan: Contender) -> bool:
-        """Whether a plan that is to ship keeps the quality budget on the samples that no search has seen."""
+    def proven(self, plan: Contender, looks: int = 1) -> bool:
+        """Whether a plan that is to ship keeps the quality budget on the samples that no search has seen.
+
+        `looks` is how many plans may be judged there, one after the other.
+        """
         with self.progress.phase("judge what is to ship on samples kept from the search"):
-            fault = plan.lab.unproven(plan.build)
+            fault = plan.lab.unproven(plan.build, looks)
         if fault is not None:
             self.progress.note(f"the plan on {self.label(plan.engine)} does not ship: {fault}")
         return fault is None

@@ -29,7 +29,7 @@ from fxopt.verify.score import value
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
-_FEW = 10  # samples that differ
+_FEW = 10  # samples, or samples that differ: drawing among so few says next to nothing of others
 _ROUNDING = 1e-12
 
 Array = NDArray[np.float64]
@@ -105,7 +105,7 @@ class PairedDrop:
         return _sign(self.metric) * (self.original - self.candidate) + 0.0
 
     def interval(self, confidence: float = CONFIDENCE, unit: Unit = "") -> Interval:
-        """The drop with its two-sided interval; infinite for a single sample's bootstrap.
+        """The drop with its two-sided interval; infinite for the bootstrap of few samples.
 
         Args:
             confidence: of the interval.
@@ -148,9 +148,11 @@ class PairedDrop:
         if reached <= self.limit(budget) + _ROUNDING * max(1.0, abs(self.original)):
             return None
         scale, unit = self._scale(budget.unit), budget.unit
-        which = (
-            "" if confidence is None else f" or, with {confidence:.0%} confidence, by up to {reached / scale:.3g}{unit}"
-        )
+        which = ""
+        if confidence is not None and math.isinf(reached):
+            which = f", or more: so few samples prove nothing with {confidence:.0%} confidence"
+        elif confidence is not None:
+            which = f" or, with {confidence:.0%} confidence, by up to {reached / scale:.3g}{unit}"
         allowed = f"--max-drop allows {budget.value:g}{unit}"
         samples = "1 sample" if self.samples == 1 else f"{self.samples} samples"
         return f"{self.metric.spec()} is worse by {self.drop / scale:.3g}{unit}{which} ({allowed}; {samples})"
@@ -262,11 +264,11 @@ def _score_bounds(worse: int, better: int, count: int) -> Bounds:
 
 
 def _bootstrap_bounds(metric: Metric, original: Array, candidate: Array, seed: int, resamples: int) -> Bounds:
-    """BCa over samples; infinite where there is only one."""
+    """BCa over samples; infinite where there are few."""
     from scipy import special
 
     count, width = original.shape
-    if count < 2:
+    if count < _FEW:
         return lambda tail: (-math.inf, math.inf)
     rows = np.concatenate([original, candidate], 1)
     rows = rows[np.lexsort(rows.T)]  # so that the order of the samples does not matter

@@ -131,9 +131,15 @@ class Quality:
         except InputError:
             return None
 
-    def fault(self, drop: PairedDrop) -> str | None:
-        """Why a drop is too large; None if the budget is kept."""
-        found = drop.fault(self.budget, self.confidence)
+    def fault(self, drop: PairedDrop, looks: int = 1) -> str | None:
+        """Why a drop is too large; None if the budget is kept.
+
+        Args:
+            drop: of a candidate.
+            looks: candidates that may be judged on the same samples until one keeps the budget. A confidence then has to
+                hold for all of them together (Bonferroni).
+        """
+        found = drop.fault(self.budget, self.confidence and 1 - (1 - self.confidence) / looks)
         return found and f"{found} {self.where}"
 
     @property

@@ -202,6 +202,16 @@ def test_the_same_seed_gives_the_same_interval_and_another_one_nearly_so() -> No
     assert first.high == pytest.approx(other.high, abs=0.1)
 
 
+@pytest.mark.parametrize(("count", "proven"), [(2, False), (9, False), (10, True)])
+def test_few_samples_prove_nothing_however_equal_their_differences(count: int, proven: bool) -> None:
+    before = np.linspace(1, 2, count)
+    drop = PairedDrop.between(KlDivergence(), column(before), column(before + 0.01))
+    assert drop.keeps(Drop(0.1))
+    assert drop.keeps(Drop(0.1), 0.95) == proven
+    assert ("prove nothing" in (drop.fault(Drop(0.1), 0.95) or "")) == (not proven)
+    assert math.isfinite(drop.interval().high) == proven
+
+
 def test_a_resample_without_a_value_is_left_out() -> None:
     either, found = np.zeros((12, 1)), np.zeros((12, 1))
     either[:2] = 1  # in every ninth resample there is none of them

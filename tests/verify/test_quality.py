@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -54,6 +55,17 @@ def test_search_and_report_judge_the_two_halves_of_the_data() -> None:
     flipped = int((torch.cat([b.inputs[0] for b in samples.batches()])[:, 1] > 1).sum())
     assert gate.differing + report.differing == flipped > 0
     assert gate.drop == pytest.approx(gate.differing / 100)
+
+
+def test_a_confidence_holds_for_all_that_may_be_judged_on_the_same_samples() -> None:
+    original = program()
+    quality = Quality.on(data(original, 200), Top1(), original, Drop(30.0, "pt"), confidence=0.9)
+    drop = quality.report(wrong)
+    tight = dataclasses.replace(quality, budget=Drop(100 * (drop.upper(0.9) + drop.upper(0.95)) / 2, "pt"))
+    assert tight.fault(drop) is None
+    assert "with 95% confidence" in str(tight.fault(drop, looks=2))
+    by_estimate = dataclasses.replace(tight, confidence=None)
+    assert by_estimate.fault(drop, looks=2) is None
 
 
 def test_the_estimate_decides_and_with_a_confidence_the_bound() -> None:
