@@ -69,9 +69,7 @@ class EngineLab:
     makers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of a build's nodes: ids of steps, by name
     found: Search | None = None  # what was offered for this engine, where it is more than for all
     calib: Data | None = None  # where recipes are wanted
-    sensitivity: dict[str, float] = field(
-        default_factory=dict
-    )  # as in `Search`; what is missing is measured when needed
+    sensitivity: dict[str, float] = field(default_factory=dict)  # as in `Search`; what is missing is measured on demand
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # of each step
 
     def __post_init__(self) -> None:
@@ -264,9 +262,8 @@ class EngineLab:
         data = self.quality.samples(SAMPLES, self.program.interface) if known is None else known.data
         if data is None:
             return
-        most = (
-            SAMPLES if known is not None else data.samples
-        )  # made-up inputs need not begin with a sample axis: no cuts
+        # Made-up inputs need not begin with a sample axis: they are not cut.
+        most = data.samples if known is None else SAMPLES
 
         def see(before: Program, after: Program, records: Sequence[Record]) -> None:
             mine = [record for record in records if record.candidate.id in steps]

@@ -314,9 +314,8 @@ class Replay(Run):
         """As that of a run; what was not found out here, or has to come out the same, stays as it was recorded."""
         plan, was = super().plan(ledger, ship, found), self.lock.data
         here = {role: data for role, data in plan["data"].items() if data is not None}
-        same = (
-            self.nothing_is_new and plan["result"] == was["result"]
-        )  # intervals of a quality may differ in the last digit
+        # Intervals of a quality may differ in the last digit.
+        same = self.nothing_is_new and plan["result"] == was["result"]
         return {
             **plan,
             "data": {**was["data"], **here},
