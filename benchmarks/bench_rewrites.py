@@ -39,7 +39,7 @@ def optimize(name: str, engine: str) -> dict[str, Any]:
     """The ledger of one run, in this process."""
     import fxopt
     from benchmarks.smoke import few_rounds
-    from fxopt.compiler.rewrite import search
+    from fxopt.compiler.search import search
     from fxopt.ir.capture import capture, export
     from fxopt.registry import Registry
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks.synthetic import program
-from fxopt.compiler.rewrite import Search, search
+from fxopt.compiler.search import Search, search
 from fxopt.ir.program import Program
 from fxopt.registry import Registry
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from fxopt import __version__
 from fxopt.bisect.regression import Bench, Case, Figure, metric
 from fxopt.compiler import output
+from fxopt.compiler.context import Context
 from fxopt.compiler.reproducer import STATISTICS, damaged, load_program, reproduce, save_program, whole
-from fxopt.compiler.rewrite import Context, replay
+from fxopt.compiler.steps import replay
 from fxopt.contracts import plain
 from fxopt.contracts.candidate import Step
 from fxopt.contracts.engine import QuantScheme

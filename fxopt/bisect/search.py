@@ -20,8 +20,8 @@ from fxopt.compiler.optimize import prepare
 from fxopt.compiler.progress import NULL, Progress
 from fxopt.compiler.replay import planned
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import closure, replay
 from fxopt.compiler.run import Run
+from fxopt.compiler.steps import closure, replay
 from fxopt.compiler.workshop import ARTIFACT_BOUND
 from fxopt.contracts.candidate import Fidelity
 from fxopt.contracts.engine import Artifact
@@ -33,7 +33,7 @@ from fxopt.verify.error import worst
 if TYPE_CHECKING:
     import torch
 
-    from fxopt.compiler.rewrite import Context
+    from fxopt.compiler.context import Context
     from fxopt.contracts.candidate import Step
     from fxopt.contracts.engine import QuantScheme
     from fxopt.ir.program import Program

@@ -10,7 +10,7 @@ from fxopt import __version__
 from fxopt.compiler.optimize import prepare
 from fxopt.compiler.progress import NULL, Progress, Timed
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import Search, before_precision
+from fxopt.compiler.search import Search, before_precision
 from fxopt.ir.threads import one_thread
 
 _NAME = re.compile(r"\w+_\w+")  # names of nodes without an underscore, like `add`, are words as well

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fxopt.compiler.rewrite import NOTHING, Context, closure, replay
+from fxopt.compiler.context import NOTHING, Context
+from fxopt.compiler.steps import closure, replay
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Interval
-from fxopt.contracts.engine import Artifact
+from fxopt.contracts.engine import Artifact, Engine
 from fxopt.contracts.planner import NOTHING_KNOWN, Build, Ratio
 from fxopt.errors import DataError, EngineError, MetricError
 from fxopt.ir.twin import double
@@ -22,7 +23,7 @@ from fxopt.verify.fidelity import Evidence, check_whole
 from fxopt.verify.sensitivity import SAMPLES, sensitivities
 
 if TYPE_CHECKING:
-    from fxopt.compiler.rewrite import Search
+    from fxopt.compiler.search import Search
     from fxopt.data import Data
     from fxopt.ir.edit import Record
     from fxopt.ir.program import Program
@@ -50,16 +51,17 @@ class EngineLab:
     workshop: Workshop
     registry: Registry
     engine: str
-    program: Program
-    steps: Sequence[Step]
+    search: Search
     plan: Plan
     quality: Quality
     context: Context = NOTHING
+    calib: Data | None = None  # where recipes are wanted
     progress: Callable[[int, int], None] = lambda done, total: None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
     artifacts: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    untried: dict[str, str] = field(default_factory=dict)  # recipes, and why
     whole: dict[str, Evidence] = field(default_factory=dict)  # of exact builds that were checked as a whole
     drops: dict[str, PairedDrop] = field(default_factory=dict)  # of builds that are not exact, on the gate's samples
     reports: dict[str, PairedDrop] = field(default_factory=dict)  # of those that were to ship, on the report's
@@ -67,22 +69,27 @@ class EngineLab:
     tried: dict[str, Build] = field(default_factory=dict)
     ratios: dict[str, Ratio] = field(default_factory=dict)  # of builds to the baseline
     makers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of a build's nodes: ids of steps, by name
-    found: Search | None = None  # what was offered for this engine, where it is more than for all
-    calib: Data | None = None  # where recipes are wanted
-    sensitivity: dict[str, float] = field(default_factory=dict)  # as in `Search`; what is missing is measured on demand
-    evidence: Mapping[str, Evidence] = field(default_factory=dict)  # of each step
 
     def __post_init__(self) -> None:
+        self.look_into(self.search, self.context)
         baseline = self.build(())
         if baseline is None:
             raise EngineError(self.failures[""])
         self.baseline = baseline
 
-    def fresh(self) -> EngineLab:
-        """A lab of the same engine and original, for another search."""
-        return EngineLab(
-            self.workshop, self.registry, self.engine, self.program, (), self.plan, self.quality, self.context
-        )
+    def look_into(self, search: Search, context: Context) -> None:
+        """Go on with another search of the same source: the one so far and more, so that all that was built still counts."""
+        self.search, self.context = search, replace(context, fitted=search.tensors)
+
+    @property
+    def program(self) -> Program:
+        """The unmodified one."""
+        return self.search.source
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """Those that there are to choose from."""
+        return self.search.steps
 
     def build(self, steps: Collection[str]) -> Build | None:
         """As `Lab.build`."""
@@ -154,11 +161,8 @@ class EngineLab:
             return builds
         engine = self.registry.make_engine(self.engine)
         for recipe in names or engine.recipes:
-            if self.out_of_time():
-                self.failures[recipe] = "not measured: the time limit was reached"
-                continue
-            if (missing := engine.recipe_available(recipe)) is not None:
-                self.failures[recipe] = missing
+            if (reason := self._why_not(engine, recipe, bool(names))) is not None:
+                self.untried[recipe] = reason
                 continue
             try:
                 artifact = self.workshop.recipe(self.engine, recipe, self.program, self.calib)
@@ -168,6 +172,15 @@ class EngineLab:
                 continue
             builds.append(self._keep_in_mind(artifact, self.program, frozenset(), signature, {}, recipe))
         return builds
+
+    def _why_not(self, engine: Engine, recipe: str, named: bool) -> str | None:
+        """Why a recipe is not tried; None if it is."""
+        if self.out_of_time():
+            return "not measured: the time limit was reached"
+        exact = self.context.scheme is not None and 8 in self.context.scheme.weight_bits
+        if recipe in engine.remedies and exact and not named:
+            return "not needed: weights of 8 bits are right on this machine"
+        return engine.recipe_available(recipe)
 
     def _keep_in_mind(
         self,
@@ -234,8 +247,8 @@ class EngineLab:
         typical = sum(gains.values()) / len(gains) if gains else 1.0
 
         def harm(identity: str) -> tuple[float, float, str]:
-            evidence, gain = self.evidence.get(identity), gains.get(identity, typical)
-            cost = self.sensitivity.get(identity, 0.0) / gain if gain > 0 else math.inf
+            evidence, gain = self.search.evidence.get(identity), gains.get(identity, typical)
+            cost = self.search.sensitivity.get(identity, 0.0) / gain if gain > 0 else math.inf
             return cost, evidence.growth if evidence else 0.0, identity
 
         ranked = sorted(blamed, key=harm)
@@ -256,7 +269,7 @@ class EngineLab:
 
     def _weigh(self, build: Build, steps: Collection[str]) -> None:
         """Measure the sensitivity of steps of a build where it is not known; they are weighed in the order of the plan."""
-        if self.sensitivity.keys() >= set(steps):
+        if self.search.sensitivity.keys() >= set(steps):
             return
         known = self.context.statistics
         data = self.quality.samples(SAMPLES, self.program.interface) if known is None else known.data
@@ -267,8 +280,8 @@ class EngineLab:
 
         def see(before: Program, after: Program, records: Sequence[Record]) -> None:
             mine = [record for record in records if record.candidate.id in steps]
-            found = sensitivities(before, [(after, mine)], data, self.sensitivity.keys(), most)
-            self.sensitivity.update(found)
+            found = sensitivities(before, [(after, mine)], data, self.search.sensitivity.keys(), most)
+            self.search.sensitivity.update(found)
 
         # Data that gradients cannot be taken on say nothing about the order, which is then that of the ids.
         with suppress(DataError):

@@ -14,7 +14,7 @@ from fxopt import __version__
 from fxopt.compiler import limits
 from fxopt.compiler.frontier import describe, points
 from fxopt.compiler.lab import Verdict
-from fxopt.compiler.rewrite import Search
+from fxopt.compiler.search import Search
 from fxopt.compiler.workshop import Measured
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.engine import Artifact
@@ -145,13 +145,15 @@ def _recipes(run: Run, outcome: Outcome) -> list[dict[str, Any]]:
     for lab in (lab for lab in run.labs if lab.engine == ship.engine):
         tried = {build.recipe: build for build in lab.tried.values() if build.recipe is not None}
         for recipe in engine.recipes:
-            if recipe in tried or recipe in lab.failures:
+            if recipe in {*tried, *lab.failures, *lab.untried}:
                 entries.append(_recipe(engine.name, recipe, lab, tried.get(recipe), ship.build))
     return entries
 
 
 def _recipe(engine: str, recipe: str, lab: EngineLab, build: Build | None, shipped: Build) -> dict[str, Any]:
     ratio, verdict, reason = None, "refused", lab.failures.get(recipe, "")
+    if recipe in lab.untried:
+        verdict, reason = "skipped", lab.untried[recipe]
     if build is not None:
         ratio = lab.ratios.get(build.key)
         judged = "a plan is better" if build.key in lab.faults else "no gain: the whole model takes as long or longer"
@@ -239,7 +241,7 @@ def of_other_searches(
     """
     known = {entry["pass"] for entry in told}
     others = [lab for lab in labs if lab is not ship and lab.engine == ship.engine]
-    entries = [entry for lab in others if lab.found for entry in rewrites(lab.found, (), lab.verdicts)]
+    entries = [entry for lab in others for entry in rewrites(lab.search, (), lab.verdicts)]
     return [entry for entry in entries if entry["pass"] not in known]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fxopt.compiler.rewrite import Context, Search, Searcher, choose
+from fxopt.compiler.context import Context
+from fxopt.compiler.search import Search, Searcher, choose
 from fxopt.contracts.candidate import Fidelity, Stage
 from fxopt.contracts.passes import Pass
 from fxopt.errors import DataError
@@ -47,37 +48,13 @@ def offer(
 
 def prepare(
     found: Search,
-    offered: Search,
     passes: Sequence[Pass],
     registry: Registry,
     context: Context,
     note: Callable[[str], None] = lambda text: None,
-) -> tuple[Search, Search] | None:
-    """What is offered on top of rewrites that prepare for it; None where there are none.
-
-    Args:
-        found: what a search without them found.
-        offered: what is offered without them; of its passes, those are asked again whose offers are fitted to data.
-        passes: as in `offer`, and so on.
-        registry: likewise.
-        context: likewise.
-        note: likewise.
-
-    Returns:
-        The search with the preparations, and the one with the offers on top.
-
-    Raises:
-        DataError: as `offer`.
-    """
-    fitted = {step.candidate.rule for step in offered.steps[len(found.steps) :] if step.candidate.fitted}
-    helpers = [rule for rule in passes if rule.prepares]
-    if not fitted or not helpers:
-        return None
-    basis = _Preparations(found, helpers, registry, context, note).run()
-    if len(basis.steps) == len(found.steps):
-        return None
-    again = [rule for rule in passes if rule.name in fitted]
-    return basis, offer(basis, again, registry, context, note)
+) -> Search:
+    """The search with rewrites that prepare for lower precision; the arguments are those of `offer`."""
+    return _Preparations(found, [rule for rule in passes if rule.prepares], registry, context, note).run()
 
 
 class _GoingOn(Searcher):

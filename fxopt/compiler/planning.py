@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fxopt.compiler.contest import Contender
+from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.offers import offer, prepare
 from fxopt.contracts.planner import Problem
 from fxopt.measure import CONFIDENCE
 
 if TYPE_CHECKING:
-    from fxopt.compiler.lab import EngineLab
-    from fxopt.compiler.rewrite import Search
     from fxopt.compiler.run import Run
+    from fxopt.compiler.search import Search
     from fxopt.compiler.workshop import Session
     from fxopt.contracts.engine import QuantScheme
 
@@ -37,7 +37,6 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
         labs: by engine.
         first: how the engines compare on the unmodified model.
     """
-    planner = run.registry.make_planner(next(iter(run.registry.planners)))
     made: list[Contender] = []
     for spec, lab in labs.items():
         reason = _out_of_the_running(run, spec, first, made)
@@ -45,11 +44,12 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
             steps = [step.id for step in found.steps]
             (lab.skip if run.engines[spec].name == "eager" else lab.refuse)(steps, f"not planned for: {reason}")
             continue
-        for there, problem in _problems(run, found, spec, lab, first.variants[spec].latency_ms.estimate):
-            with run.progress.phase(f"plan for {run.engines[spec].name}", 60):
-                there.progress = run.advance()
-                kept = (there.keep(build) for build in planner.plan(problem))
-                made += [Contender(spec, build, there) for build in kept if build is not None]
+        latency = first.variants[spec].latency_ms.estimate
+        exact = Problem(run.program, found.steps, run.request.budget, CONFIDENCE, lab, latency_ms=latency)
+        if run.quality.lossy:
+            made += _of_lower_precision(run, found, lab, exact)
+        elif found.steps:
+            made += _planned(run, lab, exact)
     return _finalists(run, made, first)
 
 
@@ -98,67 +98,76 @@ def _finalists(run: Run, made: list[Contender], first: Session) -> list[Contende
     return [item for item in made if (paces.get(id(item)) or 0.0) <= best * IN_SIGHT]
 
 
-def _problems(
-    run: Run, found: Search, spec: str, lab: EngineLab, latency_ms: float
-) -> Iterator[tuple[EngineLab, Problem]]:
-    """The exact rewrites with what lower precision offers on top of them; then that on top of preparations for it.
+def _planned(run: Run, lab: EngineLab, problem: Problem) -> list[Contender]:
+    """What the planner makes of a problem, as far as it is right."""
+    planner = run.registry.make_planner(next(iter(run.registry.planners)))
+    with run.progress.phase(f"plan for {run.engines[lab.engine].name}", 60):
+        lab.progress = run.advance()
+        kept = (lab.keep(build) for build in planner.plan(problem))
+        return [Contender(lab.engine, build, lab) for build in kept if build is not None]
 
-    The second is worth its time only where the first broke the budget, and where what is offered costs less on top of the
-    preparations.
-    """
-    plain = Problem(run.program, found.steps, run.request.budget, CONFIDENCE, lab, latency_ms=latency_ms)
-    if not run.quality.lossy:
-        if found.steps:
-            yield lab, plain
-        return
-    engine = run.engines[spec]
-    context = replace(run.context, scheme=scheme(run, spec))
-    with run.progress.phase(f"look for lower precision for {engine.name}"):
+
+def _of_lower_precision(run: Run, found: Search, lab: EngineLab, exact: Problem) -> list[Contender]:
+    """Plans of the exact rewrites with what lower precision offers on top; then of that on top of what prepares for it."""
+    context = replace(run.context, scheme=scheme(run, lab.engine))
+    with run.progress.phase(f"look for lower precision for {run.engines[lab.engine].name}"):
         offered = offer(found, run.passes, run.registry, context, run.progress.detail)
-    kinds = context.scheme.native if context.scheme is not None else ()
-    native = [kind for kind in kinds if context.scheme and context.scheme.runs(kind, run.target.machine().isa)]
-
-    def on(basis: Search, search: Search, there: EngineLab) -> tuple[EngineLab, Problem]:
-        there.found, there.steps, there.evidence, there.sensitivity = (
-            search,
-            search.steps,
-            search.evidence,
-            search.sensitivity,
-        )
-        there.context = replace(context, fitted=search.tensors)
-        problem = replace(
-            plain,
-            lab=there,
-            basis=basis.steps,
-            offers=search.steps[len(basis.steps) :],
-            native=native,
-            sensitivity=search.sensitivity,
-            size_change=search.size_change,
-        )
-        return there, problem
-
+    lab.look_into(offered, context)
     lab.calib = run.calib if run.request.recipes else None
-    yield on(found, offered, lab)
-    rules = lab.over_budget()
-    if not rules:
-        return
-    with run.progress.phase(f"prepare for lower precision for {engine.name}"):
-        prepared = prepare(found, offered, run.passes, run.registry, context, run.progress.detail)
-    if prepared is None:
-        return
-    basis, search = prepared
-    again, problem = on(basis, search, lab.fresh())
-    run.labs.append(again)
-    share = _cost(search, len(basis.steps), rules) / (_cost(offered, len(found.steps), rules) or math.inf)
+    made = _planned(run, lab, _with_offers(run, exact, found, lab))
+    if broken := lab.over_budget():
+        made += _of_prepared(run, found, lab, exact, broken)
+    return made
+
+
+def _of_prepared(run: Run, found: Search, lab: EngineLab, exact: Problem, broken: Collection[str]) -> list[Contender]:
+    """Plans on top of what prepares for passes that broke the budget, where these cost less on top of it."""
+    offered, context = lab.search, replace(lab.context, fitted=run.context.fitted)
+    with run.progress.phase(f"prepare for lower precision for {run.engines[lab.engine].name}"):
+        basis = prepare(found, run.passes, run.registry, context, run.progress.detail)
+        preparations = basis.steps[len(found.steps) :]
+        if not preparations:
+            return []
+        # What the preparations do not touch costs what it did, which can be told before anything is fitted anew.
+        touched = {name for step in preparations for name in step.candidate.footprint | step.candidate.writes}
+        share = _cost(offered, found, broken, touched) / (_cost(offered, found, broken) or math.inf)
+        search = basis
+        if share <= WORTH_PREPARING:
+            fitted = {step.candidate.rule for step in offered.steps[len(found.steps) :] if step.candidate.fitted}
+            again = [rule for rule in run.passes if rule.name in fitted]
+            search = offer(basis, again, run.registry, context, run.progress.detail)
+            share = _cost(search, basis, broken) / (_cost(offered, found, broken) or math.inf)
+    there = EngineLab(lab.workshop, lab.registry, lab.engine, search, lab.plan, lab.quality, context)
+    run.labs.append(there)
     if share > WORTH_PREPARING:
-        reason = f"what {', '.join(sorted(rules))} costs on top of it is {share:.2f} of what it costs without"
-        again.refuse([step.id for step in basis.steps[len(found.steps) :]], reason)
-        again.skip([step.id for step in problem.offers], "not planned for on top of preparations that bring nothing")
-        return
-    yield again, replace(problem, steps=())  # the exact ones have been planned
+        rules = ", ".join(sorted(broken))
+        there.refuse([step.id for step in preparations], f"with it {rules} cost {share:.2f} of what they cost without")
+        offers = [step.id for step in search.steps[len(basis.steps) :]]
+        there.skip(offers, "not planned for on top of preparations that bring too little")
+        return []
+    return _planned(run, there, replace(_with_offers(run, exact, basis, there), steps=()))  # those have been planned
 
 
-def _cost(search: Search, basis: int, rules: Collection[str]) -> float:
-    """What the offers of some passes cost together that are fitted to data, and so change with preparations."""
-    offers = (step for step in search.steps[basis:] if step.candidate.fitted and step.candidate.rule in rules)
-    return sum(search.sensitivity.get(step.id, 0.0) for step in offers)
+def _with_offers(run: Run, exact: Problem, basis: Search, lab: EngineLab) -> Problem:
+    """The problem with the offers of a lab's search on top of another one."""
+    search, wanted = lab.search, lab.context.scheme
+    native = [] if wanted is None else [k for k in wanted.native if wanted.runs(k, run.target.machine().isa)]
+    return replace(
+        exact,
+        lab=lab,
+        basis=basis.steps,
+        offers=search.steps[len(basis.steps) :],
+        native=native,
+        sensitivity=search.sensitivity,
+        size_change=search.size_change,
+    )
+
+
+def _cost(search: Search, basis: Search, rules: Collection[str], touched: Collection[str] = ()) -> float:
+    """What the offers on top of a basis cost together that are of some passes and fitted to data.
+
+    Only those that touch none of some nodes, if any are named.
+    """
+    offers = (step for step in search.steps[len(basis.steps) :] if step.candidate.rule in rules)
+    fitted = (step for step in offers if step.candidate.fitted and step.candidate.footprint.isdisjoint(touched))
+    return sum(search.sensitivity.get(step.id, 0.0) for step in fitted)

@@ -16,8 +16,8 @@ from fxopt.compiler.optimize import Result, prepare
 from fxopt.compiler.planning import scheme
 from fxopt.compiler.progress import NULL, Progress
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import Search, follow
 from fxopt.compiler.run import Run
+from fxopt.compiler.search import Search, follow
 from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Budget
 from fxopt.data import Data
@@ -228,7 +228,9 @@ class Replay(Run):
             else:
                 build = lab.build([step.id for step in found.steps])
             if build is None:
-                raise InputError(f"{self.lock.file}: {'; '.join(lab.failures.values())}; optimize the model anew")
+                raise InputError(
+                    f"{self.lock.file}: {'; '.join([*lab.failures.values(), *lab.untried.values()])}; optimize the model anew"
+                )
             if self.trusted:
                 if lab.programs[build.key].digest != self.lock.data["result"]:
                     raise self._needs([self._judged_on], "the steps give another program than the plan's")

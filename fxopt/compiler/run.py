@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from fxopt import __version__
 from fxopt.compiler import ledger as ledgers
 from fxopt.compiler import limits, lockfile, output, stamp
 from fxopt.compiler.contest import Contender, Outcome, ranked
+from fxopt.compiler.context import Context
 from fxopt.compiler.datasets import Datasets, locked, make_quality
 from fxopt.compiler.guard import Guard
 from fxopt.compiler.journal import Journal
@@ -23,7 +23,8 @@ from fxopt.compiler.planning import plans
 from fxopt.compiler.progress import Progress, Timed
 from fxopt.compiler.reproducer import Broken, reproduce
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import Context, Search, closure, search
+from fxopt.compiler.search import Search, search
+from fxopt.compiler.steps import closure
 from fxopt.compiler.workshop import Session, Workshop
 from fxopt.errors import BudgetError, EngineError, InputError
 from fxopt.ir.program import Program
@@ -176,15 +177,11 @@ class Run:
     def baselines(self, found: Search) -> dict[str, EngineLab]:
         """The unmodified model on every engine that can build it."""
         labs: dict[str, EngineLab] = {}
-        context = replace(self.context, fitted=found.tensors)
+        plan = Plan(epochs=3, comparisons=8)
         with self.progress.phase("build the unmodified model on each engine", len(self.engines)):
             for spec, engine in self.engines.items():
                 try:
-                    plan = Plan(epochs=3, comparisons=8)
-                    labs[spec] = EngineLab(
-                        self.workshop, self.registry, spec, self.program, found.steps, plan, self.quality, context
-                    )
-                    labs[spec].evidence, labs[spec].sensitivity = found.evidence, found.sensitivity
+                    labs[spec] = EngineLab(self.workshop, self.registry, spec, found, plan, self.quality, self.context)
                     self.labs.append(labs[spec])
                 except EngineError as error:
                     self.failures[engine.name] = str(error)
@@ -227,7 +224,7 @@ class Run:
         order_of_merit = ranked(self.request.budget, contenders, session)
         looks = sum(contenders[name].lab.lossy(contenders[name].build) for name in dict.fromkeys(order_of_merit))
         shipped = next((name for name in order_of_merit if self.proven(contenders[name], looks)), session.base)
-        return Outcome(contenders[shipped].lab.found or found, session, contenders, shipped)
+        return Outcome(contenders[shipped].lab.search, session, contenders, shipped)
 
     def proven(self, plan: Contender, looks: int = 1) -> bool:
         """Whether a plan that is to ship keeps the quality budget on the samples that no search has seen.

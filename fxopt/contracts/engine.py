@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -239,6 +239,7 @@ class Engine(Configurable, abc.ABC):
     extra: ClassVar[str | None] = None  # pip extra that brings it, for the message when it is missing
     quant_scheme: ClassVar[QuantScheme | None] = None
     recipes: ClassVar[Mapping[str, str]] = {}  # the runtime's own ways to quantize: name to a line of help
+    remedies: ClassVar[Collection[str]] = ()  # recipes that are of use only where sums of 8-bit weights saturate
     targets: ClassVar[tuple[str, ...]] = ()  # of others, that `--engine auto` tries it for beside the engines they name
 
     threads: int = field(default=0, metadata={"help": "threads that one call may use; 0: what --threads says"})

@@ -35,6 +35,7 @@ _WARM_UP_NS = 60e6
 _MOST_CALLS = 2000
 _NS_PER_MS = 1e6
 _WAKE_S = 0.5
+_FAR_BEHIND = 1.5  # times the latency of the base
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class Plan:
         comparisons: how many comparisons the whole run makes. A ratio counts as decided only where it would stand
             among so many; Holm's correction itself is `holm` over the run's p-values. 0: those of this measurement.
         resolution: a ratio is decided also where its interval is within 1 ± this.
-        together: variants stay until all are decided, so that all latencies are of the same time. Else a variant that
-            is decided leaves, which is cheaper where only ratios are asked for.
+        together: variants stay until all are decided, so that all latencies are of the same time; only one that is
+            decided and far behind leaves, because most of the time would go into it. Else every variant that is decided
+            leaves, which is cheaper where only ratios are asked for.
         seed: of the order within rounds.
     """
 
@@ -190,12 +192,14 @@ def interleave(
             done += 1
             progress(done, plan.rounds * plan.epochs)
         base = log.fastest([name for name in names[:bases] if name in active])
-        ratios |= _look(log, active, reference, base, plan)
+        there = [name for name in (*names, TWIN) if name not in failures]  # what has left may have another base now
+        ratios |= _look(log, there, reference, base, plan)
         open_ = [n for n in active if n not in (base, TWIN) and not _decided(ratios[n], alpha, plan.resolution)]
         if len(names) > 1 and not open_:
             break
-        if not plan.together:
-            active = [reference, *open_, TWIN]
+        far = {name for name in active if name in ratios and ratios[name].interval.low > _FAR_BEHIND}
+        stay = {*open_, *set(active).difference(far)} if plan.together else {*open_}
+        active = [name for name in active if name in stay | {reference, TWIN}]
     floor = ratios.pop(TWIN)
     ratios.pop(base, None)
     timings = {

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fxopt.compiler.rewrite import replay
+from fxopt.compiler.steps import replay
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.passes import Pass
 from fxopt.errors import StaleCandidate

@@ -12,7 +12,7 @@ import torch
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from fxopt.compiler.rewrite import choose
+from fxopt.compiler.search import choose
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.passes import Decline, Pass, View
 from fxopt.ir.edit import Edit

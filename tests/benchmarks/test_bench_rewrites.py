@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import bench_rewrites
 from benchmarks.sites import SITES
-from fxopt.compiler.rewrite import search
+from fxopt.compiler.search import search
 from fxopt.ir.capture import capture, export
 from fxopt.registry import Registry
 from fxopt_plugins.planners.by_pass import SAME

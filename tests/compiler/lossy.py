@@ -82,13 +82,19 @@ class Copy(Pass):
 
 
 class Rounds(Misbehaves):
-    """Is right, wants its integers in some way, and has three recipes: one splits linears, one has no luck, one does nothing."""
+    """Is right, wants its integers in some way, and has four recipes: one splits linears, the others do nothing or have no luck."""
 
     name: ClassVar[str] = "rounds"
     quant_scheme: ClassVar[QuantScheme | None] = QuantScheme(
         "u8", False, "channel", "int32", "both", native={"int8": ()}
     )
-    recipes: ClassVar[dict[str, str]] = {"split": "splits", "fails": "raises", "same": "gives what it was given"}
+    recipes: ClassVar[dict[str, str]] = {
+        "split": "splits",
+        "fails": "raises",
+        "same": "gives what it was given",
+        "narrow": "would help were sums to saturate, which here they do not",
+    }
+    remedies: ClassVar[tuple[str, ...]] = ("narrow",)
 
     def spec(self) -> str:
         return f"{__name__}:{type(self).__name__}{{threads={self.threads}}}"

@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 import fxopt
+from fxopt.compiler.context import Context
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.progress import NULL
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import Context
 from fxopt.compiler.run import Run
+from fxopt.compiler.search import Search
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.cost import Drop
 from fxopt.contracts.engine import Artifact
@@ -28,6 +29,7 @@ from fxopt.ir.capture import capture, export
 from fxopt.ir.edit import Edit
 from fxopt.ir.program import Program
 from fxopt.ir.statistics import Statistics
+from fxopt.ir.twin import double
 from fxopt.measure import Plan
 from fxopt.registry import Registry
 from fxopt.verify.quality import Quality
@@ -115,7 +117,8 @@ def test_a_build_keeps_a_step_that_rests_on_the_data(tmp_path: Path) -> None:
     data = Statistics(Data.read(torch.randn(4, 4), program.interface, "calib"))
     for statistics, kept in ((data, {step.id}), (None, set())):
         context = Context(statistics=statistics)
-        lab = EngineLab(Folders(), registry, "none", program, [step], Plan(), Quality.made_up(program, Drop()), context)  # type: ignore[arg-type]
+        found = Search(program, program, double(program), [step])
+        lab = EngineLab(Folders(), registry, "none", found, Plan(), Quality.made_up(program, Drop()), context)  # type: ignore[arg-type]
         build = lab.build([step.id])
         assert build is not None
         assert build.steps == kept

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from fxopt.compiler.context import Context
 from fxopt.compiler.datasets import Datasets, locked, make_quality
 from fxopt.compiler.progress import NULL, Timed
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import Context
 from fxopt.contracts.candidate import Candidate, Fidelity
 from fxopt.contracts.cost import Budget, Drop
 from fxopt.contracts.metric import Metric

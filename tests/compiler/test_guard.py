@@ -15,8 +15,10 @@ import torch
 from torch import nn
 
 from fxopt.cli import main
+from fxopt.compiler.context import Context
 from fxopt.compiler.guard import PATIENCE, Guard
-from fxopt.compiler.rewrite import Context, Search, replay, search
+from fxopt.compiler.search import Search, search
+from fxopt.compiler.steps import replay
 from fxopt.data import Data
 from fxopt.errors import DataError
 from fxopt.ir.capture import capture, export

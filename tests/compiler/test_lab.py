@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from fxopt.compiler import lab as labs
+from fxopt.compiler.context import Context
 from fxopt.compiler.lab import EngineLab
-from fxopt.compiler.rewrite import Context, search
+from fxopt.compiler.search import Search, search
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.cost import Drop
 from fxopt.contracts.engine import Artifact
@@ -24,6 +25,7 @@ from fxopt.ir.capture import capture, export
 from fxopt.ir.edit import Edit
 from fxopt.ir.program import Program
 from fxopt.ir.statistics import Statistics
+from fxopt.ir.twin import double
 from fxopt.measure import Plan
 from fxopt.registry import Registry
 from fxopt.verify.fidelity import Evidence
@@ -108,9 +110,7 @@ def lab(tmp_path: Path) -> EngineLab:
     model = nn.Sequential(*(layer for _ in range(6) for layer in (nn.Linear(4, 4), nn.ReLU())))
     program = capture(export(model, (torch.randn(3, 4),)))
     found = search(program, registry.make_passes(None), registry)
-    return EngineLab(
-        cast(Any, NoEngines(tmp_path)), registry, "none", program, found.steps, Plan(), Quality.made_up(program, Drop())
-    )
+    return EngineLab(cast(Any, NoEngines(tmp_path)), registry, "none", found, Plan(), Quality.made_up(program, Drop()))
 
 
 def at_most(lab: EngineLab, clamps: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ def at_most(lab: EngineLab, clamps: int, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def grow(lab: EngineLab) -> None:
     """Let the rounding of each step be larger than that of the one before."""
-    lab.evidence = {step.id: Evidence(0.0, index * 1e-7, 1e-7, 1e-7) for index, step in enumerate(lab.steps)}
+    lab.search.evidence = {step.id: Evidence(0.0, index * 1e-7, 1e-7, 1e-7) for index, step in enumerate(lab.steps)}
 
 
 @pytest.mark.parametrize("clamps", [1, 2, 3, 5])
@@ -180,8 +180,7 @@ def shifting(tmp_path: Path, drop: Drop, statistics: bool = False) -> EngineLab:
         cast(Any, NoEngines(tmp_path)),
         registry,
         "none",
-        program,
-        steps,
+        Search(program, program, double(program), steps),
         Plan(),
         Quality.made_up(program, drop),
         context,
@@ -196,7 +195,7 @@ def test_what_costs_most_is_given_back_also_where_sensitivities_are_not_known(tm
     part = lab.keep(everything)
     assert part is not None
     assert part.steps == {step.id for step, shift in zip(lab.steps, SHIFTS, strict=True) if shift < 1e-2}
-    assert set(lab.sensitivity) == {step.id for step in lab.steps}
+    assert set(lab.search.sensitivity) == {step.id for step in lab.steps}
 
 
 def test_what_costs_most_for_what_it_gains_is_given_back(tmp_path: Path) -> None:
@@ -214,7 +213,7 @@ def test_sensitivities_are_measured_only_where_something_must_be_given_back(tmp_
     everything = lab.build([step.id for step in lab.steps])
     assert everything is not None
     assert lab.keep(everything) is everything
-    assert lab.sensitivity == {}
+    assert lab.search.sensitivity == {}
 
 
 def test_inputs_without_a_sample_axis_are_not_cut(tmp_path: Path) -> None:
@@ -226,8 +225,15 @@ def test_inputs_without_a_sample_axis_are_not_cut(tmp_path: Path) -> None:
     program = capture(export(model, (torch.randn(64),)))
     steps = [Step(c, Shift.name, index) for index, c in enumerate(Shift().propose(program, View(Shift.name)))]
     quality = Quality.made_up(program, Drop(1e-6, "%"))
-    lab = EngineLab(cast(Any, NoEngines(tmp_path)), registry, "none", program, steps, Plan(), quality)
+    lab = EngineLab(
+        cast(Any, NoEngines(tmp_path)),
+        registry,
+        "none",
+        Search(program, program, double(program), steps),
+        Plan(),
+        quality,
+    )
     everything = lab.build([step.id for step in steps])
     assert everything is not None
     assert lab.keep(everything) is None
-    assert set(lab.sensitivity) == {step.id for step in steps}
+    assert set(lab.search.sensitivity) == {step.id for step in steps}

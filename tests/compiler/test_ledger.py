@@ -9,7 +9,7 @@ from typing import Any
 
 from fxopt.compiler.lab import Verdict
 from fxopt.compiler.ledger import finite_only, of_other_searches, rewrites
-from fxopt.compiler.rewrite import Search
+from fxopt.compiler.search import Search
 from fxopt.testing.planners import nothing, scripted_step
 
 
@@ -23,13 +23,12 @@ def lab(engine: str, *identities: str, **verdicts: str) -> Any:
     """A laboratory with what was found for it, and verdicts by pass."""
     steps = [scripted_step(identity) for identity in identities]
     said = {step.id: Verdict(verdicts[step.spec], "why") for step in steps if step.spec in verdicts}
-    return SimpleNamespace(engine=engine, found=Search(nothing(), nothing(), nothing(), steps), verdicts=said)
+    return SimpleNamespace(engine=engine, search=Search(nothing(), nothing(), nothing(), steps), verdicts=said)
 
 
 def test_passes_that_were_asked_without_preparations_alone_are_told_of_as_well() -> None:
     plain = lab("a", "fold@x", "int8@y", "fp16@y", fp16="skipped")
     prepared = lab("a", "fold@x", "equalize@y", "int8@z")
     other = lab("b", "bf16@y")
-    bare = SimpleNamespace(engine="a", found=None, verdicts={})
-    entries = of_other_searches([plain, prepared, other, bare], prepared, rewrites(prepared.found, (), {}))
+    entries = of_other_searches([plain, prepared, other], prepared, rewrites(prepared.search, (), {}))
     assert [(entry["id"], entry["verdict"], entry["reason"]) for entry in entries] == [("fp16@y", "skipped", "why")]

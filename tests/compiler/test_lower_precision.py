@@ -78,8 +78,10 @@ def test_a_plan_on_top_of_preparations_ships_with_them(prepared: Path) -> None:
 
 def test_the_recipes_that_were_tried_are_in_the_ledger_whatever_ships(prepared: Path) -> None:
     recipes = [entry for entry in read(prepared)["rewrites"] if entry["site"] == "the whole model"]
-    assert [entry["pass"] for entry in recipes] == ["rounds.split", "rounds.fails", "rounds.same"]
+    assert [entry["pass"] for entry in recipes] == ["rounds.split", "rounds.fails", "rounds.same", "rounds.narrow"]
     assert "no luck" in recipes[1]["reason"]
+    assert recipes[3]["verdict"] == "skipped"
+    assert recipes[3]["reason"] == "not needed: weights of 8 bits are right on this machine"
 
 
 def test_the_frontier_has_what_was_timed_on_all_bases_and_the_unmodified_model_once(prepared: Path) -> None:

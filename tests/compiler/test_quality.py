@@ -17,13 +17,14 @@ from torch import nn
 
 from fxopt.bisect.search import bisect
 from fxopt.compiler.check import CheckResult, check
+from fxopt.compiler.context import Context
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.lockfile import Lockfile
 from fxopt.compiler.progress import NULL
 from fxopt.compiler.replay import Replay, planned
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import Context, search
 from fxopt.compiler.run import Run
+from fxopt.compiler.search import search
 from fxopt.contracts.candidate import Candidate, Fidelity
 from fxopt.contracts.cost import Budget, Drop
 from fxopt.contracts.passes import Pass, View
@@ -97,13 +98,11 @@ def lab(folder: Path, noise: tuple[float, ...], limit: float, data: Data | None 
     assert all(not evidence.exact for evidence in found.evidence.values())
     budget = Drop(limit)
     quality = Quality.made_up(program, budget) if data is None else Quality.on(data, OutputError(), program, budget)
-    return EngineLab(cast(Any, NoEngines(folder)), plugins, "none", program, found.steps, Plan(), quality)
+    return EngineLab(cast(Any, NoEngines(folder)), plugins, "none", found, Plan(), quality)
 
 
 def kept(tested: EngineLab) -> list[bool]:
     """Which of the steps are in the largest sound plan."""
-    plugins = registry()
-    tested.evidence = search(tested.program, plugins.make_passes("low_rank"), plugins).evidence
     everything = tested.build([step.id for step in tested.steps])
     assert everything is not None
     build = tested.keep(everything)

@@ -17,13 +17,14 @@ from torch import nn
 import fxopt
 from fxopt.cli import main
 from fxopt.compiler import lockfile
+from fxopt.compiler.context import Context
 from fxopt.compiler.lockfile import Lockfile, first_difference
 from fxopt.compiler.optimize import prepare
 from fxopt.compiler.progress import NULL
 from fxopt.compiler.replay import Replay, planned, replay_plan
 from fxopt.compiler.request import Request
-from fxopt.compiler.rewrite import Context, follow, search
 from fxopt.compiler.run import Run
+from fxopt.compiler.search import follow, search
 from fxopt.contracts.candidate import Candidate, Fidelity
 from fxopt.contracts.cost import Budget
 from fxopt.contracts.passes import Pass, View

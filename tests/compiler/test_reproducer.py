@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
 
-from fxopt.compiler import rewrite as compiler
 from fxopt.compiler.calls import Call
+from fxopt.compiler.context import Context
 from fxopt.compiler.offers import offer
 from fxopt.compiler.reproducer import Broken, read, reproduce, run, save_program
-from fxopt.compiler.rewrite import Context, search
+from fxopt.compiler.search import search
+from fxopt.compiler.steps import replay
 from fxopt.contracts.candidate import Candidate, Fidelity, Stage, Step
 from fxopt.contracts.engine import QuantScheme
 from fxopt.contracts.passes import Pass, View
@@ -101,7 +102,7 @@ def broken_in_a_replay() -> Call:
     scheme, known = replace(SCHEME, residual="identity"), {"picky@relu/factor": torch.ones(2)}
     context = Context(scheme=scheme, fitted={**known, "other@relu/factor": torch.zeros(2)})
     (candidate,) = Picky().propose(relu(), View("picky"))
-    _, skipped = compiler.replay(relu(), [Step(candidate, "picky", 0)], plugins, context)
+    _, skipped = replay(relu(), [Step(candidate, "picky", 0)], plugins, context)
     assert skipped == ["picky@relu"]
     return context.failed["picky"][1]
 

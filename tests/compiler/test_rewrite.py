@@ -12,7 +12,9 @@ import torch
 from torch import nn
 
 import fxopt
-from fxopt.compiler.rewrite import MAX_ROUNDS, Context, Search, choose, closure, replay, search
+from fxopt.compiler.context import Context
+from fxopt.compiler.search import MAX_ROUNDS, Search, choose, search
+from fxopt.compiler.steps import closure, replay
 from fxopt.contracts.candidate import Candidate, Fidelity, Stage, Step
 from fxopt.contracts.passes import Pass, View
 from fxopt.ir.capture import capture, export

@@ -13,7 +13,9 @@ from torch import nn
 from torch.fx import Node
 
 import fxopt
-from fxopt.compiler.rewrite import Context, replay, search
+from fxopt.compiler.context import Context
+from fxopt.compiler.search import search
+from fxopt.compiler.steps import replay
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.passes import Pass, View
 from fxopt.data import Data

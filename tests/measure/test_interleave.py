@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +68,36 @@ def test_together_all_stay_until_all_are_decided() -> None:
     assert len(machine.epochs) > 1
     decided, _ = simulate({"reference": 1, "fast": 0.7, "slow": 1.4}, plan=plan)
     assert decided.rounds == plan.rounds
+
+
+def test_together_what_is_decided_and_far_behind_leaves() -> None:
+    latencies = {"first": 1.1, "second": 1, "eager": 4.0, "same": 1.0}
+    machine = Machine(latencies, 0, noise=0.05)
+    plan = Plan(together=True)
+    found = interleave(list(latencies), machine.block, machine.begin_epoch, plan, bases=3)
+    assert ["eager" in epoch for epoch in machine.epochs] == [True, *(False for _ in machine.epochs[1:])]
+    assert len(machine.epochs) > 1
+    assert all({"first", "second", "same"} <= set(epoch) for epoch in machine.epochs)
+    ratio = found.timings["eager"].ratio
+    assert ratio is not None
+    assert ratio.interval.low < 4 < ratio.interval.high
+
+
+def test_what_has_left_is_held_against_the_base_that_is_found_in_the_end() -> None:
+    pace = {"first": (1.0, 1.3), "second": (1.1, 1.0), "eager": (4.0, 4.0), "same": (1.0, 1.3), TWIN: (1.0, 1.3)}
+    rounds, noise = dict.fromkeys(pace, 0), np.random.default_rng(0)
+
+    def block(name: str) -> Any:
+        rounds[name] += 1
+        early, late = pace[name]
+        return np.full(20, 1e6 * (early if rounds[name] <= 20 else late) * noise.normal(1, 0.02)).astype(np.int64)
+
+    found = interleave(["first", "second", "eager", "same"], block, plan=Plan(together=True), bases=3)
+    assert found.base == "second"
+    assert rounds["eager"] == 20 < rounds["same"]
+    ratio = found.timings["eager"].ratio
+    assert ratio is not None
+    assert ratio.interval.estimate == pytest.approx(4 / 1.1, rel=0.05)
 
 
 def test_of_several_bases_the_fastest_is_what_the_others_are_compared_with() -> None:

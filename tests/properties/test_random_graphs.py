@@ -8,7 +8,8 @@ from functools import cache
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from fxopt.compiler.rewrite import replay, search
+from fxopt.compiler.search import search
+from fxopt.compiler.steps import replay
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.registry import Registry

@@ -24,7 +24,8 @@ from typing import Self
 
 import torch
 
-from fxopt.compiler.rewrite import Context, Search, follow, search
+from fxopt.compiler.context import Context
+from fxopt.compiler.search import Search, follow, search
 from fxopt.contracts.candidate import Step
 from fxopt.ir.program import Program
 from fxopt.ir.text import to_text

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fxopt.compiler.rewrite import before_precision, replay
+from fxopt.compiler.search import before_precision
+from fxopt.compiler.steps import replay
 from fxopt.contracts.candidate import Step
 from fxopt.ir.text import to_text
 from tests.replays import update

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from fxopt.compiler.rewrite import Search, search
+from fxopt.compiler.search import Search, search
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.passes import Pass, View
 from fxopt.ir.capture import capture, export

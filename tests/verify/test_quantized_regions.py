@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from fxopt.compiler.rewrite import Search, search
+from fxopt.compiler.search import Search, search
 from fxopt.contracts.candidate import Candidate
 from fxopt.contracts.passes import Pass, View
 from fxopt.ir.edit import Edit

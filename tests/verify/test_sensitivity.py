@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from fxopt.compiler.context import Context
 from fxopt.compiler.offers import offer
-from fxopt.compiler.rewrite import Context, Search, search
+from fxopt.compiler.search import Search, search
 from fxopt.contracts.passes import Pass
 from fxopt.data import Data
 from fxopt.ir.program import Program

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from fxopt.ir.program import Program
 
+_LEAST_PROFILED, _MOST_PROFILED, _PROFILE_S = 8, 40, 0.3
 _COMPLEX = frozenset({"complex64", "complex128"})
 
 
@@ -92,6 +94,24 @@ class OnnxEngine(Engine):
                 yield Path(scratch)
             finally:
                 tempfile.tempdir = before
+
+
+def profiled_calls(call: Callable[[], None]) -> int:
+    """Make calls whose layers are timed: one that sets up memory, then as many as are returned."""
+    call()
+    started = time.monotonic()
+    for count in range(1, _MOST_PROFILED + 1):
+        call()
+        if count >= _LEAST_PROFILED and time.monotonic() - started > _PROFILE_S:
+            break
+    return count
+
+
+def typical(times: Sequence[float]) -> float:
+    """The mean of the middle half: on a shared machine a kernel now and then takes a hundred times as long as it does."""
+    cut = len(times) // 4
+    middle = sorted(times)[cut : len(times) - cut]
+    return sum(middle) / len(middle)
 
 
 def aten(*names: str) -> frozenset[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import OnnxEngine
+from fxopt_plugins.engines.common import OnnxEngine, profiled_calls, typical
 from fxopt_plugins.engines.huffman import pack, unpacked
 from fxopt_plugins.engines.recipes_onnxruntime import RECIPES, quantize
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from fxopt.ir.program import Program
 
-_PROFILED_CALLS = 5
-
 
 @dataclass(frozen=True)
 class OnnxRuntime(OnnxEngine):
@@ -34,6 +32,7 @@ class OnnxRuntime(OnnxEngine):
     extra: ClassVar[str | None] = "onnxruntime"
     quant_scheme: ClassVar[QuantScheme | None] = ONNX_RUNTIME
     recipes: ClassVar[Mapping[str, str]] = RECIPES
+    remedies: ClassVar[Collection[str]] = ("static_u8s8_reduced",)
 
     spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
     dynamic_quantization: bool = field(
@@ -116,16 +115,23 @@ class OnnxRuntime(OnnxEngine):
             options.enable_profiling = True
             options.profile_file_prefix = f"{folder}/profile"
             session = _session(artifact, stage, options)
-            for _ in range(_PROFILED_CALLS + 1):
-                session.run(None, dict(zip(stage.inputs, inputs, strict=True)))
+            values = dict(zip(stage.inputs, inputs, strict=True))
+            calls = 1 + profiled_calls(lambda: session.run(None, values))
             events = json.loads(Path(session.end_profiling()).read_text())
         times: dict[str, list[float]] = defaultdict(list)
         for event in events:
             if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
                 times[event["name"].removesuffix("_kernel_time")].append(event["dur"] / 1000)
-        # The first call sets up memory. A node inside a loop or a branch may run more or less often than once a call.
-        mean = {name: sum(found[1:]) / _PROFILED_CALLS for name, found in times.items()}
-        return tuple(replace(k, milliseconds=mean.get(k.name, 0.0)) for k in self.fused_kernels(artifact).kernels)
+        found = {name: _a_call(each, calls) for name, each in times.items()}
+        return tuple(replace(k, milliseconds=found.get(k.name, 0.0)) for k in self.fused_kernels(artifact).kernels)
+
+
+def _a_call(times: list[float], calls: int) -> float:
+    """What a node takes in a call, of which the first sets up memory. One in a loop or a branch may run in none, or in turns."""
+    runs, odd = divmod(len(times), calls)
+    if odd or not runs:
+        return sum(times) / calls
+    return typical([sum(times[start : start + runs]) for start in range(runs, len(times), runs)])
 
 
 def _pack(file: Path) -> None:

@@ -18,7 +18,7 @@ from fxopt.contracts.engine import (
     signature_of,
 )
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import OnnxEngine, missing
+from fxopt_plugins.engines.common import OnnxEngine, missing, profiled_calls, typical
 from fxopt_plugins.engines.huffman import pack, unpacked
 from fxopt_plugins.engines.onnx_graph import covered_nodes
 from fxopt_plugins.engines.recipes_openvino import RECIPES, quantize
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
 
 _IR = "model.xml"
-_PROFILED_CALLS = 5
 _GROUP = 32  # values that share a scale where activations are quantized as they come: OpenVINO's own choice
 _DISSOLVE = ("Add", "Subtract", "Multiply", "Divide", "Constant", "Reshape")
 _LINEAR = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul")
@@ -136,13 +135,20 @@ class OpenVino(OnnxEngine):
         compiled = _compile(artifact, stage, PERF_COUNT=True)
         takes = {name for port in compiled.inputs for name in port.names}
         request = compiled.create_infer_request()
-        totals: dict[str, float] = {}
-        for call in range(_PROFILED_CALLS + 1):
-            request.infer({name: v for name, v in zip(stage.inputs, inputs, strict=True) if name in takes})
-            for entry in request.profiling_info if call else ():  # the first call sets up memory
-                milliseconds = entry.real_time.total_seconds() * 1000 / _PROFILED_CALLS
-                totals[entry.node_name] = totals.get(entry.node_name, 0.0) + milliseconds
-        return _graph(artifact, compiled, totals).kernels
+        values = {name: v for name, v in zip(stage.inputs, inputs, strict=True) if name in takes}
+        calls: list[dict[str, float]] = []
+
+        def call() -> None:
+            request.infer(values)
+            times: dict[str, float] = {}
+            for entry in request.profiling_info:
+                milliseconds = entry.real_time.total_seconds() * 1000
+                times[entry.node_name] = times.get(entry.node_name, 0.0) + milliseconds
+            calls.append(times)
+
+        profiled_calls(call)
+        times = {name: typical([found.get(name, 0.0) for found in calls[1:]]) for name in calls[-1]}
+        return _graph(artifact, compiled, times).kernels
 
 
 def _model(program: Program, folder: Path) -> openvino.Model:

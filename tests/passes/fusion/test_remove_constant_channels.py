@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fxopt.compiler.rewrite import Context, replay, search
+from fxopt.compiler.context import Context
+from fxopt.compiler.search import search
+from fxopt.compiler.steps import replay
 from fxopt.contracts.passes import View
 from fxopt.contracts.target import Capabilities
 from fxopt.ir.program import Program

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxopt import Fidelity
+from fxopt.compiler.context import Context
 from fxopt.compiler.offers import offer
-from fxopt.compiler.rewrite import Context, search
+from fxopt.compiler.search import search
 from fxopt.registry import Registry
 from fxopt_passes.quantize.binary import Binary
 from tests.passes.apply import captured

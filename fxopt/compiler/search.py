@@ -1,31 +1,26 @@
-"""Find all rewrites that are legal and true to their claim, and replay any part of them."""
+"""Find all rewrites that are legal and true to their claim."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from fxopt.compiler import calls
-from fxopt.compiler.calls import Call, Proposal, Round
+from fxopt.compiler.calls import Call, Round
+from fxopt.compiler.context import NOTHING, Context
 from fxopt.compiler.sizes import size_changes
+from fxopt.compiler.steps import by_round
 from fxopt.contracts.candidate import Candidate, Fidelity, Stage, Step
-from fxopt.contracts.passes import Decline, Pass, View
+from fxopt.contracts.passes import Decline, Pass
 from fxopt.errors import PassFault
 from fxopt.ir.edit import Record
 from fxopt.ir.export_error import reason
-from fxopt.ir.observe import observe
 from fxopt.ir.program import Program, tensor_digest
 from fxopt.verify.fidelity import Evidence, Oracle
 
 if TYPE_CHECKING:
-    from fxopt.compiler.guard import Guard
-    from fxopt.contracts.engine import QuantScheme
-    from fxopt.contracts.target import Capabilities
-    from fxopt.ir.statistics import Statistics
     from fxopt.registry import Registry
 
 # Both count only what leaves the Program no smaller: that may go on for ever, while each fold of a long chain is progress.
@@ -77,67 +72,6 @@ class Search:
     declines: list[Decline] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
     broken: dict[str, Call] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Context:
-    """What passes may know beside the Program, the same for the search of a run and all its replays.
-
-    Attributes:
-        capabilities: what the hardware can do.
-        statistics: of the calibration data.
-        lossy: whether rewrites that are not exact may be tried.
-        fitted: tensors that are known already, named as in `Step.tensors`: they are not fitted again.
-        guard: calls the passes of others in a process that can be killed; None: all are called in this one.
-        asked: names of passes that have asked for calibration data, were there any or not.
-        failed: passes that failed in replays, with what they did wrong and the call; the search keeps its own.
-        scheme: how the engine that is planned for wants its integers; None before there is one.
-    """
-
-    capabilities: Capabilities | None = None
-    statistics: Statistics | None = None
-    lossy: bool = True
-    fitted: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    guard: Guard | None = None
-    asked: set[str] = field(default_factory=set)
-    failed: dict[str, tuple[str, Call]] = field(default_factory=dict)
-    scheme: QuantScheme | None = None
-
-    def propose(self, rule: Pass, program: Program) -> Proposal:
-        """As `calls.propose`."""
-        proposal = self._propose(rule, program)
-        if proposal.asked:
-            self.asked.add(rule.name)
-        return proposal
-
-    def _propose(self, rule: Pass, program: Program) -> Proposal:
-        if self.guard is not None and self.guard.minds(rule):
-            known = View(rule.name, self.capabilities, self.scheme)
-            return self.guard.propose(rule, program, known, self.statistics, self.fitted)
-        view = View(rule.name, self.capabilities, self.scheme, _fitted=self.fitted)
-        if self.statistics is not None:
-            view._statistics = self.statistics.of(program)  # noqa: SLF001 - what is behind the view
-            view._observe = partial(observe, program, self.statistics.data)  # noqa: SLF001
-            view._notes = partial(self.statistics.notes, program, rule.spec())  # noqa: SLF001
-        return calls.propose(rule, program, view)
-
-    def apply(self, rule: Pass, program: Program, candidates: Sequence[Candidate]) -> Round:
-        """As `calls.apply`.
-
-        Raises:
-            PassFault: the pass crashed or gave no answer in a process of its own.
-        """
-        if self.guard is not None and self.guard.minds(rule):
-            return self.guard.apply(rule, program, candidates, self.fitted)
-        return calls.apply(rule, program, candidates, self.fitted)
-
-    def call(self, rule: Pass, program: Program, candidates: Sequence[Candidate] = ()) -> Call:
-        """A call that was made in this context, so that it can be made again; without candidates, that of `propose`."""
-        known = {} if candidates else {n: value for n, value in self.fitted.items() if n.startswith(f"{rule.name}@")}
-        return Call(rule.spec(), program, tuple(candidates), self.scheme, known)
-
-
-NOTHING = Context()
 
 
 def search(
@@ -222,7 +156,7 @@ class Searcher:
 
     def follow(self, steps: Sequence[Step]) -> Search:
         """As the function of that name."""
-        for number, group in _rounds(steps):
+        for number, group in by_round(steps):
             self.round = number
             rule = self.registry.make_pass(group[0].spec)
             self.note(rule.name)
@@ -394,68 +328,3 @@ def choose(candidates: Iterable[Candidate]) -> list[Candidate]:
         if candidate.choice is not None:
             choices.add(candidate.choice)
     return chosen
-
-
-def closure(steps: Sequence[Step], wanted: Collection[str]) -> list[Step]:
-    """The wanted steps and all that they need, in order."""
-    by_id = {step.id: step for step in steps}
-    kept: set[str] = set()
-    front = list(wanted)
-    while front:
-        identity = front.pop()
-        if identity not in kept:
-            kept.add(identity)
-            front.extend(by_id[identity].needs)
-    return [step for step in steps if step.id in kept]
-
-
-def _rounds(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:
-    """Steps by round, in ascending order; those of one round are of one pass."""
-    for number in sorted({step.round for step in steps}):
-        yield number, [step for step in steps if step.round == number]
-
-
-def replay(
-    program: Program,
-    steps: Sequence[Step],
-    registry: Registry,
-    context: Context = NOTHING,
-    see: Callable[[Program, Program, Sequence[Record]], None] = lambda before, after, records: None,
-) -> tuple[Program, list[str]]:
-    """Apply steps round by round, unchecked. A step is applied only where its pass offers it again.
-
-    Args:
-        program: what they were found on, or its twin.
-        steps: in order.
-        registry: where passes come from.
-        context: as in the search that found them.
-        see: told of each round: the Program before and after it, and what each step did.
-
-    Returns:
-        The rewritten Program, and the ids of steps that were not offered or could not be applied (what they rely on
-        was left out).
-    """
-    skipped: list[str] = []
-    for _, group in _rounds(steps):
-        rule = registry.make_pass(group[0].spec)
-        try:
-            offered = {candidate.id: candidate for candidate in context.propose(rule, program).candidates}
-        except PassFault as fault:  # as in a search, it loses its own rewrites
-            context.failed.setdefault(rule.name, (str(fault), context.call(rule, program)))
-            offered = {}
-        skipped += [step.id for step in group if step.id not in offered]
-        wanted = [offered[step.id] for step in group if step.id in offered]
-        while wanted:
-            try:
-                outcome = context.apply(rule, program, wanted)
-            except PassFault as fault:
-                context.failed.setdefault(rule.name, (str(fault), context.call(rule, program, wanted)))
-                skipped += [candidate.id for candidate in wanted]
-                break
-            if outcome.program is not None:
-                see(program, outcome.program, outcome.records)
-                program = outcome.program
-                break
-            skipped += outcome.failed
-            wanted = [candidate for candidate in wanted if candidate.id not in outcome.failed]
-    return program, skipped
