@@ -124,12 +124,34 @@ def quantize(report: dict[str, Any]) -> str:
     return "\n".join([*lines, "", conditions])
 
 
+def sizes(report: dict[str, Any]) -> str:
+    """The table of `bench_sizes.py`: how many times smaller files become, one row a model and engine."""
+    models: dict[str, Any] = report["models"]
+    rows = [(model["title"], engine, kinds) for model in models.values() for engine, kinds in model["engines"].items()]
+    kinds = list(dict.fromkeys(kind for *_, found in rows for kind in found if kind != "float"))
+    lines = [
+        f"| times smaller | engine | MB in floats | {' | '.join(f'`{kind}`' for kind in kinds)} |",
+        "|---|---|---:|" + "---:|" * len(kinds),
+    ]
+    for title, engine, found in rows:
+        cells = [_times(found.get(kind)) for kind in kinds]
+        lines.append(f"| {title} | {_ENGINES[engine]} | {found['float']['bytes'] / 1e6:.1f} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "In brackets: the weights that are covered, alone; and the file Huffman-coded."])
+
+
+def _times(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "not offered"
+    return f"{found['ratio']:.2f} ({found['payload_ratio']:.2f}; {found['huffman_ratio']:.2f})"
+
+
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exact.json": exact,
     "exact.json#sample": sample,
     "honesty.json": honesty,
     "quantize.json": quantize,
     "rewrites.json": rewrites,
+    "sizes.json": sizes,
 }
 
 

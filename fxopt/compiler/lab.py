@@ -244,6 +244,21 @@ class EngineLab:
         blamed = build.steps & lossy if self.lossy(build) else build.steps
         if len(blamed & lossy) > 1:
             self._weigh(build, blamed & lossy)
+        ranked = sorted(blamed, key=self._harm(gains))
+
+        def right(first: int) -> Build | None:
+            part = self.build([*build.steps - blamed, *ranked[:first]])
+            return None if part is None or self.fault(part) is not None else part
+
+        best = _largest(right, len(ranked))
+        kept = best.steps if best is not None else frozenset()
+        self.refuse(
+            [i for i in ranked if i not in kept], f"with all {len(ranked)} of these the plan as a whole {fault}"
+        )
+        return best
+
+    def _harm(self, gains: Mapping[str, float]) -> Callable[[str], tuple[float, float, str]]:
+        """What steps are ranked by that may have to be given back: what they cost for what they gain, then their growth."""
         typical = sum(gains.values()) / len(gains) if gains else 1.0
 
         def harm(identity: str) -> tuple[float, float, str]:
@@ -251,21 +266,7 @@ class EngineLab:
             cost = self.search.sensitivity.get(identity, 0.0) / gain if gain > 0 else math.inf
             return cost, evidence.growth if evidence else 0.0, identity
 
-        ranked = sorted(blamed, key=harm)
-        finest = max(1, len(ranked) // _FINEST)
-        right, wrong, best, few = 0, len(ranked), None, finest
-        while wrong - right > finest or (best is None and wrong > 1):
-            middle = max(wrong - few, (right + wrong) // 2)
-            part = self.build([*build.steps - blamed, *ranked[:middle]])
-            if part is not None and self.fault(part) is None:
-                right, best = middle, part
-            else:
-                wrong, few = middle, 2 * few  # mostly few are at fault, so few are given back first
-        kept = best.steps if best is not None else frozenset()
-        self.refuse(
-            [i for i in ranked if i not in kept], f"with all {len(ranked)} of these the plan as a whole {fault}"
-        )
-        return best
+        return harm
 
     def _weigh(self, build: Build, steps: Collection[str]) -> None:
         """Measure the sensitivity of steps of a build where it is not known; they are weighed in the order of the plan."""
@@ -368,3 +369,20 @@ def describe(ratio: Ratio) -> str:
         return "the engine runs the same kernels with and without it"
     i = ratio.interval
     return f"{i.estimate:.3f} of the latency without it ({i.low:.3f} to {i.high:.3f})"
+
+
+def _largest(right: Callable[[int], Build | None], count: int) -> Build | None:
+    """The build of the most first items that is right, where that of all `count` is not; None if there is none.
+
+    Mostly few are at fault, so few are left out first, then twice as many, and what is between is halved.
+    """
+    finest = max(1, count // _FINEST)
+    most, wrong, best, few = 0, count, None, finest
+    while wrong - most > finest or (best is None and wrong > 1):
+        middle = max(wrong - few, (most + wrong) // 2)
+        part = right(middle)
+        if part is not None:
+            most, best = middle, part
+        else:
+            wrong, few = middle, 2 * few
+    return best

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from fxopt.compiler.contest import Contender
-from fxopt.compiler.planning import _finalists, _out_of_the_running
+from fxopt.compiler.planning import _cost, _finalists, _out_of_the_running
+from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget
 from fxopt.contracts.planner import Build
 from fxopt.testing.planners import scripted_ratio
@@ -85,3 +87,23 @@ def test_plans_of_two_engines_are_held_against_each_other_by_their_latencies() -
 def test_where_size_matters_no_plan_leaves_for_its_latency(budget: Budget) -> None:
     plans = [plan(0.5), plan(0.9)]
     assert _finalists(run(budget), plans, first(integers=1.0)) == plans
+
+
+def offered(**costs: float) -> Any:
+    """A search with an offer for each node named, fitted to data, that costs so much."""
+    steps = [
+        Step(Candidate("int8", (name,), frozenset({name}), fitted={"range": torch.ones(1)}), "int8", 0)
+        for name in costs
+    ]
+    found = {step.id: cost for step, cost in zip(steps, costs.values(), strict=True)}
+    return SimpleNamespace(steps=steps, sensitivity=found)
+
+
+NOTHING_FOUND: Any = SimpleNamespace(steps=[])
+
+
+def test_what_preparations_do_not_touch_is_known_to_cost_what_it_did() -> None:
+    search = offered(a=1.0, b=2.0, c=4.0)
+    assert _cost(search, NOTHING_FOUND, {"int8"}) == 7
+    assert _cost(search, NOTHING_FOUND, {"int8"}, touched={"b", "elsewhere"}) == 5
+    assert _cost(search, NOTHING_FOUND, {"int4_weight"}) == 0

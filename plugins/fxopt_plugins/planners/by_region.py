@@ -80,27 +80,28 @@ class _Precision:
         for kind, group in self._worth_building():
             if self.lab.out_of_time():
                 self.lab.skip([step.id for step in group], "not measured: the time limit was reached", kind)
-                continue
-            self._build_kind(kind, self._attempt)
+            else:
+                self._build_kind(kind, self._attempt)
         recipes = self.lab.recipes()
         self.compare([*self.builds.values(), *recipes])
+        self.recipes = [recipe for recipe in recipes if self._pays(recipe)]
         self._mend()
         for kind, build in self.builds.items():
             if build.key in self.ratios and not self._pays(build):
                 self.builds[kind] = self._without_slow_regions(kind)
-        self.recipes = [recipe for recipe in recipes if self._pays(recipe)]
-        for kind, build in self.builds.items():
-            ratio = self.ratios.get(build.key)
-            if ratio is None:
-                self._refuse(self.groups[kind], f"it could not be measured: {self.lab.why(build)}", kind)
-            elif not self._pays(build):
-                self._refuse(self.groups[kind], self._loss(ratio), kind, ratio)
-            else:
-                self.lab.credit([step.id for step in self.groups[kind] if step.id in build.steps], kind, ratio)
-        return sorted(
-            (kind for kind, build in self.builds.items() if self._pays(build)),
-            key=lambda kind: self.rank(self.builds[kind]),
-        )
+            self._say_what_it_brings(kind)
+        paying = [kind for kind, build in self.builds.items() if self._pays(build)]
+        return sorted(paying, key=lambda kind: self.rank(self.builds[kind]))
+
+    def _say_what_it_brings(self, kind: str) -> None:
+        build = self.builds[kind]
+        ratio = self.ratios.get(build.key)
+        if ratio is None:
+            self._refuse(self.groups[kind], f"it could not be measured: {self.lab.why(build)}", kind)
+        elif not self._pays(build):
+            self._refuse(self.groups[kind], self._loss(ratio), kind, ratio)
+        else:
+            self.lab.credit([step.id for step in self.groups[kind] if step.id in build.steps], kind, ratio)
 
     def _build_kind(self, kind: str, attempt: Attempt) -> None:
         """Build a kind wherever that succeeds; the regions at fault are refused and no longer among its offers."""
