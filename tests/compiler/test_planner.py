@@ -152,6 +152,24 @@ def test_a_group_that_cannot_be_built_costs_only_itself() -> None:
     assert "cannot build" in lab.verdicts["b@1"][1]
 
 
+def test_a_step_that_cannot_be_built_does_not_cost_the_others_of_its_pass() -> None:
+    names = [f"a@{i}" for i in range(8)]
+    lab = FakeLab(dict.fromkeys([*names, "b@1"], 0.9), unbuildable=frozenset({"a@5"}), needs={"b@1": "a@5"})
+    (build,) = plan(lab, *names, "b@1")
+    assert build.steps == {*names} - {"a@5"}
+    assert "cannot build" in lab.verdicts["a@5"][1]
+    assert {identity for identity, (verdict, *_) in lab.verdicts.items() if verdict == "refused"} == {"a@5", "b@1"}
+
+
+def test_finding_what_cannot_be_built_spends_no_more_builds_than_allowed() -> None:
+    names = [f"a@{i}" for i in range(16)]
+    lab = FakeLab({}, unbuildable=frozenset(names))
+    assert plan(lab, *names, repairs=5) == []
+    assert len(lab.builds) == 1 + 5
+    assert {verdict for verdict, *_ in lab.verdicts.values()} == {"refused"}
+    assert set(lab.verdicts) == {*names}
+
+
 def test_out_of_time_no_group_is_built_and_each_says_so() -> None:
     lab = FakeLab({"a@1": 0.5, "b@1": 0.5}, time=lambda: True)
     plan(lab, "a@1", "b@1")

@@ -10,6 +10,7 @@ from fxopt import Planner
 from fxopt.contracts.candidate import Step
 from fxopt.contracts.planner import Build, Problem, Ratio
 from fxopt.measure import holm
+from fxopt_plugins.planners.faults import Bisection
 
 SAME = "the engine fuses this itself: it runs the same kernels with and without it"
 NOT_ALONE = "not possible without the rewrites of other passes"
@@ -29,6 +30,9 @@ class ByPass(Planner):
     splits: int = field(
         default=4, metadata={"help": "builds that may be spent on splitting groups that slow the model down"}
     )
+    repairs: int = field(
+        default=16, metadata={"help": "builds that may be spent on a group to find the steps that an engine fails at"}
+    )
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: the union of what pays, and everything but what harms."""
@@ -41,14 +45,16 @@ class ByPass(Planner):
             return []
         builds: dict[str, Build] = {}
         groups = _groups(steps)
+        faulty: set[str] = set()
         labels: dict[str, str] = {}
         for name, group in groups.items():
             if lab.out_of_time():
                 lab.skip(group, "not measured: the time limit was reached", name)
                 continue
-            build = lab.build(group)
+            build, faults = self._build(problem, name, [step for step in steps if step.id in group])
+            faulty |= faults
+            group = [identity for identity in group if identity not in faults]
             if build is None:
-                lab.refuse(group, f"the engine cannot build the program with it: {lab.why(group)}", name)
                 continue
             groups[name] = [step for step in group if step in build.steps]
             lab.refuse([step for step in group if step not in build.steps], NOT_ALONE, name)
@@ -58,6 +64,9 @@ class ByPass(Planner):
                 builds[name] = build
             else:
                 lab.refuse(groups[name], SAME, labels[name])
+        sound = [step.id for step in steps if not faulty.intersection((step.id, *step.needs))]
+        if everything is None and faulty and sound:
+            everything = lab.build(sound)
         timed = list(builds.values()) + ([everything] if everything is not None else [])
         ratios = lab.compare(timed)
         named = {name: ratios[build.key] for name, build in builds.items() if build.key in ratios}
@@ -73,10 +82,24 @@ class ByPass(Planner):
         harmful = {s for name in harms for s in groups[name]} - set(rescued)
         plans = [lab.build(wanted)] if wanted else []
         if everything is not None and everything.key in ratios and ratios[everything.key].interval.high < 1:
-            plans.append(lab.build([step.id for step in steps if step.id not in harmful]) if harmful else everything)
+            plans.append(lab.build([i for i in sound if i not in harmful]) if harmful else everything)
         unique = {plan.key: plan for plan in plans if plan is not None and not _same(plan, lab.baseline)}
         limit = problem.budget.max_size_bytes
         return [plan for plan in unique.values() if limit is None or plan.size_bytes <= limit]
+
+    def _build(self, problem: Problem, name: str, group: Sequence[Step]) -> tuple[Build | None, set[str]]:
+        """A group as far as the engine can build it, and the steps that it cannot, which are refused."""
+        lab = problem.lab
+
+        def attempt(part: Sequence[Step]) -> Build | str:
+            ids = [step.id for step in part]
+            return lab.build(ids) or f"the engine cannot build the program with it: {lab.why(ids)}"
+
+        found = Bisection(attempt, self.repairs)
+        found.run(group)
+        for part, reason in found.faults:
+            lab.refuse([step.id for step in part], reason, name)
+        return found.build, {step.id for part, _ in found.faults for step in part}
 
     def _judge(self, problem: Problem, label: str, group: list[str], ratio: Ratio, gain: bool, harm: bool) -> None:
         lab = problem.lab

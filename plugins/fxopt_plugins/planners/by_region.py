@@ -44,7 +44,7 @@ class ByRegion(Planner):
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: plans of lower precision by what they promise, then the exact ones."""
-        exact = ByPass(self.splits).plan(problem)
+        exact = ByPass(self.splits, self.repairs).plan(problem)
         lower = _Precision(problem, self.layers, self.stored, self.repairs)
         kinds = lower.promising()
         tried = (kind for i, kind in enumerate(kinds) if i < self.kinds or not problem.lab.out_of_time())
@@ -108,8 +108,7 @@ class _Precision:
         found = Bisection(attempt, self.repairs)
         found.run(self.groups[kind])
         for part, reason in found.faults:
-            more = f" (which of {len(part)} are at fault was not looked for further)" if len(part) > 1 else ""
-            self._refuse(part, f"{reason}{more}", kind)
+            self._refuse(part, reason, kind)
         faulty = [step for part, _ in found.faults for step in part]
         self.groups[kind] = [step for step in self.groups[kind] if step not in faulty]
         if found.build is None:

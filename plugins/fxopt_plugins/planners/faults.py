@@ -21,7 +21,7 @@ class Bisection:
         attempt: builds steps.
         most: attempts that may be made. When they are used up, what is not known to work counts as at fault.
         build: of what works; None where nothing does.
-        faults: the parts that do not work, and why.
+        faults: the parts that do not work, and why; also that no more was looked for, where a part has several.
     """
 
     attempt: Attempt
@@ -40,7 +40,7 @@ class Bisection:
         Where no attempt is left, `why` the part around it does not work stands for it.
         """
         if self.most <= 0:
-            self.faults.append((part, why))
+            self._give_up(part, why)
             return False
         self.most -= 1
         found = self.attempt([*self._kept, *part])
@@ -54,10 +54,14 @@ class Bisection:
     def _split(self, part: Sequence[Step], why: str) -> None:
         """Keep what works of a part that does not as a whole."""
         if len(part) == 1 or self.most <= 0:
-            self.faults.append((part, why))
+            self._give_up(part, why)
             return
         first, second = part[: len(part) // 2], part[len(part) // 2 :]
         if self._settle(first, why):
             self._split(second, why)  # beside the first half it is the part that failed
         else:
             self._settle(second, why)
+
+    def _give_up(self, part: Sequence[Step], why: str) -> None:
+        more = f" (which of {len(part)} are at fault was not looked for further)" if len(part) > 1 else ""
+        self.faults.append((part, f"{why}{more}"))
