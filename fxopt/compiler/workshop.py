@@ -18,7 +18,7 @@ from fxopt.contracts.planner import Ratio
 from fxopt.errors import EngineError
 from fxopt.measure import Plan, Variant, Worker, measure, samples
 from fxopt.verify.error import worst
-from fxopt.verify.saturation import exact_weight_bits
+from fxopt.verify.saturation import MATMUL, exact_between_activations, exact_weight_bits
 
 if TYPE_CHECKING:
     from fxopt.contracts.engine import QuantScheme
@@ -151,13 +151,22 @@ class Workshop:
         return None if value is None else str(value)
 
     def scheme(self, engine: str, scheme: QuantScheme) -> QuantScheme:
-        """An engine's scheme with the bits of weights that a test finds right on this machine; with none if it finds none."""
+        """An engine's scheme as far as it is right on this machine, which tests find out.
 
-        def test() -> int | None:
+        It has the bits of weights that are exact, none if none are; and no products of two activations where these are wrong.
+        """
+
+        def weights() -> int | None:
             return exact_weight_bits(engine, scheme, self.worker)
 
-        bits = self.weight_bits[engine] = self.journal.remember("weight-bits", engine, test)
-        return replace(scheme, weight_bits=(bits,) if bits in scheme.weight_bits else ())
+        def activations() -> bool:
+            return exact_between_activations(engine, scheme, self.worker)
+
+        bits = self.weight_bits[engine] = self.journal.remember("weight-bits", engine, weights)
+        right = replace(scheme, weight_bits=(bits,) if bits in scheme.weight_bits else ())
+        if MATMUL in scheme.integer_ops and not self.journal.remember("activations", engine, activations):
+            return right.without(MATMUL)
+        return right
 
     def recipe(self, engine: str, recipe: str, program: Program, data: Data) -> Path:
         """The artifact of an engine's own recipe, by content: made once.

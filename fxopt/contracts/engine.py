@@ -6,7 +6,7 @@ import abc
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -93,6 +93,11 @@ class QuantScheme:
             Damaged: the data are not of that form.
         """
         return cls(**plain.record(plain.hints(cls), data))
+
+    def without(self, op: str) -> Self:
+        """The same engine, had it no integer kernel for an operator."""
+        sets = ("integer_ops", "symmetric_ops", "float_output_ops")
+        return replace(self, **{name: getattr(self, name) - {op} for name in sets})
 
     def runs(self, kind: QuantKind, features: Iterable[str]) -> bool:
         """Whether a kind is native to the engine on a CPU with these features."""

@@ -8,6 +8,7 @@ built whose sums go as far as they can, and compared with integer arithmetic.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,22 @@ from torch.nn import functional as F
 
 from fxopt.contracts.engine import QuantScheme
 from fxopt.ir.capture import capture, export
-from fxopt.ir.program import Program
 from fxopt.ir.quantized import operators
 from fxopt.measure.worker import Worker
 
 BITS = (8, 7)
+MATMUL = "aten.matmul"
 _STEPS = 120  # the largest sum there can be, in steps of the output
 _CHANNELS, _ROWS = 64, 256
+_SIGNED, _UNSIGNED = (-128, 127), (0, 255)
 
 
 def exact_weight_bits(engine: str, scheme: QuantScheme, worker: Worker) -> int | None:
     """The most bits of weights with which an engine's integer layers are exact on this machine.
 
-    A convolution, a depthwise one and a linear layer are emitted, loaded and run as any artifact. An output may be one step
-    off, which is how far engines round apart. The answer holds for this engine, its version and options, and this CPU.
+    A convolution, a depthwise one and a linear layer are emitted, loaded and run as any artifact; a linear layer whose input is
+    rounded as it comes as well, where the engine has a kernel for it. An output may be one step off, which is how far engines
+    round apart. The answer holds for this engine, its version and options, and this CPU.
 
     Args:
         engine: the engine's spec, like `"onnxruntime{threads=2}"`.
@@ -46,33 +49,75 @@ def exact_weight_bits(engine: str, scheme: QuantScheme, worker: Worker) -> int |
     """
     for bits in BITS:
         layers = _Layers(bits, scheme)
-        inputs = layers.inputs()
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            (folder / "program").mkdir()
-            layers.program(inputs).save(folder / "program")
-            worker.emit(engine, folder / "program", folder / "artifact")
-            worker.load(engine, folder / "artifact")
-            found = worker.run([value.numpy() for value in inputs])
-        if all(map(_within_a_step, found, layers.steps(inputs), layers.scales)):
+        if _exact(engine, layers, layers.steps(), worker):
             return bits
     return None
+
+
+def exact_between_activations(engine: str, scheme: QuantScheme, worker: Worker) -> bool:
+    """Whether an engine's integer products of two activations are exact on this machine; they always have 8 bits.
+
+    The arguments, and what is raised, are those of `exact_weight_bits`.
+    """
+    products = _Products(scheme)
+    return _exact(engine, products, products.steps(), worker)
+
+
+def _exact(engine: str, layers: _Integers, steps: list[np.ndarray[Any, Any]], worker: Worker) -> bool:
+    """Whether an engine gives what integer arithmetic does, but for a step."""
+    inputs = layers.inputs()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "program").mkdir()
+        capture(export(layers, tuple(inputs))).save(folder / "program")
+        worker.emit(engine, folder / "program", folder / "artifact")
+        worker.load(engine, folder / "artifact")
+        found = worker.run([value.numpy() for value in inputs])
+    return all(map(_within_a_step, found, steps, layers.scales))
 
 
 def _within_a_step(found: np.ndarray[Any, Any], steps: np.ndarray[Any, Any], scale: float) -> bool:
     return bool(np.abs(found / scale - steps).max() < 1.5)
 
 
-class _Layers(nn.Module):
-    """The layers: images (1, 64, 6, 6) and rows (4, 256), whose values are integers already, to one output a layer."""
+class _Integers(nn.Module):
+    """Sums of products of integers, whose inputs are integers in floats and whose outputs are rounded to 8 bits."""
+
+    scales: list[float]  # of the outputs
+
+    def __init__(self, scheme: QuantScheme) -> None:
+        super().__init__()
+        self.signed = scheme.activation == "s8"
+        self.ends = _SIGNED if self.signed else _UNSIGNED
+
+    def inputs(self) -> list[Tensor]:
+        """What goes in, float32."""
+        raise NotImplementedError
+
+    def rounded(self, value: Tensor, scale: float, zero: int, signed: bool | None = None) -> Any:
+        """A value through 8 bits and back; by default through those of activations."""
+        qd, ends = operators(), self.ends if signed is None else _SIGNED if signed else _UNSIGNED
+        numbers = (scale, zero, *ends, torch.int8 if ends is _SIGNED else torch.uint8)
+        return qd.dequantize_per_tensor(qd.quantize_per_tensor(value, *numbers), *numbers)
+
+    def out(self, sums: Sequence[Tensor]) -> list[Any]:
+        """Sums rounded as activations."""
+        middle = 0 if self.signed else 128
+        return [self.rounded(value, scale, middle) for value, scale in zip(sums, self.scales, strict=False)]
+
+
+class _Layers(_Integers):
+    """Layers with weights: images (1, 64, 6, 6) and rows (4, 256), to one output a layer.
+
+    The last one, if the engine has a kernel for it, gives its sums as they are: its input is rounded as it comes.
+    """
 
     def __init__(self, bits: int, scheme: QuantScheme) -> None:
-        super().__init__()
+        super().__init__(scheme)
         random = np.random.default_rng(0)
         self.low, self.high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-        self.signed = scheme.activation == "s8"
-        self.ends = (-128, 127) if self.signed else (0, 255)
-        shapes = [(32, _CHANNELS, 3, 3), (_CHANNELS, 1, 3, 3), (32, _ROWS)]
+        self.dynamic = "int8_dynamic" in scheme.native
+        shapes = [(32, _CHANNELS, 3, 3), (_CHANNELS, 1, 3, 3), (32, _ROWS), *([(32, _ROWS)] if self.dynamic else [])]
         self.scales = []
         for index, shape in enumerate(shapes):
             weight = random.choice(np.array([self.low, self.high]), shape)
@@ -89,15 +134,8 @@ class _Layers(nn.Module):
             random.integers(self.ends[0], self.ends[1] + 1, size) for size in ((1, _CHANNELS, 6, 6), (4, _ROWS))
         )
         image[..., :3] = rows[:2] = self.ends[1]
+        rows[3, 0] = self.ends[0]  # so that their range is all there is, and a step is 1
         return [torch.from_numpy(value.astype(np.float32)) for value in (image, rows)]
-
-    def apply_all(self, image: Any, rows: Any, weights: list[Any]) -> list[Any]:
-        """The three layers on values and weights of any dtype."""
-        return [
-            F.conv2d(image, weights[0]),
-            F.conv2d(image, weights[1], groups=_CHANNELS),
-            F.linear(rows, weights[2]),
-        ]
 
     def forward(self, image: Tensor, rows: Tensor) -> tuple[Any, ...]:
         qd = operators()
@@ -105,24 +143,65 @@ class _Layers(nn.Module):
             qd.dequantize_per_channel(
                 getattr(self, f"weight{index}"), getattr(self, f"ones{index}"), None, 0, self.low, self.high, torch.int8
             )
-            for index in range(3)
+            for index in range(len(self.scales))
         ]
-        sums = self.apply_all(self.rounded(image, 1.0, 0), self.rounded(rows, 1.0, 0), weights)
-        middle = 0 if self.signed else 128
-        return tuple(self.rounded(value, scale, middle) for value, scale in zip(sums, self.scales, strict=True))
+        sums = self.out(_sums(self.rounded(image, 1.0, 0), self.rounded(rows, 1.0, 0), weights[:3]))
+        if self.dynamic:
+            sums.append(F.linear(self.rounded_as_it_comes(rows), weights[3]))
+        return tuple(sums)
 
-    def rounded(self, value: Tensor, scale: float, zero: int) -> Any:
-        """A value through 8 bits and back."""
-        qd = operators()
-        numbers = (scale, zero, *self.ends, torch.int8 if self.signed else torch.uint8)
-        return qd.dequantize_per_tensor(qd.quantize_per_tensor(value, *numbers), *numbers)
+    def rounded_as_it_comes(self, value: Tensor) -> Any:
+        """A value through unsigned 8 bits over its own range."""
+        qd, ends = operators(), (*_UNSIGNED, torch.uint8)
+        scale, zero = qd.choose_qparams(value, *_UNSIGNED, 1e-9, torch.uint8)
+        return qd.dequantize_per_tensor(qd.quantize_per_tensor(value, scale, zero, *ends), scale, zero, *ends)
 
-    def program(self, inputs: list[Tensor]) -> Program:
-        """The layers as a Program."""
-        return capture(export(self, inputs))
-
-    def steps(self, inputs: list[Tensor]) -> list[np.ndarray[Any, Any]]:
+    def steps(self) -> list[np.ndarray[Any, Any]]:
         """The outputs in steps of their scales, by integer arithmetic: sums in 64 bits, rounded at the end."""
-        weights = [getattr(self, f"weight{index}").long() for index in range(3)]
-        sums = self.apply_all(inputs[0].long(), inputs[1].long(), weights)
+        image, rows = self.inputs()
+        weights = [getattr(self, f"weight{index}").long() for index in range(len(self.scales))]
+        sums = _sums(image.long(), rows.long(), weights[:3]) + [F.linear(rows.long(), weight) for weight in weights[3:]]
+        return [np.round(value.numpy() / scale) for value, scale in zip(sums, self.scales, strict=True)]
+
+
+def _sums(image: Tensor, rows: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
+    """The layers on values and weights of any dtype."""
+    return [F.conv2d(image, weights[0]), F.conv2d(image, weights[1], groups=_CHANNELS), F.linear(rows, weights[2])]
+
+
+class _Products(_Integers):
+    """Products of two activations, (2, 8, 256) by (2, 256, 32): one for each pair of dtypes that the engine multiplies."""
+
+    def __init__(self, scheme: QuantScheme) -> None:
+        super().__init__(scheme)
+        symmetric = scheme.activation_symmetric or MATMUL in scheme.symmetric_ops
+        self.pairs = [(self.signed, self.signed)]
+        if symmetric:  # as behind a softmax, unless all activations are signed
+            self.pairs = [(True, True)] if self.signed else [(True, True), (False, True)]
+        self.scales = []
+        for pair in self.pairs:
+            ends = [_SIGNED[0] if signed else _UNSIGNED[1] for signed in pair]
+            self.scales.append(float(np.float32(abs(ends[0] * ends[1]) * _ROWS / _STEPS)))
+
+    def inputs(self) -> list[Tensor]:
+        """For each pair two factors over the whole range, in part as far up as they go."""
+        random, values = np.random.default_rng(2), []
+        for pair in self.pairs:
+            for signed, shape in zip(pair, ((2, 8, _ROWS), (2, _ROWS, 32)), strict=True):
+                low, high = _SIGNED if signed else _UNSIGNED
+                value = random.integers(low, high + 1, shape)
+                value[0, ...] = high
+                values.append(torch.from_numpy(value.astype(np.float32)))
+        return values
+
+    def forward(self, *factors: Tensor) -> tuple[Any, ...]:
+        sums = []
+        for pair, first, second in zip(self.pairs, factors[::2], factors[1::2], strict=True):
+            sums.append(self.rounded(first, 1.0, 0, pair[0]) @ self.rounded(second, 1.0, 0, pair[1]))
+        return tuple(self.out(sums))
+
+    def steps(self) -> list[np.ndarray[Any, Any]]:
+        """As of `_Layers`."""
+        factors = [value.long() for value in self.inputs()]
+        sums = [first @ second for first, second in zip(factors[::2], factors[1::2], strict=True)]
         return [np.round(value.numpy() / scale) for value, scale in zip(sums, self.scales, strict=True)]

@@ -264,6 +264,9 @@ def test_a_run_keeps_what_it_found_of_an_engines_sums_also_when_it_is_resumed(
         journal = Journal(tmp_path, {}, resume)
         with Worker() as worker:
             workshop = Workshop(journal, worker, found, [], None)
-            assert workshop.scheme(engine, ONNX_RUNTIME).weight_bits == (() if bits is None else (bits,))
+            scheme = workshop.scheme(engine, ONNX_RUNTIME)
+            assert scheme.weight_bits == (() if bits is None else (bits,))
+            assert "aten.matmul" not in scheme.integer_ops | scheme.float_output_ops
+            assert "aten.linear" in scheme.integer_ops
         journal.release()
         assert workshop.weight_bits == {engine: bits}

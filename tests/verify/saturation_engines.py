@@ -25,6 +25,8 @@ class Sixteen(torch.fx.Interpreter):
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         if target is aten.linear.default:
             return self.products(args[0], args[1])
+        if target is aten.matmul.default:
+            return self.products(args[0], args[1].transpose(-1, -2).unsqueeze(-3))
         if target is aten.conv2d.default and len(args) < 7:
             x, weight = args[:2]
             size = x.shape[-1] - weight.shape[-1] + 1
@@ -61,3 +63,31 @@ class SaturatesSoon(Saturates):
     """Wrong with 7 bits as well."""
 
     interpreter: ClassVar[type[Sixteen]] = Twelve
+
+
+class AsItComes(Sixteen):
+    """Saturates only in linear layers whose input is rounded as it comes."""
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        self.dynamic = any("choose_qparams" in str(node.target) for node in _before(n))
+        return super().run_node(n)
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target is aten.linear.default and self.dynamic:
+            return self.products(args[0], args[1])
+        return torch.fx.Interpreter.call_function(self, target, args, kwargs)
+
+
+def _before(node: torch.fx.Node, depth: int = 4) -> set[torch.fx.Node]:
+    """What a node is computed from, a few calls back."""
+    found = {node}
+    for _ in range(depth):
+        found |= {value for item in found for value in item.all_input_nodes}
+    return found
+
+
+@dataclass(frozen=True)
+class SaturatesAsItComes(Saturates):
+    """Wrong only where inputs are rounded as they come."""
+
+    interpreter: ClassVar[type[Sixteen]] = AsItComes

@@ -9,8 +9,9 @@ import pytest
 
 from fxopt import QuantScheme
 from fxopt.measure import Worker
-from fxopt.verify.saturation import exact_weight_bits
+from fxopt.verify.saturation import exact_between_activations, exact_weight_bits
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO
+from fxopt_plugins.targets.cpu import Cpu
 from tests.engines.schemes import TENSORRT
 from tests.engines.test_outputs import make
 
@@ -35,6 +36,28 @@ def test_exact_arithmetic_is_exact_with_all_bits(scheme: QuantScheme, worker: Wo
 def test_real_engines_are_exact_with_seven_bits_at_least(engine: str, scheme: QuantScheme, worker: Worker) -> None:
     make(engine)  # skips where it is not installed
     assert exact_weight_bits(f"{engine}{{threads=1}}", scheme, worker) in (7, 8)
+
+
+def test_a_kernel_for_inputs_as_they_come_is_tested_by_itself(worker: Worker) -> None:
+    engine = "tests.verify.saturation_engines:SaturatesAsItComes"
+    assert exact_weight_bits(engine, ONNX_RUNTIME, worker) == 7
+    assert exact_weight_bits(engine, OPENVINO, worker) == 8  # has no such kernel, so none is tested
+
+
+@pytest.mark.parametrize("scheme", [ONNX_RUNTIME, OPENVINO, TENSORRT], ids=["u8", "u8 and s8", "s8"])
+def test_products_of_two_activations_are_tested_as_well(scheme: QuantScheme, worker: Worker) -> None:
+    assert exact_between_activations("eager", scheme, worker)
+    saturates = "tests.verify.saturation_engines:Saturates"
+    assert exact_between_activations(saturates, scheme, worker) == (scheme is TENSORRT)  # 128 * 128 * 2 fits
+
+
+@pytest.mark.parametrize(("engine", "scheme"), [("onnxruntime", ONNX_RUNTIME), ("openvino", OPENVINO)])
+def test_real_engines_multiply_activations_right_where_the_cpu_helps(
+    engine: str, scheme: QuantScheme, worker: Worker
+) -> None:
+    make(engine)
+    exact = exact_between_activations(f"{engine}{{threads=1}}", scheme, worker)
+    assert exact or not {"avx512_vnni", "avx_vnni"} & set(Cpu().machine().isa)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="caps the instruction sets of x86")
