@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RESULT = Path(__file__).parent / "results" / "sizes.json"
 ENGINES = ("onnxruntime", "openvino")
-KINDS = ("int8", "int8_weight", "int4_weight{group=128}", "kmeans", "hash")
+KINDS = ("int8", "int8_weight", "int4_weight{group=128}", "kmeans")
 
 
 class Sizes:

@@ -26,6 +26,7 @@ class Contender:
     engine: str
     build: Build
     lab: EngineLab
+    peak_bytes: int | None = None  # predicted
 
     @property
     def artifact(self) -> Path:
@@ -94,14 +95,18 @@ def ranked(budget: Budget, contenders: Mapping[str, Contender], session: Session
 
 
 def _excess(budget: Budget, contenders: Mapping[str, Contender], session: Session, name: str) -> float:
-    """What is measured over its limit, the largest of all that are limited; at most 1 where all limits are kept."""
+    """What is reached over its limit, the largest of all that are limited; at most 1 where all limits are kept."""
     measured = session.variants[name]
     figures = (
         (measured.latency_ms.estimate, budget.max_latency_ms),
         (measured.p99_ms, budget.max_p99_ms),
         (contenders[name].build.size_bytes, budget.max_size_bytes),
+        (contenders[name].peak_bytes, budget.max_memory_bytes),
     )
-    return max((figure / limit if limit else math.inf for figure, limit in figures if limit is not None), default=0.0)
+    shares = (
+        figure / limit if limit and figure is not None else math.inf for figure, limit in figures if limit is not None
+    )
+    return max(shares, default=0.0)
 
 
 def _slower(ratio: Ratio | None) -> bool:

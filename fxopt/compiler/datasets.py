@@ -13,7 +13,7 @@ from fxopt.data_parts import calibration, doubts, without
 from fxopt.errors import InputError
 from fxopt.verify.paired import check_unit
 from fxopt.verify.quality import Quality, WorstError
-from fxopt.verify.score import Scores, default_metric
+from fxopt.verify.score import Scores, default_metric, on_data
 
 if TYPE_CHECKING:
     from fxopt.compiler.progress import Progress
@@ -87,6 +87,7 @@ def make_quality(request: Request, registry: Registry, program: Program, evaluat
 
     Raises:
         InputError: the metric, the data and the budget do not fit one another; the first samples are tried.
+        DataError: the model fails on them.
         MetricError: the metric raises, or has no value.
     """
     drop, confidence = request.budget.max_drop, request.budget.confidence
@@ -98,7 +99,8 @@ def make_quality(request: Request, registry: Registry, program: Program, evaluat
         return Quality.made_up(program, drop)
     first = evaluation.part(range(min(BATCH, evaluation.samples)))
     batch = next(iter(first.batches()))
-    outputs = [value[: batch.samples] if value.dim() else value for value in program.run(list(batch.inputs))]
+    found = on_data(program.run, evaluation)(list(batch.inputs))
+    outputs = [value[: batch.samples] if value.dim() else value for value in found]
     metric = _metric(request.metric, registry) or registry.make_metric(default_metric(drop, batch.labels, outputs))
     check_unit(metric, drop.unit)
     Scores(metric, first, program.run).original()

@@ -209,14 +209,18 @@ class EngineLab:
                 times[step] = times.get(step, 0.0) + milliseconds
         return times
 
-    def step_dtypes(self, build: Build) -> dict[str, list[str]]:
-        """What the engine computes each step's part of a build with, by id, where it tells."""
+    def dtypes(self, build: Build) -> dict[str, list[str]]:
+        """What the engine computes a build with, where it tells, by the id of each step: its part, or what it would replace."""
         makers, found = self.makers[build.key], dict[str, set[str]]()
+        left = [step for step in self.steps if step.id not in build.steps]
         for kernel in self.workshop.kernels(self.engine, self.artifacts[build.key]):
-            step = next((makers[node] for node in kernel["covers"] if node in makers), None)
-            if step is not None and kernel["dtype"] is not None:
-                found.setdefault(step, set()).add(kernel["dtype"])
-        return {step: sorted(dtypes) for step, dtypes in found.items()}
+            if kernel["dtype"] is None:
+                continue
+            made = next((makers[node] for node in kernel["covers"] if node in makers), None)
+            there = [step.id for step in left if not step.candidate.writes.isdisjoint(kernel["covers"])]
+            for identity in there if made is None else [made]:
+                found.setdefault(identity, set()).add(kernel["dtype"])
+        return {identity: sorted(dtypes) for identity, dtypes in found.items()}
 
     def node_times(self, build: Build) -> dict[str, float]:
         """As `Lab.node_times`."""
@@ -240,10 +244,9 @@ class EngineLab:
             return build
         if build.recipe or not give_back:
             return None
-        lossy = {step.id for step in self.steps if step.candidate.fidelity is not Fidelity.EXACT}
-        blamed = build.steps & lossy if self.lossy(build) else build.steps
-        if len(blamed & lossy) > 1:
-            self._weigh(build, blamed & lossy)
+        blamed = build.steps & self._lossy_steps if self.lossy(build) else build.steps
+        if len(blamed & self._lossy_steps) > 1:
+            self._weigh(build, blamed & self._lossy_steps)
         ranked = sorted(blamed, key=self._harm(gains))
 
         def right(first: int) -> Build | None:
@@ -288,6 +291,10 @@ class EngineLab:
         with suppress(DataError):
             replay(self.program, closure(self.steps, build.steps), self.registry, self.context, see)
 
+    @property
+    def _lossy_steps(self) -> set[str]:
+        return {step.id for step in self.steps if step.candidate.fidelity is not Fidelity.EXACT}
+
     def lossy(self, build: Build) -> bool:
         """Whether a build is held to the quality budget."""
         steps = closure(self.steps, build.steps)
@@ -328,7 +335,7 @@ class EngineLab:
     def unproven(self, build: Build, looks: int = 1) -> str | None:
         """Why a build that is to ship does not keep the quality budget on what no search has seen; None if it does.
 
-        Its steps are refused then. `looks` is as of `Quality.fault`.
+        Its steps that are not exact are refused then. `looks` is as of `Quality.fault`.
         """
         if not self.lossy(build):
             return None
@@ -340,7 +347,7 @@ class EngineLab:
             fault = str(error)
         if fault is not None:
             fault = self.faults[build.key] = f"on the samples kept from the search, {fault}"
-            self.refuse(build.steps, fault)
+            self.refuse(build.steps & self._lossy_steps, fault)
         return fault
 
     def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:

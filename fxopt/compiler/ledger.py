@@ -59,7 +59,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         layers = {
             name: run.workshop.kernels(item.engine, item.artifact) for name, item in (("before", base), ("after", ship))
         }
-    dtypes = ship.lab.step_dtypes(ship.build) if ship.lab.lossy(ship.build) else {}
+    dtypes = ship.lab.dtypes(ship.build) if ship.lab.lossy(ship.build) else {}
     told = rewrites(found, steps, _verdicts(run, ship, found), dtypes)
     data = {
         "version": VERSION,
@@ -97,12 +97,24 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         },
         "integers": {run.engines[spec].name: bits for spec, bits in run.workshop.weight_bits.items()},
         "faults": run.faults(found),
-        "notes": list(run.progress.notes),
+        "notes": [*run.progress.notes, *_silent(told, run.engines[ship.engine].name)],
         "seconds": round(time.monotonic() - run.started, 1),
         "phases": {name: round(seconds, 1) for name, seconds in run.progress.seconds.items()},
     }
     finite: dict[str, Any] = finite_only(data)
     return finite
+
+
+def _silent(told: Iterable[Mapping[str, Any]], engine: str) -> list[str]:
+    """A line where an engine has put on integers what the plan leaves in floats."""
+    sites = {
+        entry["site"]
+        for entry in told
+        if entry["verdict"] != "applied" and {"int8", "uint8"} & {*entry.get("dtypes", ())}
+    }
+    if not sites:
+        return []
+    return [f"{engine} computes on integers what was left in floats, on its own account: {', '.join(sorted(sites))}"]
 
 
 def finite_only(value: Any) -> Any:
@@ -156,7 +168,7 @@ def _recipe(engine: str, recipe: str, lab: EngineLab, build: Build | None, shipp
         verdict, reason = "skipped", lab.untried[recipe]
     if build is not None:
         ratio = lab.ratios.get(build.key)
-        judged = "a plan is better" if build.key in lab.faults else "no gain: the whole model takes as long or longer"
+        judged = "a plan is better" if build.key in lab.faults else "no gain beyond the noise, or none in size"
         reason = lab.faults.get(build.key) or (judged if ratio is not None else lab.why(build))
         if build.key == shipped.key:
             verdict, reason = "applied", "the engine's own recipe, on the unmodified model"
@@ -190,7 +202,7 @@ def rewrites(
         search: what was found.
         plan: the steps of what ships.
         verdicts: what was said of each step, by id.
-        dtypes: what the engine computes with where the steps of the plan are, by id.
+        dtypes: what the engine computes with where steps are, or would be, by id.
     """
     applied = {step.id for step in plan}
     entries = []
@@ -211,7 +223,7 @@ def rewrites(
         entry["latency_ratio"] = verdict.ratio.interval.to_json() if verdict.ratio is not None else None
         entry["size_bytes"] = search.size_change.get(step.id)
         entry["sensitivity"] = search.sensitivity.get(step.id)
-        entry["dtypes"] = list(dtypes.get(step.id, ())) if step.id in applied else []
+        entry["dtypes"] = list(dtypes.get(step.id, ()))
         entries.append(entry)
     entries += [_entry(r.candidate, r.verdict, r.reason, r.evidence) for r in search.refusals]
     for decline in search.declines:
@@ -276,7 +288,7 @@ def _figures(run: Run, contender: Contender, measured: Measured) -> dict[str, An
         "latency_ms": measured.latency_ms.to_json(),
         "p99_ms": measured.p99_ms,
         "size_bytes": contender.build.size_bytes,
-        "peak_bytes": run.target.predict(contender.program, engine).peak_bytes,
+        "peak_bytes": run.peak_bytes(contender),
         "quality": None,
     }
 

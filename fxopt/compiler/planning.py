@@ -11,6 +11,7 @@ from fxopt.compiler.contest import Contender
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.offers import offer, prepare
 from fxopt.contracts.planner import Problem
+from fxopt.errors import EngineError
 from fxopt.measure import CONFIDENCE
 
 if TYPE_CHECKING:
@@ -54,9 +55,17 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
 
 
 def scheme(run: Run, spec: str) -> QuantScheme | None:
-    """How an engine wants its integers on this machine; None where it has no say, or quality may not drop."""
+    """How an engine wants its integers on this machine; None where it has no say or fails at them, or quality may not drop."""
     found = run.engines[spec].quant_scheme
-    return None if found is None or not run.quality.lossy else run.workshop.scheme(spec, found)
+    if found is None or not run.quality.lossy:
+        return None
+    try:
+        return run.workshop.scheme(spec, found)
+    except EngineError as error:
+        run.progress.note(
+            f"nothing is put on integers for {run.engines[spec].name}, whose sums cannot be tested: {error}"
+        )
+        return None
 
 
 def _out_of_the_running(run: Run, spec: str, first: Session, made: Sequence[Contender]) -> str | None:
@@ -87,15 +96,27 @@ def _latency_ms(contender: Contender, first: Session) -> float | None:
 def _finalists(run: Run, made: list[Contender], first: Session) -> list[Contender]:
     """The plans that may still be the best: each that is measured once more takes time, and makes proof harder for all.
 
-    Plans that are not exact leave where they are clearly slower than the best of them. The exact ones stay: what else
-    ships where no other keeps its quality on unseen samples?
+    Of those that are not exact, what is clearly slower than the fastest stays only if it loses less than all that are faster:
+    it is what ships where these do not keep their quality on unseen samples. So are the exact ones, which all stay.
     """
     budget = run.request.budget
     if budget.minimize != "latency" or budget.max_size_bytes is not None:
         return made
-    paces = {id(item): _latency_ms(item, first) for item in made if item.lab.lossy(item.build)}
-    best = min((pace for pace in paces.values() if pace is not None), default=math.inf)
-    return [item for item in made if (paces.get(id(item)) or 0.0) <= best * IN_SIGHT]
+    timed = {id(item): pace for item in made if (pace := _latency_ms(item, first)) is not None}
+    lossy = [item for item in made if id(item) in timed and item.lab.lossy(item.build)]
+    best = min((timed[id(item)] for item in lossy), default=0.0)
+
+    def loss(item: Contender) -> float:
+        drop = item.lab.drops.get(item.build.key)
+        return math.inf if drop is None else drop.drop
+
+    def stays(item: Contender) -> bool:
+        pace = timed[id(item)]
+        faster = (loss(other) for other in lossy if timed[id(other)] < pace)
+        return pace <= best * IN_SIGHT or loss(item) < min(faster, default=math.inf)
+
+    judged = {id(item) for item in lossy}
+    return [item for item in made if id(item) not in judged or stays(item)]
 
 
 def _planned(run: Run, lab: EngineLab, problem: Problem) -> list[Contender]:
@@ -130,18 +151,21 @@ def _of_prepared(run: Run, found: Search, lab: EngineLab, exact: Problem, broken
             return []
         # What the preparations do not touch costs what it did, which can be told before anything is fitted anew.
         touched = {name for step in preparations for name in step.candidate.footprint | step.candidate.writes}
-        share = _cost(offered, found, broken, touched) / (_cost(offered, found, broken) or math.inf)
-        search = basis
+        before = _cost(offered, found, broken)
+        if not before:
+            return []  # what broke the budget is not fitted, so it is not asked again on top of preparations
+        share, search = _cost(offered, found, broken, touched) / before, basis
         if share <= WORTH_PREPARING:
             fitted = {step.candidate.rule for step in offered.steps[len(found.steps) :] if step.candidate.fitted}
             again = [rule for rule in run.passes if rule.name in fitted]
             search = offer(basis, again, run.registry, context, run.progress.detail)
-            share = _cost(search, basis, broken) / (_cost(offered, found, broken) or math.inf)
+            share = _cost(search, basis, broken) / before
     there = EngineLab(lab.workshop, lab.registry, lab.engine, search, lab.plan, lab.quality, context)
     run.labs.append(there)
     if share > WORTH_PREPARING:
-        rules = ", ".join(sorted(broken))
-        there.refuse([step.id for step in preparations], f"with it {rules} cost {share:.2f} of what they cost without")
+        rules, least = ", ".join(sorted(broken)), "at least " if search is basis else ""
+        reason = f"with it {rules} cost {least}{share:.2f} of what they cost without"
+        there.refuse([step.id for step in preparations], reason)
         offers = [step.id for step in search.steps[len(basis.steps) :]]
         there.skip(offers, "not planned for on top of preparations that bring too little")
         return []

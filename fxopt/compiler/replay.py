@@ -206,6 +206,11 @@ class Replay(Run):
         """On the plan's own model steps must give the plan's tensors; elsewhere they may be rounded otherwise."""
         planned = {step.id: step for step in self.lock.steps}
         for step in found.steps:
+            if step.id not in planned:
+                self.progress.note(
+                    f"{step.candidate.rule} at {step.candidate.site[0]} is {step.id} here: the engine wants it so"
+                )
+                continue
             if step.tensors == planned[step.id].tensors or step.candidate.fidelity is not Fidelity.EXACT:
                 continue
             rule = step.candidate.rule

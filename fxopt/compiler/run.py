@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,10 +222,16 @@ class Run:
         with self.progress.phase("confirm what ships on fresh measurements", 80):
             plan_of_session = Plan(comparisons=len(variants), together=True)
             session = self.workshop.session(variants, plan_of_session, self.advance(), bases=len(order))
+        if self.request.budget.max_memory_bytes is not None:
+            contenders = {name: replace(item, peak_bytes=self.peak_bytes(item)) for name, item in contenders.items()}
         order_of_merit = ranked(self.request.budget, contenders, session)
         looks = sum(contenders[name].lab.lossy(contenders[name].build) for name in dict.fromkeys(order_of_merit))
         shipped = next((name for name in order_of_merit if self.proven(contenders[name], looks)), session.base)
         return Outcome(contenders[shipped].lab.search, session, contenders, shipped)
+
+    def peak_bytes(self, item: Contender) -> int | None:
+        """What a build is predicted to need for activations."""
+        return self.target.predict(item.program, self.engines[item.engine]).peak_bytes
 
     def proven(self, plan: Contender, looks: int = 1) -> bool:
         """Whether a plan that is to ship keeps the quality budget on the samples that no search has seen.

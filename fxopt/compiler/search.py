@@ -160,12 +160,17 @@ class Searcher:
             self.round = number
             rule = self.registry.make_pass(group[0].spec)
             self.note(rule.name)
-            offered = {candidate.id: candidate for candidate in self.propose(rule)}
+            offered = self.propose(rule)
+            known, taken = {candidate.id: candidate for candidate in offered}, list[Candidate]()
+            # On another machine an engine may want other numbers, as bits of weights: there the site is what was planned.
+            there = {item.site: item for item in reversed(offered) if rule.stage >= Stage.PRECISION}
             for step in group:
-                if step.id not in offered.keys() | self.barred:
+                if (candidate := known.get(step.id) or there.get(step.candidate.site)) is not None:
+                    taken.append(candidate)
+                elif step.id not in self.barred:
                     gone = [need for need in step.needs if need in self.barred]
                     self.refuse(step.candidate, f"needs {gone[0]}" if gone else "its pass does not offer it here")
-            self.apply_round(rule, [offered[step.id] for step in group if step.id in offered])
+            self.apply_round(rule, taken)
         self.found.twin = self.oracle.twin
         planned = {step.id for step in steps}
         self.found.refusals = [refusal for refusal in self.found.refusals if refusal.candidate.id in planned]

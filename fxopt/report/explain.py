@@ -56,6 +56,8 @@ def _line(entry: Mapping[str, Any]) -> str:
         parts.append(f"float64 error {figures.scientific(error)}")
     if entry.get("size_bytes"):
         parts.append(f"size {figures.change(entry['size_bytes'])}")
+    if entry.get("dtypes"):
+        parts.append(f"computed in {', '.join(entry['dtypes'])}")
     if entry.get("needs"):
         parts.append(f"needs {', '.join(entry['needs'])}")
     return "; ".join(parts)

@@ -26,15 +26,17 @@ BITS = (8, 7)
 MATMUL = "aten.matmul"
 _STEPS = 120  # the largest sum there can be, in steps of the output
 _CHANNELS, _ROWS = 64, 256
+_CONV2D = "aten.conv2d"
+_SHAPES = {"conv2d": (32, _CHANNELS, 3, 3), "depthwise": (_CHANNELS, 1, 3, 3), "linear": (32, _ROWS)}
 _SIGNED, _UNSIGNED = (-128, 127), (0, 255)
 
 
 def exact_weight_bits(engine: str, scheme: QuantScheme, worker: Worker) -> int | None:
     """The most bits of weights with which an engine's integer layers are exact on this machine.
 
-    A convolution, a depthwise one and a linear layer are emitted, loaded and run as any artifact; a linear layer whose input is
-    rounded as it comes as well, where the engine has a kernel for it. An output may be one step off, which is how far engines
-    round apart. The answer holds for this engine, its version and options, and this CPU.
+    A convolution, a depthwise one and a linear layer, those that the engine has integer kernels for, are emitted, loaded and run
+    as any artifact; a linear layer whose input is rounded as it comes as well, where there is a kernel for that. An output may be
+    one step off, which is how far engines round apart. The answer holds for this engine, its version and options, and this CPU.
 
     Args:
         engine: the engine's spec, like `"onnxruntime{threads=2}"`.
@@ -49,7 +51,7 @@ def exact_weight_bits(engine: str, scheme: QuantScheme, worker: Worker) -> int |
     """
     for bits in BITS:
         layers = _Layers(bits, scheme)
-        if _exact(engine, layers, layers.steps(), worker):
+        if not layers.scales or _exact(engine, layers, layers.steps(), worker):
             return bits
     return None
 
@@ -77,7 +79,7 @@ def _exact(engine: str, layers: _Integers, steps: list[np.ndarray[Any, Any]], wo
 
 
 def _within_a_step(found: np.ndarray[Any, Any], steps: np.ndarray[Any, Any], scale: float) -> bool:
-    return bool(np.abs(found / scale - steps).max() < 1.5)
+    return found.shape == steps.shape and bool(np.abs(found / scale - steps).max() < 1.5)
 
 
 class _Integers(nn.Module):
@@ -107,7 +109,7 @@ class _Integers(nn.Module):
 
 
 class _Layers(_Integers):
-    """Layers with weights: images (1, 64, 6, 6) and rows (4, 256), to one output a layer.
+    """Layers with weights that an engine runs on integers: images (1, 64, 6, 6) and rows (4, 256), to one output a layer.
 
     The last one, if the engine has a kernel for it, gives its sums as they are: its input is rounded as it comes.
     """
@@ -116,10 +118,13 @@ class _Layers(_Integers):
         super().__init__(scheme)
         random = np.random.default_rng(0)
         self.low, self.high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        here = {"conv2d": _CONV2D in scheme.integer_ops, "linear": "aten.linear" in scheme.integer_ops}
+        here |= {"depthwise": here["conv2d"] and scheme.depthwise}
+        self.static = [kind for kind in _SHAPES if here[kind]]
         self.dynamic = "int8_dynamic" in scheme.native
-        shapes = [(32, _CHANNELS, 3, 3), (_CHANNELS, 1, 3, 3), (32, _ROWS), *([(32, _ROWS)] if self.dynamic else [])]
         self.scales = []
-        for index, shape in enumerate(shapes):
+        for index, kind in enumerate([*self.static, *(["linear"] if self.dynamic else [])]):
+            shape = _SHAPES[kind]
             weight = random.choice(np.array([self.low, self.high]), shape)
             weight[0], weight[1] = self.high, self.low  # every pair of products saturates
             weight[2::3] = random.integers(self.low, self.high + 1, weight[2::3].shape)
@@ -145,9 +150,10 @@ class _Layers(_Integers):
             )
             for index in range(len(self.scales))
         ]
-        sums = self.out(_sums(self.rounded(image, 1.0, 0), self.rounded(rows, 1.0, 0), weights[:3]))
+        image, rounded = self.rounded(image, 1.0, 0), self.rounded(rows, 1.0, 0)
+        sums = self.out([_sum(kind, image, rounded, weights[index]) for index, kind in enumerate(self.static)])
         if self.dynamic:
-            sums.append(F.linear(self.rounded_as_it_comes(rows), weights[3]))
+            sums.append(F.linear(self.rounded_as_it_comes(rows), weights[-1]))
         return tuple(sums)
 
     def rounded_as_it_comes(self, value: Tensor) -> Any:
@@ -158,15 +164,17 @@ class _Layers(_Integers):
 
     def steps(self) -> list[np.ndarray[Any, Any]]:
         """The outputs in steps of their scales, by integer arithmetic: sums in 64 bits, rounded at the end."""
-        image, rows = self.inputs()
-        weights = [getattr(self, f"weight{index}").long() for index in range(len(self.scales))]
-        sums = _sums(image.long(), rows.long(), weights[:3]) + [F.linear(rows.long(), weight) for weight in weights[3:]]
+        image, rows = (value.long() for value in self.inputs())
+        kinds = [*self.static, *(["linear"] if self.dynamic else [])]
+        sums = [_sum(kind, image, rows, getattr(self, f"weight{index}").long()) for index, kind in enumerate(kinds)]
         return [np.round(value.numpy() / scale) for value, scale in zip(sums, self.scales, strict=True)]
 
 
-def _sums(image: Tensor, rows: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
-    """The layers on values and weights of any dtype."""
-    return [F.conv2d(image, weights[0]), F.conv2d(image, weights[1], groups=_CHANNELS), F.linear(rows, weights[2])]
+def _sum(kind: str, image: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+    """A layer on values and weights of any dtype."""
+    if kind == "linear":
+        return F.linear(rows, weight)
+    return F.conv2d(image, weight, groups=_CHANNELS if kind == "depthwise" else 1)
 
 
 class _Products(_Integers):

@@ -10,7 +10,7 @@ import torch
 from fxopt.contracts.cost import Drop
 from fxopt.contracts.metric import Metric
 from fxopt.contracts.options import suggest
-from fxopt.errors import FxoptError, InputError, MetricError
+from fxopt.errors import DataError, FxoptError, InputError, MetricError
 from fxopt.ir.export_error import reason
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Scores:
 
     def __init__(self, metric: Metric, data: Data, original: Run) -> None:
         self.metric, self.data = metric, data
-        self._run_original = original
+        self._run_original = on_data(original, data)
         self._reference: list[Outputs] | None = None
         self._statistics: torch.Tensor | None = None
 
@@ -168,6 +168,7 @@ class Scores:
 
         Raises:
             InputError, MetricError: as `of`.
+            DataError: the original fails on the data.
         """
         if self._statistics is None:
             reference = self._references()
@@ -216,6 +217,23 @@ class Scores:
                 raise MetricError(f"{self.metric.spec()}: the first axis of the outputs is not the sample: {shapes}")
             parts = tuple(part[: batch.samples] for part in parts)
             yield parts if isinstance(found, tuple) else parts[0], batch.labels
+
+
+def on_data(original: Run, data: Data) -> Run:
+    """The original, which says whose fault it is where it fails: such values are not for it.
+
+    What is returned raises DataError.
+    """
+
+    def run(inputs: list[torch.Tensor]) -> Sequence[torch.Tensor]:
+        try:
+            return original(inputs)
+        except FxoptError:
+            raise
+        except Exception as error:
+            raise DataError(f"the model cannot be run on {data.name}: {reason(error)}") from error
+
+    return run
 
 
 def _call(name: str, function: Callable[..., Any], *arguments: object) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -95,3 +96,16 @@ def test_the_smallest_that_is_not_proven_slower_comes_first_where_size_is_minimi
     }
     assert order(Budget(minimize="size"), plans) == ["small", "fast", BASE, BASE]
     assert order(Budget(minimize="size", max_latency_ms=12.0), plans)[0] == "slow"
+
+
+def test_a_plan_over_the_limit_on_memory_gives_way_to_one_that_keeps_it() -> None:
+    large, small, unknown = (
+        replace(contender("a", steps, lossy=True), peak_bytes=peak) for steps, peak in ((1, 200), (2, 90), (3, None))
+    )
+    entries = {
+        "large": (large, measured(0.5, 0.52)),
+        "small": (small, measured(0.6, 0.62)),
+        "unknown": (unknown, measured(0.4, 0.42)),
+    }
+    assert order(Budget(max_memory_bytes=100), entries)[0] == "small"
+    assert order(Budget(), entries)[0] == "unknown"

@@ -18,8 +18,8 @@ from fxopt.contracts.candidate import Candidate, Fidelity
 from fxopt.contracts.cost import Budget, Drop
 from fxopt.contracts.metric import Metric
 from fxopt.contracts.passes import Pass
-from fxopt.data import Data
-from fxopt.errors import InputError, MetricError
+from fxopt.data import BATCH, Data
+from fxopt.errors import DataError, InputError, MetricError
 from fxopt.ir.capture import capture, export
 from fxopt.ir.program import Program
 from fxopt.ir.statistics import Statistics
@@ -252,3 +252,18 @@ def test_who_asks_for_data_is_known(rule: Pass, asks: bool, given: bool) -> None
     context = Context(statistics=Statistics(data) if given else None, scheme=ONNX_RUNTIME)
     context.propose(rule, program)
     assert context.asked == ({rule.name} if asks else set())
+
+
+def test_data_that_the_model_cannot_be_run_on_are_one_line() -> None:
+    embedding = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(12, 2))
+    found = capture(export(embedding, (torch.zeros(4, 3, dtype=torch.int64),)))
+    data = Data.read(torch.full((8, 3), 10), found.interface, "eval")
+    for metric in ("agreement", "cosine"):
+        with pytest.raises(DataError, match="the model cannot be run on .*: .*index out of range"):
+            make_quality(request(PT if metric == "agreement" else PERCENT, metric=metric), Registry.load(), found, data)
+    some = torch.zeros(4 * BATCH, 3, dtype=torch.int64)
+    some[-1] = 10  # is not among the first samples
+    late = Data.read(some, found.interface, "eval")
+    quality = make_quality(request(PT, metric="agreement"), Registry.load(), found, late)
+    with pytest.raises(DataError, match="the model cannot be run on"):
+        quality.begin()

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from fxopt.compiler.contest import Contender
-from fxopt.compiler.planning import _cost, _finalists, _out_of_the_running
+from fxopt.compiler.planning import _cost, _finalists, _out_of_the_running, scheme
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget
 from fxopt.contracts.planner import Build
+from fxopt.errors import EngineError
 from fxopt.testing.planners import scripted_ratio
 
 INTEGERS, FLOATS = "integers", "floats"
@@ -36,11 +37,12 @@ def first(**latency_ms: float) -> Any:
     return SimpleNamespace(variants=variants)
 
 
-def plan(ratio: float | None, *, lossy: bool = True, engine: str = INTEGERS) -> Contender:
+def plan(ratio: float | None, *, lossy: bool = True, engine: str = INTEGERS, drop: float | None = None) -> Contender:
     """A plan that takes so much of the unmodified model's latency; None: it was not timed."""
     build = Build(f"{ratio}", frozenset(), None, 1)
     ratios = {} if ratio is None else {build.key: scripted_ratio(ratio)}
-    lab: Any = SimpleNamespace(ratios=ratios, lossy=lambda build: lossy)
+    drops = {} if drop is None else {build.key: SimpleNamespace(drop=drop)}
+    lab: Any = SimpleNamespace(ratios=ratios, lossy=lambda build: lossy, drops=drops)
     return Contender(engine, build, lab)
 
 
@@ -77,6 +79,13 @@ def test_plans_that_are_clearly_slower_are_not_measured_once_more() -> None:
     assert _finalists(run(), [slow, best, exact, near, untimed], first(integers=1.0)) == [best, exact, near, untimed]
 
 
+def test_a_slower_plan_stays_if_it_loses_less_than_all_that_are_faster() -> None:
+    best, near, slow, worse, safe = (
+        plan(ratio, drop=drop) for ratio, drop in ((0.5, 0.04), (0.54, 0.05), (0.6, 0.03), (0.65, 0.03), (0.8, 0.0))
+    )
+    assert _finalists(run(), [worse, best, slow, near, safe], first(integers=1.0)) == [best, slow, near, safe]
+
+
 def test_plans_of_two_engines_are_held_against_each_other_by_their_latencies() -> None:
     there, here = plan(0.5), plan(0.9, engine=FLOATS)
     assert _finalists(run(), [there, here], first(integers=1.9, floats=1.0)) == [there, here]
@@ -107,3 +116,16 @@ def test_what_preparations_do_not_touch_is_known_to_cost_what_it_did() -> None:
     assert _cost(search, NOTHING_FOUND, {"int8"}) == 7
     assert _cost(search, NOTHING_FOUND, {"int8"}, touched={"b", "elsewhere"}) == 5
     assert _cost(search, NOTHING_FOUND, {"int4_weight"}) == 0
+
+
+def test_an_engine_whose_sums_cannot_be_tested_is_planned_for_without_integers() -> None:
+    def fails(spec: str, wanted: Any) -> Any:
+        raise EngineError("integers: emit: no such layer")
+
+    notes: list[str] = []
+    asked = run()
+    asked.workshop, asked.progress = SimpleNamespace(scheme=fails), SimpleNamespace(note=notes.append)
+    assert scheme(asked, INTEGERS) is None
+    assert notes == [
+        "nothing is put on integers for integers, whose sums cannot be tested: integers: emit: no such layer"
+    ]

@@ -98,7 +98,7 @@ def test_an_addition_with_one_input_in_float_is_not_run_on_integers(tmp_path: Pa
 
 def weights(program: Program, folder: Path) -> tuple[onnx.ModelProto, dict[str, onnx.TensorProto]]:
     """The ONNX file of a Program, and its initializers."""
-    model = onnx.load(export_onnx(program, folder, gemm=True))
+    model = onnx.load(export_onnx(program, folder, onnxruntime=True))
     return model, {tensor.name: tensor for tensor in model.graph.initializer}
 
 

@@ -91,3 +91,17 @@ class SaturatesAsItComes(Saturates):
     """Wrong only where inputs are rounded as they come."""
 
     interpreter: ClassVar[type[Sixteen]] = AsItComes
+
+
+class OnlyConvolutions(Sixteen):
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target is aten.linear.default:
+            return torch.fx.Interpreter.call_function(self, target, args, kwargs)
+        return super().call_function(target, args, kwargs)
+
+
+@dataclass(frozen=True)
+class OnlyConvolutionsSaturate(Saturates):
+    """Right in linear layers."""
+
+    interpreter: ClassVar[type[Sixteen]] = OnlyConvolutions

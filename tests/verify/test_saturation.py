@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -30,6 +31,14 @@ def test_an_engine_that_saturates_is_found_out(name: str, bits: int | None, work
 @pytest.mark.parametrize("scheme", [ONNX_RUNTIME, TENSORRT], ids=["u8", "s8"])
 def test_exact_arithmetic_is_exact_with_all_bits(scheme: QuantScheme, worker: Worker) -> None:
     assert exact_weight_bits("eager", scheme, worker) == 8
+
+
+def test_only_layers_that_the_engine_has_are_tested(worker: Worker) -> None:
+    saturates = "tests.verify.saturation_engines:OnlyConvolutionsSaturate"
+    linear = frozenset({"aten.linear"})
+    alone = replace(ONNX_RUNTIME, integer_ops=linear, float_output_ops=linear, native={"int8": ()})
+    assert exact_weight_bits(saturates, alone, worker) == 8
+    assert exact_weight_bits(saturates, ONNX_RUNTIME, worker) == 7
 
 
 @pytest.mark.parametrize(("engine", "scheme"), [("onnxruntime", ONNX_RUNTIME), ("openvino", OPENVINO)])

@@ -112,6 +112,7 @@ class _Fitting:
         names = _names(site.region.nodes)
         parameters: dict[str, Any] = {
             "kind": self.rule.name,
+            "fitted_as": self.rule.spec(),
             "bits": self.scheme.weight_bits[0],
             "activation": self.scheme.activation,
             "bias": self.scheme.bias,

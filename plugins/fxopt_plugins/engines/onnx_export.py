@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fxopt.errors import EngineError
 from fxopt.ir.quiet import quiet
 from fxopt_plugins.engines.onnx_names import name_border, name_nodes
-from fxopt_plugins.engines.onnx_quantized import has_integers, opset, store_integers
+from fxopt_plugins.engines.onnx_quantized import has_integers, keep_floats, opset, store_integers
 from fxopt_plugins.engines.onnx_translation import as_exported, is_flat, translations
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _KEPT_BYTES = 500_000_000
 _exports: dict[str, bytes] = {}
 
 
-def export_onnx(program: Program, out: Path, gemm: bool = False) -> Path:
+def export_onnx(program: Program, out: Path, onnxruntime: bool = False) -> Path:
     """Write `model.onnx` (and `model.onnx.data` for weights over 1.5 GB) into the folder `out`.
 
     Inputs and outputs bear the interface's names, dynamic axes the names of its dimensions. The file is a function of
@@ -34,15 +34,16 @@ def export_onnx(program: Program, out: Path, gemm: bool = False) -> Path:
     Args:
         program: what to write.
         out: an existing folder.
-        gemm: whether linear layers on integers become a Gemm on two axes, instead of MatMul and Add.
+        onnxruntime: whether integers are in the form that ONNX Runtime fuses, where it is another than OpenVINO's.
 
     Raises:
         EngineError: torch.onnx cannot translate the Program.
     """
-    key = f"{program.digest} gemm" if gemm and has_integers(program) else program.digest
+    onnxruntime = onnxruntime and has_integers(program)
+    key = f"{program.digest} onnxruntime" if onnxruntime else program.digest
     model = _exports.pop(key, None)
     if model is None:
-        _write(_translate(program, gemm), out, program.weight_bytes)
+        _write(_translate(program, onnxruntime), out, program.weight_bytes)
         if (out / WEIGHTS).exists():
             return out / MODEL
         model = (out / MODEL).read_bytes()
@@ -54,10 +55,10 @@ def export_onnx(program: Program, out: Path, gemm: bool = False) -> Path:
     return out / MODEL
 
 
-def _translate(program: Program, gemm: bool) -> onnx_ir.Model:
+def _translate(program: Program, onnxruntime: bool) -> onnx_ir.Model:
     import torch
 
-    table = translations(program, gemm)
+    table = translations(program, gemm=onnxruntime)
     origins: dict[str, str] | None = {} if is_flat(program) else None
     with quiet(*_LOGGERS), torch.no_grad():
         try:
@@ -69,6 +70,8 @@ def _translate(program: Program, gemm: bool) -> onnx_ir.Model:
             raise EngineError(f"torch.onnx: {_cause(error)}") from error
     assert result is not None
     store_integers(result.model)
+    if onnxruntime:
+        keep_floats(result.model)
     name_border(result.model, program)
     name_nodes(result.model, program, origins)
     return result.model

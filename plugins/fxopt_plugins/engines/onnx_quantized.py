@@ -7,7 +7,9 @@ What decides whether ONNX Runtime fuses a layer is its form, not only where Q an
   wants just these: around a Gemm stand Reshapes, over which it fuses no activation;
 - one with float inputs must be a MatMul whose weight lies in the file as (in, out): a Gemm, or a Transpose between, and
   the weight is made float when the model is loaded;
-- activations quantized as they come must be one DynamicQuantizeLinear before a MatMul.
+- activations quantized as they come must be one DynamicQuantizeLinear before a MatMul;
+- a layer with float weights between DQ and Q must not find its input behind a DQ of one scale: its weights would be quantized,
+  all with one scale, and nobody told.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from fxopt.ir.program import Program
 
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
 _MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten")
 
 
@@ -305,6 +308,40 @@ def store_integers(model: onnx_ir.Model) -> None:
             source = node.inputs[0].producer()
             if source is not None and source.op_type == "DequantizeLinear":
                 _transpose(model, node, source)
+
+
+def keep_floats(model: onnx_ir.Model) -> None:
+    """Give layers with float weights that take integers a DQ of their own, with a scale for each element of an axis.
+
+    ONNX Runtime quantizes the weights of those behind a DQ of one scale and before a Q (its WeightBiasQuantization).
+    """
+    import numpy as np
+    import onnx_ir as ir
+
+    for node in list(model.graph.all_nodes()):
+        source = node.inputs[0].producer() if node.op_type in _WEIGHTED and node.inputs[0] is not None else None
+        if source is None or source.op_type != "DequantizeLinear" or _is_dequantized(node.inputs[1]):
+            continue
+        sizes = [size if isinstance(size, int) else 1 for size in source.outputs[0].shape or ()]
+        axis = max(range(len(sizes)), key=lambda i: (sizes[i] > 1, i == 1), default=0)
+        numbers = [_array(value) for value in source.inputs[1:]]
+        if not sizes or sizes[axis] < 2 or any(number is None or number.size != 1 for number in numbers):
+            continue
+        name = f"{node.outputs[0].name}_floats"
+        own = [
+            _stored(model, f"{name}_{index}", np.full(sizes[axis], number.reshape(-1)[0], number.dtype))
+            for index, number in enumerate(numbers)
+        ]
+        attributes = [ir.AttrInt64("axis", axis)]
+        floats = ir.Node(
+            "", "DequantizeLinear", [source.inputs[0], *own], attributes, metadata_props=dict(source.metadata_props)
+        )
+        floats.outputs[0].name = name
+        floats.outputs[0].shape, floats.outputs[0].type = source.outputs[0].shape, source.outputs[0].type
+        node.graph.insert_before(node, floats)  # type: ignore[union-attr]
+        node.replace_input_with(0, floats.outputs[0])
+        if not source.outputs[0].uses() and not source.outputs[0].is_graph_output():
+            _remove(model, source)
 
 
 def _transpose(model: onnx_ir.Model, node: onnx_ir.Node, source: onnx_ir.Node) -> None:

@@ -43,7 +43,7 @@ class OnnxRuntime(OnnxEngine):
     def emit(self, program: Program, out: Path) -> Artifact:
         from fxopt_plugins.engines.onnx_export import export_onnx
 
-        file = export_onnx(program, out, gemm=True)
+        file = export_onnx(program, out, onnxruntime=True)
         float_weights = not self.dynamic_quantization and _is_faster_in_float(program)
         return self._written(program, file, float_weights=float_weights)
 

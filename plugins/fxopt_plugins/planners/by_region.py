@@ -36,7 +36,7 @@ class ByRegion(Planner):
         },
     )
     layers: int = field(default=3, metadata={"help": "kinds that one plan may have"})
-    plans: int = field(default=3, metadata={"help": "plans of lower precision that are handed on for an engine"})
+    plans: int = field(default=6, metadata={"help": "plans of lower precision that are handed on for an engine"})
     repairs: int = field(
         default=16, metadata={"help": "builds that may be spent on a kind to find the regions that an engine fails at"}
     )
@@ -151,9 +151,7 @@ class _Precision:
         stored.sort(key=lambda item: -saved[item[0]])
         tried = stored[: self.stored] if room else []
         for kind, group in stored[len(tried) :]:
-            reason = (
-                f"no engine here computes in it; it would save {saved[kind]} bytes: see --minimize size, --max-size"
-            )
+            reason = f"this engine does not compute in it here; it would save {saved[kind]} bytes: see --minimize size, --max-size"
             self.lab.skip([step.id for step in group], reason, kind)
         return native + tried
 

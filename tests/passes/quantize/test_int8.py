@@ -18,12 +18,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxopt import Candidate, Observed, QuantScheme, StaleCandidate
+from fxopt.compiler.context import Context
+from fxopt.compiler.offers import offer
+from fxopt.compiler.search import follow, search
+from fxopt.compiler.steps import replay
 from fxopt.contracts.passes import View
 from fxopt.data import Data
 from fxopt.ir.observe import observe
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import bounds, is_dequantize, is_quantize
+from fxopt.ir.statistics import Statistics
 from fxopt.ir.twin import double
+from fxopt.registry import Registry
 from fxopt.testing import captured
 from fxopt_passes.quantize.int8 import Int8
 from fxopt_passes.quantize.weights import Int8Weight
@@ -369,3 +375,29 @@ def test_layers_that_share_their_weights_are_quantized_each() -> None:
     shared = nn.Conv2d(3, 3, 3, padding=1)
     found = program(nn.Sequential(shared, nn.ReLU(), shared), IMAGES)
     assert error(found, on_integers(found, ONNX_RUNTIME), IMAGES) < 0.05
+
+
+def test_a_plan_is_followed_with_the_bits_that_are_right_where_it_is() -> None:
+    found, registry = residual_network(), Registry.load()
+    data = calibration(found)
+    assert data is not None
+    eight = Context(statistics=Statistics(data), scheme=replace(ONNX_RUNTIME, weight_bits=(8,)))
+    seven = replace(eight, scheme=replace(ONNX_RUNTIME, weight_bits=(7,)))
+    planned = offer(search(found, [], registry), [Int8()], registry, eight).steps
+    followed = follow(found, planned, registry, seven)
+    assert followed.refusals == []
+    assert [step.candidate.site for step in followed.steps] == [step.candidate.site for step in planned]
+    assert {step.candidate.parameters["bits"] for step in followed.steps} == {7}
+    assert {step.id for step in followed.steps}.isdisjoint(step.id for step in planned)
+    program, skipped = replay(found, followed.steps, registry, replace(seven, fitted=followed.tensors))
+    assert not skipped
+    weights = [bounds(node) for node in program.calls if is_dequantize(node) and "channel" in str(node.target)]
+    assert (-63, 63) in weights
+    assert (-127, 127) not in weights
+
+
+def test_two_ways_to_fit_a_region_are_two_candidates() -> None:
+    found = residual_network()
+    ways = [offered(found, ONNX_RUNTIME, Int8(weights=weights)) for weights in ("mse", "minmax")]
+    ids = [{candidate.id for candidate in way} for way in ways]
+    assert ids[0].isdisjoint(ids[1])
