@@ -93,7 +93,7 @@ class Contest:
             "rounds": session.rounds,
             "floor": session.floor.interval.to_json(),
             "peers": len(self.int8),
-            "peers_kept": sum(kept[name] for name in self.int8),
+            "peers_kept": sum(kept.get(name, False) for name in self.int8),
             "variants": self._rows(runs, drops, kept, session),
             "runs": {label: fxopt_runs.summary(found) for label, found in runs.items()},
         }
@@ -118,12 +118,20 @@ class Contest:
 
     def _judge(self, role: str, labels: Sequence[str]) -> dict[str, dict[str, PairedDrop]]:
         """How much worse variants are than the original, by metric."""
+        from fxopt.errors import FxoptError
+
         data, samples = self.data[role], getattr(self.split, role)
         labelled = self.metrics[self.task.metric].needs == "labels"
         key = (self.program.digest, data.digest, self.machine.cpu)
         outputs = originals(self.module, samples, labelled, key, self.store)
         judge = Judge(self.metrics, data, outputs, self.machine, self.store)
-        return {label: judge.drops(self.entries[label].engine, self.entries[label].artifact) for label in labels}
+        found: dict[str, dict[str, PairedDrop]] = {}
+        for label in labels:
+            try:
+                found[label] = judge.drops(self.entries[label].engine, self.entries[label].artifact)
+            except FxoptError as error:  # as of outputs that are NaN
+                self.failures[label] = str(error)
+        return found
 
     def _limit(self, drops: dict[str, dict[str, PairedDrop]]) -> Any:
         """The budget: where the task has none, what the best int8 peer loses that quantizes all it can."""
@@ -131,7 +139,7 @@ class Contest:
 
         if self.task.budget is not None:
             return Drop.parse(self.task.budget)
-        whole = [peer.name for peer in self.peers if peer.whole and peer.name in self.int8]
+        whole = [peer.name for peer in self.peers if peer.whole and peer.name in self.int8 and peer.name in drops]
         least = min((100 * drops[name][self.task.metric].drop for name in whole), default=0.0)
         return Drop.parse(f"{max(least, 0.0):.6g}pt")
 
@@ -139,7 +147,7 @@ class Contest:
         """One session of all, in which equal artifacts are measured once; ratios are to the fastest of `first`."""
         from fxopt.measure import Plan, Variant, measure
 
-        order = [*first, *(label for label in self.entries if label not in first)]
+        order = [*first, *(label for label in self.entries if label not in first and label not in self.failures)]
         chosen: dict[tuple[str, str], Variant] = {}
         for label in order:
             chosen.setdefault(

@@ -100,28 +100,42 @@ def sample(report: dict[str, Any]) -> str:
 
 
 def quantize(report: dict[str, Any]) -> str:
-    """The table of `bench_quantize.py`: the fastest of each kind that keeps the budget, one row a model."""
+    """The table of `bench_quantize.py`: the fastest of each kind that keeps the budget with what it loses, one row a model."""
     models: dict[str, Any] = report["models"]
     lines = [
-        "| ms | budget | best in floats | best int8 peer that keeps it | int8 peers that keep it | fxopt | of the best peer's time"
-        " | without engines' own recipes |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        "| ms; what it loses | budget | best in floats | best int8 peer that keeps it | int8 peers that keep it | fxopt"
+        " | of the best peer's time | without engines' own recipes | run |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for model in models.values():
         kept = {row["name"]: row for row in model["variants"] if row["kept"] and row["latency_ms"]}
         peers = [row for name, row in kept.items() if name not in FXOPT]
+        run = model["runs"]["fxopt"]
         cells = [
             f"{model['metric']}, {model['budget']}",
-            _fastest([row for row in peers if row["recipe"] is None]),
-            _fastest([row for row in peers if row["recipe"] is not None]),
+            _fastest(model, [row for row in peers if row["recipe"] is None]),
+            _fastest(model, [row for row in peers if row["recipe"] is not None]),
             f"{model['peers_kept']} of {model['peers']}",
-            _ms(kept["fxopt"]["latency_ms"]) if "fxopt" in kept else "none",
+            f"{_ms(kept['fxopt']['latency_ms'])}; {_loss(model, kept['fxopt'])}" if "fxopt" in kept else "none",
             *(_ratio(kept.get(name)) for name in FXOPT),
+            f"{run['seconds']:.0f} s, {run['peak_rss_bytes'] / 2**30:.1f} GiB",
         ]
         lines.append(f"| {model['title']} | {' | '.join(cells)} |")
     machines = sorted({_machine(model) for model in models.values()})
-    conditions = f"{next(iter(models.values()))['threads']} threads, batch 1. Measured on {'; and on '.join(machines)}."
+    conditions = (
+        f"{next(iter(models.values()))['threads']} threads, batch 1. Losses with intervals, which take each sample as"
+        " independent: crops of one photograph are not quite. Measured on " + "; and on ".join(machines) + "."
+    )
     return "\n".join([*lines, "", conditions])
+
+
+def _loss(model: dict[str, Any], row: dict[str, Any]) -> str:
+    """What a variant loses, and what it reaches by further metrics."""
+    drop = row["quality"][model["metric"]]["drop"]
+    points = str(model["budget"]).endswith("pt")
+    low, estimate, high = ((100 if points else 1) * drop[key] for key in ("low", "estimate", "high"))
+    others = [f"{spec} {found['candidate']:.4f}" for spec, found in row["quality"].items() if spec != model["metric"]]
+    return ", ".join([f"{estimate:.2f}{' pt' if points else ''} ({low:.2f} to {high:.2f})", *others])
 
 
 def sizes(report: dict[str, Any]) -> str:
@@ -174,9 +188,9 @@ def _ms(interval: dict[str, float] | None) -> str:
     return f"{interval['estimate']:.3g}" if interval else "failed"
 
 
-def _fastest(rows: Iterable[dict[str, Any]]) -> str:
+def _fastest(model: dict[str, Any], rows: Iterable[dict[str, Any]]) -> str:
     best = min(rows, key=lambda row: row["latency_ms"]["estimate"], default=None)
-    return f"{_ms(best['latency_ms'])} ({best['name']})" if best else "none"
+    return "none" if best is None else f"{_ms(best['latency_ms'])} ({best['name']}); {_loss(model, best)}"
 
 
 def _ratio(row: dict[str, Any] | None) -> str:

@@ -31,6 +31,11 @@ def halves(data: Data) -> tuple[Data, Data]:
     return _split(data, count // 2)
 
 
+def at_most(data: Data) -> Data:
+    """The data, or 512 of its different samples where there are more; chosen by digest, as by `halves`."""
+    return data if _different(data) <= CALIBRATION else _split(data, CALIBRATION)[0]
+
+
 def calibration(data: Data) -> tuple[Data, Data]:
     """Samples to calibrate with, at most half of the different ones and at most 512, and the others to evaluate on.
 

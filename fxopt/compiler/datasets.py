@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fxopt.contracts.candidate import Candidate, Fidelity, Stage
 from fxopt.contracts.metric import Metric
 from fxopt.data import BATCH, Data
-from fxopt.data_parts import calibration, doubts, without
+from fxopt.data_parts import at_most, calibration, doubts, without
 from fxopt.errors import InputError
 from fxopt.verify.paired import check_unit
 from fxopt.verify.quality import Quality, WorstError
@@ -62,6 +62,11 @@ class Datasets:
             evaluation, line = without(evaluation, calib)
             if line is not None:
                 progress.note(line)
+            if request.budget.max_drop.value and (some := at_most(calib)) is not calib:
+                progress.note(
+                    f"{calib.name}: {some.samples} of {calib.samples} samples are used, which is enough to calibrate"
+                )
+                calib = some
         elif calib is not None and request.budget.max_drop.value:
             whole = calib
             calib, evaluation = calibration(whole)

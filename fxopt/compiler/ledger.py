@@ -17,6 +17,7 @@ from fxopt.compiler.lab import Verdict
 from fxopt.compiler.search import Search
 from fxopt.compiler.workshop import Measured
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
+from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact
 from fxopt.measure import CONFIDENCE, Limits, Worker
 from fxopt.verify.fidelity import Evidence
@@ -40,18 +41,6 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
     speedup = {"estimate": 1.0, "low": 1.0, "high": 1.0}
     if ratio is not None:
         speedup = {"estimate": 1 / ratio.estimate, "low": 1 / ratio.high, "high": 1 / ratio.low}
-    reference_text = f"the best engine ({outcome.base}) on the unmodified model"
-    verdict = f"{speedup['estimate']:.2f}x faster than {reference_text}"
-    if ratio is not None and ratio.estimate > 1:
-        verdict = f"{ratio.estimate:.2f} times the latency of {reference_text}, which breaks a limit"
-    what = describe(run, ship.lab, ship.build)
-    if ratio is not None and run.request.budget.minimize == "size":
-        share = base.build.size_bytes / ship.build.size_bytes
-        verdict = f"{share:.2f}x smaller ({what}), at {ratio.estimate:.2f} of the latency of the unmodified model"
-    elif ship.lab.lossy(ship.build):
-        verdict = f"{verdict}: {what} on {run.engines[ship.engine].name}"
-    elif not steps:
-        verdict = f"no rewrite pays: the unmodified model on {run.engines[ship.engine].name}, its best engine"
     key, lab = ship.build.key, ship.lab
     quality = run.quality.to_json(lab.drops[key], lab.reports[key]) if key in lab.reports else None
     with run.progress.phase("look into what ships"):
@@ -77,7 +66,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             "quality": quality,
             "speedup": speedup,
             "ratio": None if ratio is None else ratio.to_json(),
-            "verdict": verdict,
+            "verdict": _verdict(run, outcome, ratio),
         },
         "variants": _variants(run, outcome),
         "noise": {
@@ -103,6 +92,24 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
     }
     finite: dict[str, Any] = finite_only(data)
     return finite
+
+
+def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:
+    """What came out, in a sentence; `ratio` is the latency of what ships over the best engine's on the unmodified model."""
+    ship, base = outcome.contenders[outcome.shipped], outcome.contenders[outcome.base]
+    engine, what = run.engines[ship.engine].name, describe(run, ship.lab, ship.build)
+    reference = f"the best engine ({outcome.base}) on the unmodified model"
+    if ratio is not None and run.request.budget.minimize == "size":
+        share = base.build.size_bytes / ship.build.size_bytes
+        return f"{share:.2f}x smaller ({what}), at {ratio.estimate:.2f} of the latency of the unmodified model"
+    verdict = f"{1.0 if ratio is None else 1 / ratio.estimate:.2f}x faster than {reference}"
+    if ratio is not None and ratio.estimate > 1:
+        verdict = f"{ratio.estimate:.2f} times the latency of {reference}, which breaks a limit"
+    if ship.lab.lossy(ship.build):
+        return f"{verdict}: {what} on {engine}"
+    if not ship.build.steps:
+        return f"no rewrite pays: the unmodified model on {engine}, its best engine"
+    return verdict
 
 
 def _silent(told: Iterable[Mapping[str, Any]], engine: str) -> list[str]:

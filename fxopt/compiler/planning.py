@@ -15,6 +15,7 @@ from fxopt.errors import EngineError
 from fxopt.measure import CONFIDENCE
 
 if TYPE_CHECKING:
+    from fxopt.compiler.context import Context
     from fxopt.compiler.run import Run
     from fxopt.compiler.search import Search
     from fxopt.compiler.workshop import Session
@@ -59,13 +60,15 @@ def scheme(run: Run, spec: str) -> QuantScheme | None:
     found = run.engines[spec].quant_scheme
     if found is None or not run.quality.lossy:
         return None
+    engine = run.engines[spec].name
     try:
-        return run.workshop.scheme(spec, found)
+        right = run.workshop.scheme(spec, found)
     except EngineError as error:
-        run.progress.note(
-            f"nothing is put on integers for {run.engines[spec].name}, whose sums cannot be tested: {error}"
-        )
+        run.progress.note(f"nothing is put on integers for {engine}, whose sums cannot be tested: {error}")
         return None
+    for op in sorted(found.integer_ops - right.integer_ops):
+        run.progress.note(f"{op} stays in floats on {engine}: its integers are wrong on this machine")
+    return right
 
 
 def _out_of_the_running(run: Run, spec: str, first: Session, made: Sequence[Contender]) -> str | None:
@@ -143,33 +146,44 @@ def _of_lower_precision(run: Run, found: Search, lab: EngineLab, exact: Problem)
 
 def _of_prepared(run: Run, found: Search, lab: EngineLab, exact: Problem, broken: Collection[str]) -> list[Contender]:
     """Plans on top of what prepares for passes that broke the budget, where these cost less on top of it."""
-    offered, context = lab.search, replace(lab.context, fitted=run.context.fitted)
+    context = replace(lab.context, fitted=run.context.fitted)
     with run.progress.phase(f"prepare for lower precision for {run.engines[lab.engine].name}"):
         basis = prepare(found, run.passes, run.registry, context, run.progress.detail)
-        preparations = basis.steps[len(found.steps) :]
+        preparations = [step.id for step in basis.steps[len(found.steps) :]]
         if not preparations:
             return []
-        # What the preparations do not touch costs what it did, which can be told before anything is fitted anew.
-        touched = {name for step in preparations for name in step.candidate.footprint | step.candidate.writes}
-        before = _cost(offered, found, broken)
-        if not before:
-            return []  # what broke the budget is not fitted, so it is not asked again on top of preparations
-        share, search = _cost(offered, found, broken, touched) / before, basis
-        if share <= WORTH_PREPARING:
-            fitted = {step.candidate.rule for step in offered.steps[len(found.steps) :] if step.candidate.fitted}
-            again = [rule for rule in run.passes if rule.name in fitted]
-            search = offer(basis, again, run.registry, context, run.progress.detail)
-            share = _cost(search, basis, broken) / before
+        search, reason = _offered_on(basis, run, found, lab.search, context, broken)
     there = EngineLab(lab.workshop, lab.registry, lab.engine, search, lab.plan, lab.quality, context)
     run.labs.append(there)
-    if share > WORTH_PREPARING:
-        rules, least = ", ".join(sorted(broken)), "at least " if search is basis else ""
-        reason = f"with it {rules} cost {least}{share:.2f} of what they cost without"
-        there.refuse([step.id for step in preparations], reason)
-        offers = [step.id for step in search.steps[len(basis.steps) :]]
-        there.skip(offers, "not planned for on top of preparations that bring too little")
-        return []
-    return _planned(run, there, replace(_with_offers(run, exact, basis, there), steps=()))  # those have been planned
+    if reason is None:
+        return _planned(
+            run, there, replace(_with_offers(run, exact, basis, there), steps=())
+        )  # those have been planned
+    there.refuse(preparations, reason)
+    offers = [step.id for step in search.steps[len(basis.steps) :]]
+    there.skip(offers, "not planned for on top of preparations that bring too little")
+    return []
+
+
+def _offered_on(
+    basis: Search, run: Run, found: Search, offered: Search, context: Context, broken: Collection[str]
+) -> tuple[Search, str | None]:
+    """What is offered on top of preparations, of the passes that fit to data; and why that is not planned for, if it is not.
+
+    What the preparations do not touch costs what it did, so that mostly nothing has to be fitted anew to tell.
+    """
+    rules, before = ", ".join(sorted(broken)), _cost(offered, found, broken)
+    if not before:
+        return basis, f"{rules} broke the budget, and what they cost does not depend on preparations"
+    steps = basis.steps[len(found.steps) :]
+    touched = {name for step in steps for name in step.candidate.footprint | step.candidate.writes}
+    if (least := _cost(offered, found, broken, touched) / before) > WORTH_PREPARING:
+        return basis, f"with it {rules} cost at least {least:.2f} of what they cost without"
+    fitted = {step.candidate.rule for step in offered.steps[len(found.steps) :] if step.candidate.fitted}
+    again = [rule for rule in run.passes if rule.name in fitted]
+    search = offer(basis, again, run.registry, context, run.progress.detail)
+    share = _cost(search, basis, broken) / before
+    return search, f"with it {rules} cost {share:.2f} of what they cost without" if share > WORTH_PREPARING else None
 
 
 def _with_offers(run: Run, exact: Problem, basis: Search, lab: EngineLab) -> Problem:

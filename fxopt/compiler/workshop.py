@@ -121,7 +121,7 @@ class Workshop:
         """The artifact of a Program, by content: built once.
 
         Raises:
-            EngineError: the engine refuses, crashes, hangs, or its outputs differ from the Program's.
+            EngineError: the engine refuses, crashes or hangs. What it gives is compared where it runs, in `session` and `fault`.
         """
         return self.journal.folder(f"{engine} {program.digest}", lambda draft: self._emit(engine, program, draft))
 

@@ -214,8 +214,8 @@ def interleave(
     return Comparison(timings, floor, failures, done, base)
 
 
-def _look(log: _Log, active: Iterable[str], reference: str, base: str, plan: Plan) -> dict[str, Ratio]:
-    """The ratios of all active variants to the base, each the weaker of those to the reference and to its twin if that is it.
+def _look(log: _Log, names: Iterable[str], reference: str, base: str, plan: Plan) -> dict[str, Ratio]:
+    """The ratios of variants to the base, each the weaker of those to the reference and to its twin if that is it.
 
     Now and then a process runs some 2% slower for its whole life, and all others would seem gains over it. That this
     befalls both processes of the reference is rare: where 1 process in 10 is like that, false gains fall from 10% to
@@ -227,7 +227,7 @@ def _look(log: _Log, active: Iterable[str], reference: str, base: str, plan: Pla
             (log.ratio(name, other, plan) for other in ((reference, TWIN) if base == reference else (base,))),
             key=lambda ratio: (ratio.p_value, -abs(math.log(ratio.interval.estimate))),
         )
-        for name in active
+        for name in names
         if name not in (base, TWIN)
     }
 

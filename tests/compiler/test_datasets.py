@@ -267,3 +267,16 @@ def test_data_that_the_model_cannot_be_run_on_are_one_line() -> None:
     quality = make_quality(request(PT, metric="agreement"), Registry.load(), found, late)
     with pytest.raises(DataError, match="the model cannot be run on"):
         quality.begin()
+
+
+def test_of_many_calibration_samples_512_are_used_where_quality_may_drop() -> None:
+    many = {"calib": samples(0, 600), "eval": samples(600, 640)}
+    found, notes = read(request(PERCENT, **many))
+    assert found.calib is not None
+    assert found.calib.samples == 512
+    assert found.given["calib"] is not None
+    assert found.given["calib"].samples == 600
+    assert "calib: 512 of 600 samples are used, which is enough to calibrate" in notes
+    exact, _ = read(request(Budget(), calib=samples(0, 600)))
+    assert exact.calib is not None
+    assert exact.calib.samples == 600
