@@ -15,7 +15,7 @@ from unittest import mock
 from fxopt.compiler import check, workshop
 from fxopt.measure import Comparison, Plan, measure
 
-ROUNDS = 30  # in one epoch: a few that other work has disturbed leave plain differences proven, among 80 comparisons, too
+ROUNDS = 30  # in one epoch: among 80 comparisons a plain difference is proven though other work disturbs a few
 
 
 @contextmanager
