@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 COMPETITIVE, COMPETITIVE_IN_INTEGERS = 1.2, 2.0
 # Plans are told apart by sessions of their own engines, a little more roughly than by the confirming one.
 IN_SIGHT = 1.1
+# So many other plans have to be better than one that leaves.
+BETTER = 2
 # Preparations that leave this much of the cost of lower precision are not worth planning for once more.
 WORTH_PREPARING = 0.9
 
@@ -99,8 +101,8 @@ def _latency_ms(contender: Contender, first: Session) -> float | None:
 def _finalists(run: Run, made: list[Contender], first: Session) -> list[Contender]:
     """The plans that may still be the best: each that is measured once more takes time, and makes proof harder for all.
 
-    Of those that are not exact, what is clearly slower than the fastest stays only if it loses less than all that are faster:
-    it is what ships where these do not keep their quality on unseen samples. So are the exact ones, which all stay.
+    Of those that are not exact, what is clearly slower than the fastest leaves where several others are faster and lose no
+    more. One would not do: it may not keep its quality on unseen samples, which are as few as those that it was seen on.
     """
     budget = run.request.budget
     if budget.minimize != "latency" or budget.max_size_bytes is not None:
@@ -115,8 +117,8 @@ def _finalists(run: Run, made: list[Contender], first: Session) -> list[Contende
 
     def stays(item: Contender) -> bool:
         pace = timed[id(item)]
-        faster = (loss(other) for other in lossy if timed[id(other)] < pace)
-        return pace <= best * IN_SIGHT or loss(item) < min(faster, default=math.inf)
+        better = sum(timed[id(other)] < pace and loss(other) <= loss(item) for other in lossy)
+        return pace <= best * IN_SIGHT or better < BETTER
 
     judged = {id(item) for item in lossy}
     return [item for item in made if id(item) not in judged or stays(item)]
