@@ -7,8 +7,6 @@ variants were measured interleaved. Prints a table and merges the models into `b
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import multiprocessing
 import statistics
@@ -24,6 +22,8 @@ from typing import Any
 
 import psutil
 from torch import nn
+
+from benchmarks import by_model
 
 RESULT = Path(__file__).parent / "results" / "exact.json"
 THREADS = 2
@@ -149,23 +149,18 @@ def table(models: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(NAMES)}; all by default")
-    parser.add_argument("--out", type=Path, default=RESULT, help="JSON file; models that are not run stay as they are")
-    parser.add_argument("--smoke", action="store_true", help="only a tiny net, to see that it runs")
+    parser = by_model.parser(__doc__, NAMES, RESULT)
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.models if name not in NAMES]
-    if unknown:
-        parser.error(f"unknown model {unknown[0]!r}; choose from {', '.join(NAMES)}")
-    for name in ["tiny"] if options.smoke else options.models or NAMES:
+    for name in by_model.chosen(parser, options, NAMES):
         measured = {name: run(name)}
         print(table(measured), flush=True)
-        report = json.loads(options.out.read_text()) if options.out.exists() else {"benchmark": "exact", "models": {}}
-        models = report["models"] | measured
-        report["models"] = {key: models[key] for key in [*NAMES, "tiny"] if key in models}
-        report["geomean"] = {"models": list(FUSIBLE), "speedup": geomean(models)}
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        by_model.keep(
+            options.out,
+            "exact",
+            NAMES,
+            measured,
+            lambda models: {"geomean": {"models": list(FUSIBLE), "speedup": geomean(models)}},
+        )
     print(f"written to {options.out}")
 
 

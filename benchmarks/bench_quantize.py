@@ -11,9 +11,7 @@ is installed: `pip install 'fxopt[peers]'`.
 
 from __future__ import annotations
 
-import argparse
 import datetime
-import json
 import math
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import by_model
 from benchmarks.quantize import fxopt_runs
 from benchmarks.quantize.models import TASKS, task
 from benchmarks.quantize.peers import THREADS, build, peers, versions
@@ -226,27 +225,17 @@ def table(model: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(TASKS)}; all by default")
-    parser.add_argument("--out", type=Path, default=RESULT, help="JSON file; models that are not run stay as they are")
+    parser = by_model.parser(__doc__, TASKS, RESULT)
     parser.add_argument("--peers-only", action="store_true", help="without fxopt's own runs")
     parser.add_argument("--cache", type=Path, default=cache_folder() / "made", help="where is kept what peers make")
     parser.add_argument("--quick", action="store_true", help="few rounds: for qualities, not for times")
-    parser.add_argument("--smoke", action="store_true", help="only a tiny net, to see that it runs")
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.models if name not in TASKS]
-    if unknown:
-        parser.error(f"unknown model {unknown[0]!r}; choose from {', '.join(TASKS)}")
-    for name in ["tiny"] if options.smoke else options.models or TASKS:
+    for name in by_model.chosen(parser, options, TASKS):
         with tempfile.TemporaryDirectory() as folder:
             contest, quick = Contest(name, Store(options.cache)), options.quick or options.smoke
             measured = {name: contest.run(Path(folder), peers_only=options.peers_only, quick=quick)}
         print(table(measured[name]), flush=True)
-        report = json.loads(options.out.read_text()) if options.out.exists() else {"benchmark": "quantize"}
-        models = report.get("models", {}) | measured
-        report["models"] = {key: models[key] for key in [*TASKS, "tiny"] if key in models}
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        by_model.keep(options.out, "quantize", TASKS, measured)
     print(f"written to {options.out}")
 
 

@@ -9,9 +9,7 @@ Prints a table and merges the models into `benchmarks/results/sizes.json`.
 
 from __future__ import annotations
 
-import argparse
 import datetime
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import by_model
 from benchmarks.quantize.models import TASKS, task
 
 if TYPE_CHECKING:
@@ -125,21 +124,14 @@ def table(name: str, model: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(TASKS)}; all by default")
-    parser.add_argument("--out", type=Path, default=RESULT, help="JSON file; models that are not run stay as they are")
-    parser.add_argument("--smoke", action="store_true", help="only a tiny net, to see that it runs")
-    options = parser.parse_args(arguments)
-    unknown = [name for name in options.models if name not in TASKS]
-    if unknown:
-        parser.error(f"unknown model {unknown[0]!r}; choose from {', '.join(TASKS)}")
-
     from fxopt import Registry
     from fxopt.measure import Limits, Worker
 
+    parser = by_model.parser(__doc__, TASKS, RESULT)
+    options = parser.parse_args(arguments)
     registry = Registry.load()
     machine = registry.make_target("cpu").machine()
-    for name in ["tiny"] if options.smoke else options.models or TASKS:
+    for name in by_model.chosen(parser, options, TASKS):
         print(f"{name} ...", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as folder, Worker(Limits(build_s=600)) as worker:
             sizes = Sizes(name, registry, worker, Path(folder))
@@ -151,11 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "engines": engines,
         }
         print(table(name, model), flush=True)
-        report = json.loads(options.out.read_text()) if options.out.exists() else {"benchmark": "sizes"}
-        models = report.get("models", {}) | {name: model}
-        report["models"] = {key: models[key] for key in [*TASKS, "tiny"] if key in models}
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        by_model.keep(options.out, "sizes", TASKS, {name: model})
     print(f"written to {options.out}")
 
 

@@ -64,7 +64,11 @@ class ByPass(Planner):
                 builds[name] = build
             else:
                 lab.refuse(groups[name], SAME, labels[name])
-        sound = [step.id for step in steps if not faulty.intersection((step.id, *step.needs))]
+        lost = set(faulty)  # and what needs them, at first hand or further
+        for step in steps:
+            if lost.intersection(step.needs):
+                lost.add(step.id)
+        sound = [step.id for step in steps if step.id not in lost]
         if everything is None and faulty and sound:
             everything = lab.build(sound)
         timed = list(builds.values()) + ([everything] if everything is not None else [])
