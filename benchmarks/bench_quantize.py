@@ -4,7 +4,8 @@ Run: `python -m benchmarks.bench_quantize [MODEL ...] [--out FILE] [--peers-only
 every peer is built from the same module and calibrated on the same samples (NNCF on the first 300, its default); fxopt
 optimizes it with the engines' own recipes among its plans and, where one of them ships, once more without; then all are
 judged on samples that none of them has seen, and measured interleaved in one session at 2 threads and batch 1. Ratios are
-to the fastest peer that keeps the quality budget. Prints a table and merges the models into
+to the fastest peer that keeps the quality budget. fxopt may choose to run on one thread, so these peers are measured on one as
+well, and stand apart (`on_one_thread`). Prints a table and merges the models into
 `benchmarks/results/quantize.json`. What peers make and lose is kept in the user's cache folder. torchao is a peer where it
 is installed: `pip install 'fxopt[peers]'`.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -77,7 +79,9 @@ class Contest:
         limit = self._limit(drops)
         kept = {label: found[self.task.metric].keeps(limit) for label, found in drops.items()}
         self._say("measuring all")
-        session = self._measure([peer.name for peer in self.peers if kept.get(peer.name)], 1 if quick else EPOCHS)
+        best = [peer.name for peer in self.peers if kept.get(peer.name)]
+        alone = self._on_one_thread(best, folder)
+        session = self._measure(best, 1 if quick else EPOCHS)
         self.failures |= session.failures
         return {
             "title": self.task.title,
@@ -94,6 +98,11 @@ class Contest:
             "peers": len(self.int8),
             "peers_kept": sum(kept.get(name, False) for name in self.int8),
             "variants": self._rows(runs, drops, kept, session),
+            "on_one_thread": {
+                peer: {"latency_ms": timing.latency_ms.to_json(), "ratio": timing.ratio.interval.to_json()}
+                for label, peer in alone.items()
+                if (timing := session.timings.get(label)) is not None and timing.ratio is not None
+            },
             "runs": {label: fxopt_runs.summary(found) for label, found in runs.items()},
         }
 
@@ -114,6 +123,23 @@ class Contest:
             else:
                 self.entries[label] = Entry(runs[label]["engine"], out / "model")
         return runs
+
+    def _on_one_thread(self, names: Sequence[str], folder: Path) -> dict[str, str]:
+        """Peers once more as what runs on one thread, where that is an option of a finished artifact; their names by the new ones."""
+        from fxopt import Registry
+        from fxopt.contracts.engine import Artifact
+
+        alone: dict[str, str] = {}
+        registry, setting = Registry.load(), {"threads": 1}
+        for index, name in enumerate(names):
+            entry, copy = self.entries[name], folder / f"alone{index}"
+            told = Artifact.read(entry.artifact).options
+            if setting in list(registry.make_engine(entry.engine).settings(told)):
+                shutil.copytree(entry.artifact, copy)
+                Artifact.set(copy, setting)
+                alone[f"{name}, one thread"] = name
+                self.entries[f"{name}, one thread"] = Entry(entry.engine, copy)
+        return alone
 
     def _judge(self, role: str, labels: Sequence[str]) -> dict[str, dict[str, PairedDrop]]:
         """How much worse variants are than the original, by metric."""
@@ -217,6 +243,10 @@ def table(model: dict[str, Any]) -> str:
         others = "".join(f", {spec} {row['quality'][spec]['candidate']:.4f}" for spec in list(row["quality"])[1:])
         kept = "kept" if row["kept"] else "LOST"
         lines.append(f"  {row['name']:<26} {figures}{others}  {kept}  {row['size_bytes'] / 1e6:7.2f} MB")
+    for name, found in model["on_one_thread"].items():
+        lines.append(
+            f"  {name + ', one thread':<26} {found['latency_ms']['estimate']:8.3f} ms {found['ratio']['estimate']:6.3f}"
+        )
     for label, found in model["runs"].items():
         told = found.get("error") or f"{found['verdict']}; applied {found['applied']}, recipe {found['recipe']}"
         lines.append(f"  {label}: {found['seconds']:.0f} s, {found['peak_rss_bytes'] / 2**30:.2f} GiB; {told}")

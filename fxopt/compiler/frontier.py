@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 def describe(run: Run, lab: EngineLab, build: Build) -> str:
-    """What a build is, in words: a recipe, or the rewrites in it that are not exact and how often."""
+    """What a build is, in words: a recipe, or the rewrites in it that are not exact and how often; and its settings."""
+    what = content(run, lab, build)
+    return f"{what} with {build.setting}" if build.setting else what
+
+
+def content(run: Run, lab: EngineLab, build: Build) -> str:
+    """What a build is without its settings."""
     if build.recipe is not None:
         return f"{run.engines[lab.engine].name}'s own {build.recipe}"
     taken = (step.candidate for step in lab.steps if step.id in build.steps)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler.context import NOTHING, Context
 from fxopt.compiler.steps import closure, replay
@@ -19,6 +20,7 @@ from fxopt.contracts.planner import NOTHING_KNOWN, Build, Ratio
 from fxopt.errors import DataError, EngineError, MetricError
 from fxopt.ir.twin import double
 from fxopt.measure import Plan
+from fxopt.user_code import raised
 from fxopt.verify.fidelity import Evidence, check_whole
 from fxopt.verify.sensitivity import SAMPLES, sensitivities
 
@@ -182,6 +184,27 @@ class EngineLab:
             return "not needed: weights of 8 bits are right on this machine"
         return engine.recipe_available(recipe)
 
+    def settings(self, build: Build) -> list[Build]:
+        """As `Lab.settings`."""
+        told = Artifact.read(self.artifacts[build.key]).options
+        try:
+            found = list(self.registry.make_engine(self.engine).settings(told))
+        except Exception as error:  # noqa: BLE001 - an engine's code may raise anything
+            self.failures["settings"] = raised(error)
+            return []
+        return [self.under(build, changes) for changes in found]
+
+    def under(self, build: Build, settings: Mapping[str, Any]) -> Build:
+        """A build under other options of the engine."""
+        artifact = self.workshop.under(self.artifacts[build.key], settings)
+        # The graph may be the same, and yet run otherwise.
+        signature = build.signature and f"{build.signature} {sorted(settings.items())}"
+        program, makers = self.programs[build.key], self.makers[build.key]
+        there = self._keep_in_mind(artifact, program, build.steps, signature, makers, build.recipe, settings)
+        if not self.lossy(build):  # what is checked of exact steps does not depend on where they run
+            self.faults[there.key] = self.fault(build)
+        return there
+
     def _keep_in_mind(
         self,
         artifact: Path,
@@ -190,10 +213,12 @@ class EngineLab:
         signature: str | None,
         makers: Mapping[str, str],
         recipe: str | None = None,
+        settings: Mapping[str, Any] = MappingProxyType({}),
     ) -> Build:
         key = artifact.name
         self.programs[key], self.artifacts[key], self.makers[key] = program, artifact, makers
-        self.tried[key] = Build(key, steps, signature, Artifact.read(artifact).size_bytes(), recipe)
+        size = Artifact.read(artifact).size_bytes()
+        self.tried[key] = Build(key, steps, signature, size, recipe, settings)
         return self.tried[key]
 
     def checked_against(self, build: Build) -> Program | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt import __version__
 from fxopt.compiler import limits
-from fxopt.compiler.frontier import describe, points
+from fxopt.compiler.frontier import content, describe, points
 from fxopt.compiler.lab import Verdict
 from fxopt.compiler.search import Search
 from fxopt.compiler.workshop import Measured
@@ -76,7 +76,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             "comparisons": run.workshop.comparisons,
         },
         "checks": checks,
-        "rewrites": [*_recipes(run, outcome), *told, *of_other_searches(run.labs, ship.lab, told)],
+        "rewrites": [*_of_the_whole(run, outcome), *told, *of_other_searches(run.labs, ship.lab, told)],
         "frontier": points(run, outcome.contenders),
         "layers": layers,
         "engines": {
@@ -106,6 +106,8 @@ def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:
     if ratio is not None and ratio.estimate > 1:
         verdict = f"{ratio.estimate:.2f} times the latency of {reference}, which breaks a limit"
     if ship.lab.lossy(ship.build):
+        return f"{verdict}: {what} on {engine}"
+    if ship.build.settings:
         return f"{verdict}: {what} on {engine}"
     if not ship.build.steps:
         return f"no rewrite pays: the unmodified model on {engine}, its best engine"
@@ -157,31 +159,49 @@ def _verdicts(run: Run, ship: Contender, found: Search) -> dict[str, Verdict]:
     return verdicts
 
 
-def _recipes(run: Run, outcome: Outcome) -> list[dict[str, Any]]:
-    """An entry for each of the engine's own recipes that was tried, or could not be."""
+def _of_the_whole(run: Run, outcome: Outcome) -> list[dict[str, Any]]:
+    """What was tried on the model as a whole: an entry for each recipe of the engine that ships, and for each setting."""
     ship, entries = outcome.contenders[outcome.shipped], list[dict[str, Any]]()
     engine = run.engines[ship.engine]
     for lab in (lab for lab in run.labs if lab.engine == ship.engine):
-        tried = {build.recipe: build for build in lab.tried.values() if build.recipe is not None}
+        tried = {build.recipe: build for build in lab.tried.values() if build.recipe and not build.settings}
         for recipe in engine.recipes:
             if recipe in {*tried, *lab.failures, *lab.untried}:
                 entries.append(_recipe(engine.name, recipe, lab, tried.get(recipe), ship.build))
+        for build in (build for build in lab.tried.values() if build.settings):
+            entries.append(_setting(run, engine.name, lab, build, ship.build))
     return entries
 
 
 def _recipe(engine: str, recipe: str, lab: EngineLab, build: Build | None, shipped: Build) -> dict[str, Any]:
-    ratio, verdict, reason = None, "refused", lab.failures.get(recipe, "")
+    verdict, reason = "refused", lab.failures.get(recipe, "")
     if recipe in lab.untried:
         verdict, reason = "skipped", lab.untried[recipe]
     if build is not None:
-        ratio = lab.ratios.get(build.key)
         judged = "a plan is better" if build.key in lab.faults else "no gain beyond the noise, or none in size"
-        reason = lab.faults.get(build.key) or (judged if ratio is not None else lab.why(build))
-        if build.key == shipped.key:
-            verdict, reason = "applied", "the engine's own recipe, on the unmodified model"
+        reason = lab.faults.get(build.key) or (judged if build.key in lab.ratios else lab.why(build))
+    if shipped.recipe == recipe:
+        verdict, reason = "applied", "the engine's own recipe, on the unmodified model"
+    return _entry_of_the_whole(f"{engine}.{recipe}", verdict, reason, lab, build)
+
+
+def _setting(run: Run, engine: str, lab: EngineLab, build: Build, shipped: Build) -> dict[str, Any]:
+    verdict, reason = "refused", lab.faults.get(build.key) or "no gain beyond the noise, or another plan is better"
+    if build.key not in lab.ratios:
+        reason = lab.why(build)
+    if build.key == shipped.key:
+        verdict, reason = "applied", "the plan runs faster with it"
+    entry = _entry_of_the_whole(f"{engine}{{{build.setting}}}", verdict, reason, lab, build)
+    site = content(run, lab, build)
+    fidelity = Fidelity.APPROXIMATE if lab.lossy(build) else Fidelity.EXACT
+    return {**entry, "id": f"{entry['pass']}@{site}", "site": site, "fidelity": fidelity.value}
+
+
+def _entry_of_the_whole(name: str, verdict: str, reason: str, lab: EngineLab, build: Build | None) -> dict[str, Any]:
+    ratio = None if build is None else lab.ratios.get(build.key)
     return {
-        "id": f"{engine}.{recipe}",
-        "pass": f"{engine}.{recipe}",
+        "id": name,
+        "pass": name,
         "site": "the whole model",
         "verdict": verdict,
         "reason": reason,

@@ -97,6 +97,7 @@ _FORM = {
     "text": tuple[str, ...],
     "steps": tuple[Step, ...],
     "recipe": str | None,
+    "settings": Mapping[str, Any],
     "result": str,
 }
 
@@ -130,7 +131,7 @@ class Lockfile:
         """
         file = path / PLAN if path.is_dir() else path
         data = output.read_json(file, VERSION, f"{path}: there is no {PLAN}; give it, or the output folder it lies in")
-        data = {"metric": None, "quality": None, "recipe": None, **data}  # plans of old have none
+        data = {"metric": None, "quality": None, "recipe": None, "settings": {}, **data}  # plans of old have none
         try:
             given = plain.record(_FORM, data)
             if given["engine"] == "auto":

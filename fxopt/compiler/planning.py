@@ -52,7 +52,7 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
         exact = Problem(run.program, found.steps, run.request.budget, CONFIDENCE, lab, latency_ms=latency)
         if run.quality.lossy:
             made += _of_lower_precision(run, found, lab, exact)
-        elif found.steps:
+        else:
             made += _planned(run, lab, exact)
     return _finalists(run, made, first)
 

@@ -236,6 +236,8 @@ class Replay(Run):
                 raise InputError(
                     f"{self.lock.file}: {'; '.join([*lab.failures.values(), *lab.untried.values()])}; optimize the model anew"
                 )
+            if settings := self.lock.data["settings"]:
+                build = lab.under(build, settings)
             if self.trusted:
                 if lab.programs[build.key].digest != self.lock.data["result"]:
                     raise self._needs([self._judged_on], "the steps give another program than the plan's")
@@ -261,14 +263,15 @@ class Replay(Run):
         if self.trusted:
             ledger["result"]["quality"] = self.lock.data["quality"]
         left_out = [entry for entry in ledger["rewrites"] if entry["verdict"] != "applied"]
-        applied = len(ledger["rewrites"]) - len(left_out)
+        ships = outcome.contenders[outcome.shipped].build
         ledger["notes"] += [f"left out: {entry['id']}: {entry['reason']}" for entry in left_out[:_SAID]]
         if len(left_out) > _SAID:
             ledger["notes"].append(f"left out: {len(left_out) - _SAID} more; fxopt explain tells of each")
         ratio, engine = ledger["result"]["ratio"], self.engines[outcome.contenders[outcome.base].engine].name
         recipe = self.lock.data["recipe"]
-        what = f"{applied} of {len(self.lock.steps)} steps" if recipe is None else f"the engine's own {recipe}"
-        verdict = f"{what} replayed on {engine}" if applied or recipe is None else f"{what} does not ship on {engine}"
+        what = f"{len(ships.steps)} of {len(self.lock.steps)} steps" if recipe is None else f"the engine's own {recipe}"
+        what += f" with {ships.setting}" if ships.setting else ""
+        verdict = f"{what} replayed on {engine}" if recipe == ships.recipe else f"{what} does not ship on {engine}"
         if ratio is not None:
             verdict += (
                 f": {ratio['estimate']:.3f} of the latency of the unmodified model there"
@@ -282,7 +285,7 @@ class Replay(Run):
         ledger["replay"] = {
             "plan": str(self.lock.file),
             "steps": len(self.lock.steps),
-            "replayed": applied,
+            "replayed": len(ships.steps),
             "new_weights": self.new_weights,
             "moved": self.moved,
             "refitted": self.refitted,

@@ -306,6 +306,10 @@ class Run:
                 broken = Broken(call, text, self.context.capabilities, table, self.request.pass_limit_s)
                 text = f"{text}; see it again: {reproduce(broken.write(self.request.out / 'reproducers'))}"
             faults.append(text)
+        for lab in self.labs:
+            if (text := lab.failures.get("settings")) is not None:
+                name = self.engines[lab.engine].name
+                faults.append(f"{self.registry.owners['engines', name]}: {name} failed to tell its settings: {text}")
         return faults + [plugin.fault for plugin in self.registry.plugins if plugin.fault]
 
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:
@@ -330,6 +334,7 @@ class Run:
             "text": lockfile.structure(self.program),
             "steps": [step.to_json() for step in steps],
             "recipe": ship.build.recipe,
+            "settings": dict(ship.build.settings),
             "result": ship.program.digest,
         }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 
 from fxopt.compiler.journal import Journal
 from fxopt.contracts.cost import Interval
+from fxopt.contracts.engine import Artifact
 from fxopt.contracts.planner import Ratio
 from fxopt.errors import EngineError
 from fxopt.measure import Plan, Variant, Worker, measure, samples
@@ -180,6 +183,15 @@ class Workshop:
             self.worker.quantize(engine, recipe, source, self.calibration(data), draft)
 
         return self.journal.folder(f"{engine} {recipe} {program.digest} {data.digest}", fill)
+
+    def under(self, artifact: Path, settings: Mapping[str, Any]) -> Path:
+        """The artifact with other options of its engine; files are shared."""
+
+        def fill(draft: Path) -> None:
+            shutil.copytree(artifact, draft, copy_function=os.link)
+            Artifact.set(draft, settings)
+
+        return self.journal.folder(f"{artifact.name} {sorted(settings.items())}", fill)
 
     def calibration(self, data: Data) -> Path:
         """Calibration data as a file for workers."""

@@ -178,6 +178,15 @@ class Artifact:
         stages = tuple(Stage(s["engine"], s["file"], tuple(s["inputs"]), tuple(s["outputs"])) for s in data["stages"])
         return cls(path, stages, data["dispatch"], data["options"])
 
+    @classmethod
+    def set(cls, path: Path, options: Mapping[str, Any]) -> None:
+        """Change options of the artifact in a directory."""
+        file = path / cls.MANIFEST
+        data = json.loads(file.read_text())
+        data["options"] |= options
+        file.unlink()  # it may be shared with another artifact
+        file.write_text(json.dumps(data, indent=1))
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -287,6 +296,20 @@ class Engine(Configurable, abc.ABC):
             EngineError: there is no such recipe, or it found nothing to quantize.
         """
         raise EngineError(self.recipe_available(recipe) or f"{self.name}: {recipe} is listed, but not implemented")
+
+    def settings(self, told: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+        """Other options under which an artifact may run faster here, each tried by itself. Must be quick.
+
+        An artifact of `emit` must give under them what it gives, but for rounding; of a recipe it may not: that is
+        judged anew.
+
+        Args:
+            told: the artifact's `options`.
+
+        Returns:
+            changes to them, which `load` heeds.
+        """
+        return ()
 
     @abc.abstractmethod
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:

@@ -6,7 +6,7 @@ import abc
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fxopt.contracts.candidate import Step
 from fxopt.contracts.cost import Budget, Interval
@@ -28,6 +28,7 @@ class Build:
         signature: what the engine made of it, free of names and weights; None where the engine cannot tell.
         size_bytes: size of the artifact.
         recipe: name of the engine's own recipe that it was made by, of which there are no steps.
+        settings: options of the engine that it runs under, where they are others than it was emitted with.
     """
 
     key: str
@@ -35,6 +36,12 @@ class Build:
     signature: str | None
     size_bytes: int
     recipe: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def setting(self) -> str:
+        """The settings in words; empty without."""
+        return ", ".join(f"{option}={value}" for option, value in sorted(self.settings.items()))
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,9 @@ class Lab(Protocol):
 
     def recipes(self) -> list[Build]:
         """What the engine's own recipes make of the unmodified model, where quality may drop and there are data."""
+
+    def settings(self, build: Build) -> list[Build]:
+        """The same artifact under other options of the engine that may be faster here, as fewer threads: nothing is emitted."""
 
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
         """The largest part of a build that is as right as it has to be; None if there is none.

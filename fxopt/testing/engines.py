@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -165,6 +166,26 @@ def artifact_is_complete(engine: Engine, program: Program) -> None:
         raise Fault("the artifact is empty")
 
 
+def settings_change_no_results(engine: Engine, program: Program) -> None:
+    """Under each of its settings an artifact can be loaded, and gives what it gives under its own options."""
+    emission = Emission.of(engine, program)
+    if emission.loaded is None:
+        return
+    told = emission.loaded.artifact.options
+    for changes in engine.settings(told):
+        if unknown := changes.keys() - told.keys():
+            raise Fault(f"the setting {dict(changes)} has what the artifact's options have not: {sorted(unknown)}")
+        with tempfile.TemporaryDirectory(prefix="fxopt-kit-") as folder:
+            path = Path(folder) / "model"
+            shutil.copytree(emission.path, path)
+            Artifact.set(path, changes)
+            try:
+                call = bind(engine, Artifact.read(path))
+            except Exception as error:
+                raise Fault(f"under {dict(changes)} loading raised {raised(error)}") from error
+            _compare(emission, sample_inputs(program), f"under {dict(changes)} ", call)
+
+
 def emitting_changes_nothing(engine: Engine, program: Program) -> None:
     """The Program is the same after it was looked at, emitted and loaded."""
     emission = Emission.of(engine, program)
@@ -213,6 +234,7 @@ CHECKS: tuple[Callable[[Engine, Program], None], ...] = (
     outputs_are_those_of_the_program,
     other_sizes_are_taken,
     artifact_is_complete,
+    settings_change_no_results,
     emitting_changes_nothing,
     calls_stay_apart,
     kernels_are_read_back_alike,
@@ -220,10 +242,10 @@ CHECKS: tuple[Callable[[Engine, Program], None], ...] = (
 FIRST = failing_calls_are_reported_before_emission  # where it fails there is nothing that the others could look at
 
 
-def _compare(emission: Emission, inputs: list[torch.Tensor], where: str) -> None:
+def _compare(emission: Emission, inputs: list[torch.Tensor], where: str, call: FlatCallable | None = None) -> None:
     if emission.loaded is None:
         return
-    call = emission.loaded.call
+    call = call or emission.loaded.call
     program = emission.original
     expected = _arrays(program.run([value.clone() for value in inputs]))
     try:

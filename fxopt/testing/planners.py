@@ -82,6 +82,10 @@ class ScriptedLab:
         """None: an engine without recipes."""
         return []
 
+    def settings(self, build: Build) -> list[Build]:
+        """None: an engine without other options."""
+        return []
+
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
         """The build: quality is no matter here."""
         return build

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -85,6 +85,28 @@ class Lies(Misbehaves):
 
     def answer(self, outputs: list[Any]) -> list[Any]:
         return [output * np.float32(1.01) for output in outputs]
+
+
+class FasterAlone(Misbehaves):
+    """Takes a third of the time on one thread; and has settings that break it."""
+
+    name: ClassVar[str] = "faster_alone"
+
+    def settings(self, told: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        if told["threads"] > 1:
+            yield {"threads": 1}
+            yield {"spec": "nonsense"}
+
+    def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
+        if artifact.options["spec"] == "nonsense":
+            raise RuntimeError("cannot run so")
+        call, pause = super().load(artifact, stage), 0.003 if artifact.options["threads"] > 1 else 0.001
+
+        def paused(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+            time.sleep(pause)
+            return call(inputs)
+
+        return paused
 
 
 class IsMissing(Misbehaves):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget
-from fxopt.contracts.planner import NOTHING_KNOWN, Build, Problem
-from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing
+from fxopt.contracts.planner import NOTHING_KNOWN, Build, Problem, Ratio
+from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing, scripted_ratio
 from fxopt_plugins.planners.by_region import ByRegion
 
 
@@ -23,7 +23,8 @@ class Lab(ScriptedLab):
     losses: Mapping[str, float] = field(default_factory=dict)
     limit: float = 1.0
     own: Mapping[str, float] = field(default_factory=dict)  # recipes, with the factors of their latency
-    broken: frozenset[str] = frozenset()  # recipes that lose too much
+    broken: frozenset[str] = frozenset()  # recipes and settings that lose too much
+    set: Mapping[str, float] = field(default_factory=dict)  # settings, with the factor that they bring
     profile: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by step: ms of its part, in floats
 
     def build(self, steps: Any) -> Build | None:
@@ -36,6 +37,18 @@ class Lab(ScriptedLab):
     def recipes(self) -> list[Build]:
         return [Build(name, frozenset({name}), name, BASE_BYTES // 2, name) for name in self.own]
 
+    def settings(self, build: Build) -> list[Build]:
+        key = build.key
+        return [replace(build, key=f"{key} {name}", signature=f"{key} {name}", settings={name: 1}) for name in self.set]
+
+    def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
+        ratios = super().compare(builds)
+        for build in builds:
+            if build.settings and build.key in ratios:
+                (name,) = build.settings
+                ratios[build.key] = scripted_ratio(self.latency(build.steps) * self.set[name])
+        return ratios
+
     def latency(self, steps: Iterable[str]) -> float:
         (first, *_) = [*steps, ""]
         return self.own[first] if first in self.own else super().latency(steps)
@@ -43,6 +56,8 @@ class Lab(ScriptedLab):
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
         if build.recipe is not None:
             return None if build.recipe in self.broken else build
+        if build.settings:
+            return None if self.broken & build.settings.keys() else build
         if not give_back and sum(self.losses.get(step, 0.0) for step in build.steps) > self.limit:
             return None
         kept = sorted(build.steps, key=lambda step: self.losses.get(step, 0.0) / gains.get(step, 1.0))
@@ -292,3 +307,39 @@ def test_no_more_plans_are_handed_on_than_asked_for_the_best_of_them() -> None:
     problem = Problem(nothing(), (), Budget(), 0.95, lab)
     found = [plan.recipe for plan in ByRegion(plans=2).plan(problem)]
     assert found == ["recipe4", "recipe3"]
+
+
+def found(lab: Lab, offers: Iterable[Step], budget: Budget | None = None) -> list[Build]:
+    offered = list(offers)
+    problem = Problem(nothing(), (), budget or Budget(), 0.95, lab, offers=offered, native=["int8"])
+    return ByRegion().plan(problem)
+
+
+def test_a_plan_stands_behind_what_it_is_under_a_setting_that_pays() -> None:
+    lab = Lab(script(dict.fromkeys(INT8, 0.8)), set={"threads": 0.7, "worse": 1.3})
+    assert [(len(build.steps), dict(build.settings)) for build in found(lab, map(step, INT8))] == [
+        (3, {"threads": 1}),
+        (3, {}),
+    ]
+
+
+def test_the_unmodified_program_is_tried_under_settings_where_nothing_pays() -> None:
+    lab = Lab(script({"int8@a": 1.2}), set={"threads": 0.7})
+    assert [(build.key, dict(build.settings)) for build in found(lab, [step("int8@a")])] == [
+        ("base threads", {"threads": 1})
+    ]
+
+
+def test_a_setting_that_loses_too_much_is_none() -> None:
+    lab = Lab(script(dict.fromkeys(INT8, 0.8)), set={"precision": 0.7}, broken=frozenset({"precision"}))
+    assert [dict(build.settings) for build in found(lab, map(step, INT8))] == [{}]
+
+
+def test_a_setting_within_the_noise_is_none() -> None:
+    lab = Lab(script(dict.fromkeys(INT8, 0.8)), set={"threads": 0.999})
+    assert [dict(build.settings) for build in found(lab, map(step, INT8))] == [{}]
+
+
+def test_settings_are_not_tried_where_size_is_asked_for() -> None:
+    lab = Lab(script(dict.fromkeys(INT8, 0.8)), sizes=script(dict.fromkeys(INT8, -10)), set={"threads": 0.5})
+    assert [dict(build.settings) for build in found(lab, map(step, INT8), Budget(minimize="size"))] == [{}]

@@ -49,6 +49,7 @@ PLAN: dict[str, Any] = {
     "metric": "top1{output=logits}",
     "quality": judged(),
     "recipe": None,
+    "settings": {"threads": 1},
     "seed": 0,
     "inputs": ["x=2x3"],
     "text": ["input x : float32[2, 3]", "return [x]"],
@@ -69,9 +70,9 @@ def changed(plan: dict[str, Any], path: str, value: Any) -> Any:
 # -- what is read ----------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_of_old_names_neither_metric_nor_quality_nor_recipe(tmp_path: Path) -> None:
-    old = {key: value for key, value in PLAN.items() if key not in ("metric", "quality", "recipe")}
-    assert read(tmp_path, old).data == {**PLAN, "metric": None, "quality": None, "recipe": None}
+def test_a_plan_of_old_names_neither_metric_nor_quality_nor_recipe_nor_settings(tmp_path: Path) -> None:
+    old = {key: value for key, value in PLAN.items() if key not in ("metric", "quality", "recipe", "settings")}
+    assert read(tmp_path, old).data == {**PLAN, "metric": None, "quality": None, "recipe": None, "settings": {}}
 
 
 def test_a_plan_reads_back_as_it_was_written(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ from torch import nn
 
 import fxopt
 import fxopt.compiler.run as compiler
+from fxopt.compiler.lockfile import Lockfile
+from fxopt.compiler.replay import replay_plan
+from fxopt.compiler.request import Request
 from fxopt.contracts.cost import Budget
 from fxopt.errors import BudgetError, InputError
 from fxopt.measure import Limits, worker
@@ -159,6 +162,14 @@ def with_engines(monkeypatch: pytest.MonkeyPatch, *classes: type[fxopt.Engine]) 
     plugin.fxopt_engines = lambda: list(classes)
     plugin.fxopt_targets = lambda: [TestTarget, CrashesFirst]
     registry.register(plugin, "test", "test")
+    names, make = {engine.__name__: engine.name for engine in classes}, registry.make_engine
+
+    def make_engine(spec: str) -> fxopt.Engine:
+        """By a name too where the spec is an import path, which worker processes need."""
+        path, brace, options = spec.partition("{")
+        return make(names.get(path.rpartition(":")[2], path) + brace + options)
+
+    monkeypatch.setattr(registry, "make_engine", make_engine)
     monkeypatch.setattr(Registry, "load", classmethod(lambda cls, without=(): registry))
 
 
@@ -209,6 +220,39 @@ def test_a_missing_engine_is_one_line_that_says_how_to_get_it(monkeypatch: pytes
 def test_an_input_of_a_dtype_that_no_engine_takes_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="input input is bfloat16, which no engine takes"):
         fxopt.optimize(nn.Linear(2, 2).bfloat16(), torch.randn(3, 2).bfloat16(), engine="eager", out=tmp_path / "out")
+
+
+def test_an_engine_runs_under_the_settings_that_are_fastest_and_so_does_a_replay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with_engines(monkeypatch, engines.FasterAlone)
+    out = tmp_path / "out"
+    ledger = optimize(out, engine="faster_alone", threads=2, passes="", budget=Budget()).ledger
+    assert ledger["result"]["speedup"]["estimate"] > 1.5
+    assert ledger["result"]["engine_options"]["threads"] == 1
+    assert ledger["baseline"]["engine_options"]["threads"] == 2
+    assert ledger["result"]["verdict"].endswith("the unmodified model with threads=1 on faster_alone")
+    entries = {entry["pass"]: entry for entry in ledger["rewrites"] if entry["pass"].startswith("faster_alone{")}
+    assert entries["faster_alone{threads=1}"]["verdict"] == "applied"
+    assert entries["faster_alone{threads=1}"]["latency_ratio"]["high"] < 0.7
+    assert "cannot run so" in entries["faster_alone{spec=nonsense}"]["reason"]
+    assert json.loads((out / "plan.json").read_text())["settings"] == {"threads": 1}
+    again = replay_plan(Request(str(out / "source.pt2"), tmp_path / "again"), Lockfile.read(out)).ledger
+    assert again["result"]["engine_options"]["threads"] == 1
+    assert again["result"]["verdict"].startswith("0 of 0 steps with threads=1 replayed on faster_alone: 0.")
+    assert again["replay"]["differs"] == []
+
+
+def test_an_engine_that_fails_to_tell_its_settings_is_at_fault_and_the_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def settings(self: Any, told: Any) -> Any:
+        raise LookupError("no settings today")
+
+    monkeypatch.setattr(engines.FasterAlone, "settings", settings)
+    with_engines(monkeypatch, engines.FasterAlone)
+    (fault,) = optimize(tmp_path / "out", engine="faster_alone", passes="", budget=Budget()).ledger["faults"]
+    assert fault.startswith("test: faster_alone failed to tell its settings: LookupError: no settings today")
 
 
 def test_a_failing_run_leaves_the_former_result_as_it_was(monkeypatch: pytest.MonkeyPatch, finished: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -40,7 +41,9 @@ class FakeLab:
         self.baseline = Build("base", frozenset(), "", 1)
 
     def build(self, steps: Collection[str]) -> Build | None:
-        steps = {*steps, *(self.needs[step] for step in steps if step in self.needs)}
+        steps = {*steps}
+        while more := {self.needs[step] for step in steps if step in self.needs} - steps:
+            steps |= more
         kept = frozenset(step for step in steps if self.company.get(step, step) in steps)
         self.builds.append(kept)
         if kept & self.unbuildable:
@@ -76,7 +79,7 @@ class FakeLab:
 
 def plan(lab: FakeLab, *identities: str, **options: Any) -> list[Build]:
     problem = Problem(cast(Any, None), [step(i) for i in identities], Budget(), 0.95, lab)
-    return ByPass(**options).plan(problem)
+    return ByPass(**options).choose(problem)
 
 
 def test_what_the_engine_fuses_itself_is_refused_untimed() -> None:
@@ -196,3 +199,16 @@ def test_equal_evidence_gives_equal_plans() -> None:
     first, second = FakeLab(factors), FakeLab(factors)
     assert plan(first, *names) == plan(second, *names)
     assert first.verdicts == second.verdicts
+
+
+def test_what_needs_a_step_that_cannot_be_built_is_lost_with_it_at_any_distance() -> None:
+    chain = ["bad@1", "second@2", "third@3"]
+    steps = [dataclasses.replace(step(name), needs=needs) for name, needs in zip(chain, ((), chain[:1], chain[1:2]))]
+    lab = FakeLab(
+        {"good@4": 0.9, "third@3": 0.5},
+        unbuildable=frozenset({"bad@1"}),
+        needs=dict(zip(chain[1:], chain, strict=False)),
+    )
+    problem = Problem(cast(Any, None), [*steps, step("good@4")], Budget(), 0.95, lab)
+    (best,) = ByPass().choose(problem)
+    assert best.steps == {"good@4"}

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,6 +77,11 @@ class OnnxEngine(Engine):
             **options,
             "versions": versions(self.name, "torch", "onnxscript", *packages),
         }
+
+    def settings(self, told: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+        """One thread, with which a short call may be faster: starting others and waiting for them takes time."""
+        if told["threads"] > 1:
+            yield {"threads": 1}
 
     @contextlib.contextmanager
     def by_recipe(self, recipe: str, program: Program, out: Path) -> Iterator[Path]:

@@ -108,6 +108,12 @@ class OpenVino(OnnxEngine):
         )
         return Artifact.write(out, self.name, _IR, program.interface, told)
 
+    def settings(self, told: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+        """As of both; and bf16 for what a recipe leaves in floats."""
+        yield from super().settings(told)
+        if "recipe" in told and told["precision"] == "f32":
+            yield {"precision": "bf16"}
+
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
         import numpy as np
 

@@ -11,6 +11,7 @@ from fxopt.contracts.candidate import Step
 from fxopt.contracts.planner import Build, Problem, Ratio
 from fxopt.measure import holm
 from fxopt_plugins.planners.faults import Bisection
+from fxopt_plugins.planners.settings import with_settings
 
 SAME = "the engine fuses this itself: it runs the same kernels with and without it"
 NOT_ALONE = "not possible without the rewrites of other passes"
@@ -35,7 +36,11 @@ class ByPass(Planner):
     )
 
     def plan(self, problem: Problem) -> list[Build]:
-        """As `Planner.plan`: the union of what pays, and everything but what harms."""
+        """As `Planner.plan`: what `choose` chooses, or else the unmodified program, under settings that pay."""
+        return with_settings(problem, self.choose(problem))
+
+    def choose(self, problem: Problem) -> list[Build]:
+        """The union of what pays, and everything but what harms."""
         lab, steps = problem.lab, _exclusive(problem)
         if not steps:
             return []

@@ -12,6 +12,7 @@ from fxopt import Planner, Step
 from fxopt.contracts.planner import Build, Problem, Ratio
 from fxopt_plugins.planners.by_pass import ByPass
 from fxopt_plugins.planners.faults import Attempt, Bisection
+from fxopt_plugins.planners.settings import with_settings
 
 NOT_BESIDE = "not possible beside the others of its kind"
 
@@ -44,7 +45,7 @@ class ByRegion(Planner):
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: plans of lower precision by what they promise, then the exact ones."""
-        exact = ByPass(self.splits, self.repairs).plan(problem)
+        exact = ByPass(self.splits, self.repairs).choose(problem)
         lower = _Precision(problem, self.layers, self.stored, self.repairs)
         kinds = lower.promising()
         tried = (kind for i, kind in enumerate(kinds) if i < self.kinds or not problem.lab.out_of_time())
@@ -57,7 +58,7 @@ class ByRegion(Planner):
         plans += [recipe for recipe in lower.recipes if problem.lab.keep(recipe) is not None]
         lower.compare([plan for plan in plans if plan.key not in lower.ratios])
         best = sorted({plan.key: plan for plan in plans}.values(), key=lower.rank)[: self.plans]
-        return list({plan.key: plan for plan in (*best, *exact)}.values())
+        return with_settings(problem, list({plan.key: plan for plan in (*best, *exact)}.values()))
 
 
 class _Precision:
