@@ -101,7 +101,7 @@ class Contest:
             "on_one_thread": {
                 peer: {"latency_ms": timing.latency_ms.to_json(), "ratio": timing.ratio.interval.to_json()}
                 for label, peer in alone.items()
-                if (timing := session.timings.get(label)) is not None and timing.ratio is not None
+                if (timing := session.timings.get(self._twin(label, session))) is not None and timing.ratio is not None
             },
             "runs": {label: fxopt_runs.summary(found) for label, found in runs.items()},
         }
@@ -131,12 +131,13 @@ class Contest:
 
         alone: dict[str, str] = {}
         registry, setting = Registry.load(), {"threads": 1}
+        capabilities = registry.make_target("cpu").capabilities()
         for index, name in enumerate(names):
             entry, copy = self.entries[name], folder / f"alone{index}"
             told = Artifact.read(entry.artifact).options
-            if setting in list(registry.make_engine(entry.engine).settings(told)):
+            if setting in list(registry.make_engine(entry.engine).settings(told, capabilities)):
                 shutil.copytree(entry.artifact, copy)
-                Artifact.set(copy, setting)
+                Artifact.change(copy, setting)
                 alone[f"{name}, one thread"] = name
                 self.entries[f"{name}, one thread"] = Entry(entry.engine, copy)
         return alone
@@ -197,8 +198,7 @@ class Contest:
         rows = []
         for label in [*recipes, *runs]:
             entry, drop = self.entries.get(label), drops.get(label)
-            same = (name for name in session.timings if entry and self._content(name) == self._content(label))
-            twin = next(same, label)
+            twin = self._twin(label, session)
             timing = session.timings.get(twin)
             ratio = timing and timing.ratio and timing.ratio.interval
             if twin == session.base != label:
@@ -218,6 +218,12 @@ class Contest:
                 }
             )
         return rows
+
+    def _twin(self, label: str, session: Comparison) -> str:
+        """What was measured in place of a variant: the first of equal artifacts."""
+        if label not in self.entries:
+            return label
+        return next((name for name in session.timings if self._content(name) == self._content(label)), label)
 
     def _content(self, label: str) -> tuple[str, str]:
         entry = self.entries[label]

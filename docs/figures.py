@@ -144,7 +144,11 @@ def _loss(model: dict[str, Any], row: dict[str, Any]) -> str:
     drop = row["quality"][model["metric"]]["drop"]
     points = str(model["budget"]).endswith("pt")
     low, estimate, high = ((100 if points else 1) * drop[key] for key in ("low", "estimate", "high"))
-    others = [f"{spec} {found['candidate']:.4f}" for spec, found in row["quality"].items() if spec != model["metric"]]
+    others = [
+        f"{spec} {found['candidate']:.4f} ({found['drop']['low']:.4f} to {found['drop']['high']:.4f})"
+        for spec, found in row["quality"].items()
+        if spec != model["metric"]
+    ]
     return ", ".join([f"{estimate:.2f}{' pt' if points else ''} ({low:.2f} to {high:.2f})", *others])
 
 

@@ -25,6 +25,7 @@ from fxopt.compiler.steps import closure, replay
 from fxopt.compiler.workshop import ARTIFACT_BOUND
 from fxopt.contracts.candidate import Fidelity
 from fxopt.contracts.engine import Artifact
+from fxopt.contracts.options import print_value, split_spec
 from fxopt.errors import EngineError, InputError
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.shrink import inseparable, neighbourhood, part, seen_values
@@ -116,13 +117,11 @@ def bisect(out: Path, metric: str = "error", evaluation: str | None = None, prog
             raise InputError(f"{out}: there is no {name} to compare with; optimize without --no-source")
     if not lock.steps:
         recipe = lock.data["recipe"]
-        what = (
-            "OUT is the unmodified model"
-            if recipe is None
-            else f"OUT is what the engine's own {recipe} makes of the model"
-        )
-        return Bisection(metric, 0, notes=(f"the plan has no steps: {what}",))
-    run = prepare(planned(Request(str(out / "source.pt2"), out, eval=evaluation), lock), progress)
+        what = "the unmodified model" if recipe is None else f"what the engine's own {recipe} makes of the model"
+        under = "".join(f", with {option}={value}" for option, value in lock.data["settings"].items())
+        return Bisection(metric, 0, notes=(f"the plan has no steps: OUT is {what}{under}",))
+    request = planned(Request(str(out / "source.pt2"), out, eval=evaluation), lock)
+    run = prepare(replace(request, engine=_engine(lock)), progress)
     try:
         lock.check_graph(run.program)
         (engine,) = run.engines
@@ -132,6 +131,13 @@ def bisect(out: Path, metric: str = "error", evaluation: str | None = None, prog
         raise InputError(f"{out}: the unmodified model cannot be measured here: {error}") from error
     finally:
         run.close()
+
+
+def _engine(lock: Lockfile) -> str:
+    """The spec of the plan's engine under the settings that OUT runs with; the unmodified model is measured so as well."""
+    name, options = split_spec(lock.data["engine"])
+    options |= {option: print_value(value) for option, value in lock.data["settings"].items()}
+    return f"{name}{{{','.join(f'{option}={value}' for option, value in options.items())}}}" if options else name
 
 
 @dataclass

@@ -131,7 +131,8 @@ def _proven(contenders: Mapping[str, Contender], session: Session) -> list[str]:
     winners = {name: ratios[name] for name in ratios if name in standing and session.variants[name].faster}
     best: dict[str, str] = {}
     lossy = [name for name in winners if contenders[name].lab.lossy(contenders[name].build)]
-    for name in sorted(winners.keys() - set(lossy), key=lambda name: len(contenders[name].build.steps)):
+    exact = [name for name in winners if name not in lossy]
+    for name in sorted(exact, key=lambda name: (len(contenders[name].build.steps), winners[name].interval.estimate)):
         smaller = best.setdefault(contenders[name].engine, name)
         if winners[name].interval.high < winners[smaller].interval.low:
             best[contenders[name].engine] = name

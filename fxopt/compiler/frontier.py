@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def describe(run: Run, lab: EngineLab, build: Build) -> str:
     """What a build is, in words: a recipe, or the rewrites in it that are not exact and how often; and its settings."""
     what = content(run, lab, build)
-    return f"{what} with {build.setting}" if build.setting else what
+    return f"{what} with {build.settings_text}" if build.settings else what
 
 
 def content(run: Run, lab: EngineLab, build: Build) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from fxopt.compiler import profiles
 from fxopt.compiler.context import NOTHING, Context
+from fxopt.compiler.largest import largest
 from fxopt.compiler.steps import closure, replay
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Fidelity, Step
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from fxopt.registry import Registry
     from fxopt.verify.paired import PairedDrop
     from fxopt.verify.quality import Quality
-
-_FINEST = 16  # parts of a plan down to which is found out what has to be given back: each look takes a build
 
 
 @dataclass
@@ -70,6 +70,9 @@ class EngineLab:
     faults: dict[str, str | None] = field(default_factory=dict)  # what is wrong with builds as a whole, if anything is
     tried: dict[str, Build] = field(default_factory=dict)
     ratios: dict[str, Ratio] = field(default_factory=dict)  # of builds to the baseline
+    gains: dict[str, Ratio] = field(default_factory=dict)  # of builds under settings to what they are without
+    fixed: frozenset[str] = frozenset()  # options of the engine that the user has typed
+    settings_fault: str | None = None  # what went wrong when the engine was asked for settings
     makers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of a build's nodes: ids of steps, by name
 
     def __post_init__(self) -> None:
@@ -112,13 +115,10 @@ class EngineLab:
             return None
         return self._keep_in_mind(artifact, program, kept, signature, makers)
 
-    def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
+    def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
         """As `Lab.compare`."""
-        same = {
-            b.key
-            for b in builds
-            if b.key == self.baseline.key or (b.signature and b.signature == self.baseline.signature)
-        }
+        base = to or self.baseline
+        same = {b.key for b in builds if b.key == base.key or (b.signature and b.signature == base.signature)}
         ratios = {key: Ratio(Interval(1.0, 1.0, 1.0), 1.0, equal=True) for key in same}
         timed: dict[str, Build] = {}
         stands_for: dict[str, str] = {}
@@ -131,8 +131,7 @@ class EngineLab:
                 timed[build.key] = build
         if timed:
             variants = [
-                (b.key, self.engine, self.artifacts[b.key], self.checked_against(b))
-                for b in (self.baseline, *timed.values())
+                (b.key, self.engine, self.artifacts[b.key], self.checked_against(b)) for b in (base, *timed.values())
             ]
             session = self.workshop.session(variants, self.plan, self.progress)
             for key, representative in stands_for.items():
@@ -141,7 +140,12 @@ class EngineLab:
                     ratios[key] = measured.ratio
                 elif representative in session.failures:
                     self.failures[key] = session.failures[representative]
-        self.ratios |= ratios
+        if to is None:
+            self.ratios |= ratios
+        else:
+            self.gains |= ratios
+            before = self.ratios.get(to.key)
+            self.ratios |= {key: ratio if before is None else ratio.after(before) for key, ratio in ratios.items()}
         return ratios
 
     def runs(self, build: Build) -> bool:
@@ -186,23 +190,30 @@ class EngineLab:
 
     def settings(self, build: Build) -> list[Build]:
         """As `Lab.settings`."""
-        told = Artifact.read(self.artifacts[build.key]).options
-        try:
-            found = list(self.registry.make_engine(self.engine).settings(told))
-        except Exception as error:  # noqa: BLE001 - an engine's code may raise anything
-            self.failures["settings"] = raised(error)
+        told, capabilities = Artifact.read(self.artifacts[build.key]).options, self.context.capabilities
+        if capabilities is None:
             return []
-        return [self.under(build, changes) for changes in found]
+        try:
+            engine = self.registry.make_engine(self.engine)
+            found = [_checked(changes, told) for changes in engine.settings(told, capabilities)]
+        except Exception as error:  # noqa: BLE001 - an engine's code may raise anything
+            self.settings_fault = raised(error)
+            return []
+        return [self.under(build, changes) for changes in found if self.fixed.isdisjoint(changes)]
 
-    def under(self, build: Build, settings: Mapping[str, Any]) -> Build:
-        """A build under other options of the engine."""
-        artifact = self.workshop.under(self.artifacts[build.key], settings)
+    def under(self, build: Build, changes: Mapping[str, Any]) -> Build:
+        """A build under other options of the engine, on top of those that it runs under."""
+        settings = {**build.settings, **changes}
+        artifact = self.workshop.under(self.artifacts[build.key], changes)
         # The graph may be the same, and yet run otherwise.
-        signature = build.signature and f"{build.signature} {sorted(settings.items())}"
+        signature = build.signature and f"{build.signature} {sorted(changes.items())}"
         program, makers = self.programs[build.key], self.makers[build.key]
         there = self._keep_in_mind(artifact, program, build.steps, signature, makers, build.recipe, settings)
-        if not self.lossy(build):  # what is checked of exact steps does not depend on where they run
-            self.faults[there.key] = self.fault(build)
+        if build.recipe is None:
+            knowledge: tuple[dict[str, Any], ...] = (self.faults, self.drops, self.whole)
+            for known in knowledge:
+                if build.key in known:
+                    known[there.key] = known[build.key]
         return there
 
     def _keep_in_mind(
@@ -227,36 +238,19 @@ class EngineLab:
 
     def step_times(self, build: Build) -> dict[str, float]:
         """As `Lab.step_times`."""
-        times: dict[str, float] = {}
-        for nodes, milliseconds in self._covered(build):
-            step = next((self.makers[build.key][node] for node in nodes if node in self.makers[build.key]), None)
-            if step is not None:
-                times[step] = times.get(step, 0.0) + milliseconds
-        return times
-
-    def dtypes(self, build: Build) -> dict[str, list[str]]:
-        """What the engine computes a build with, where it tells, by the id of each step: its part, or what it would replace."""
-        makers, found = self.makers[build.key], dict[str, set[str]]()
-        left = [step for step in self.steps if step.id not in build.steps]
-        for kernel in self.workshop.kernels(self.engine, self.artifacts[build.key]):
-            if kernel["dtype"] is None:
-                continue
-            made = next((makers[node] for node in kernel["covers"] if node in makers), None)
-            there = [step.id for step in left if not step.candidate.writes.isdisjoint(kernel["covers"])]
-            for identity in there if made is None else [made]:
-                found.setdefault(identity, set()).add(kernel["dtype"])
-        return {identity: sorted(dtypes) for identity, dtypes in found.items()}
+        return profiles.by_step(self._kernels(build), self.makers[build.key])
 
     def node_times(self, build: Build) -> dict[str, float]:
         """As `Lab.node_times`."""
-        times: dict[str, float] = {}
-        for nodes, milliseconds in self._covered(build):
-            times[nodes[0]] = times.get(nodes[0], 0.0) + milliseconds
-        return times
+        return profiles.by_node(self._kernels(build))
 
-    def _covered(self, build: Build) -> list[tuple[Sequence[str], float]]:
-        kernels = self.workshop.kernels(self.engine, self.artifacts[build.key])
-        return [(kernel["covers"], kernel["ms"]) for kernel in kernels if kernel["covers"] and kernel["ms"] is not None]
+    def dtypes(self, build: Build) -> dict[str, list[str]]:
+        """What the engine computes a build with, where it tells, by the id of each step: its part, or what it would replace."""
+        left = [step for step in self.steps if step.id not in build.steps]
+        return profiles.dtypes(self._kernels(build), self.makers[build.key], left)
+
+    def _kernels(self, build: Build) -> list[dict[str, Any]]:
+        return self.workshop.kernels(self.engine, self.artifacts[build.key])
 
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
         """As `Lab.keep`: steps are given back in growing portions, then by bisection; of many up to a sixteenth too many.
@@ -276,9 +270,11 @@ class EngineLab:
 
         def right(first: int) -> Build | None:
             part = self.build([*build.steps - blamed, *ranked[:first]])
+            if part is not None and build.settings:
+                part = self.under(part, build.settings)
             return None if part is None or self.fault(part) is not None else part
 
-        best = _largest(right, len(ranked))
+        best = largest(right, len(ranked))
         kept = best.steps if best is not None else frozenset()
         self.refuse(
             [i for i in ranked if i not in kept], f"with all {len(ranked)} of these the plan as a whole {fault}"
@@ -353,6 +349,8 @@ class EngineLab:
 
     def _rounding_fault(self, build: Build) -> str | None:
         """Why a build of exact steps alone is not as exact as each of them: the rounding of many can add up."""
+        if not build.steps:
+            return None
         twin, _ = replay(double(self.program), closure(self.steps, build.steps), self.registry, self.context)
         self.whole[build.key] = check_whole(self.program, self.programs[build.key], twin)
         return self.whole[build.key].fault
@@ -403,18 +401,9 @@ def describe(ratio: Ratio) -> str:
     return f"{i.estimate:.3f} of the latency without it ({i.low:.3f} to {i.high:.3f})"
 
 
-def _largest(right: Callable[[int], Build | None], count: int) -> Build | None:
-    """The build of the most first items that is right, where that of all `count` is not; None if there is none.
-
-    Mostly few are at fault, so few are left out first, then twice as many, and what is between is halved.
-    """
-    finest = max(1, count // _FINEST)
-    most, wrong, best, few = 0, count, None, finest
-    while wrong - most > finest or (best is None and wrong > 1):
-        middle = max(wrong - few, (most + wrong) // 2)
-        part = right(middle)
-        if part is not None:
-            most, best = middle, part
-        else:
-            wrong, few = middle, 2 * few
-    return best
+def _checked(changes: Any, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings as an engine told them."""
+    known = isinstance(changes, Mapping) and changes and changes.keys() <= told.keys()
+    if not known or not all(isinstance(value, (bool, int, float, str)) for value in changes.values()):
+        raise ValueError(f"{changes!r} are no plain values for some of {', '.join(sorted(told))}")
+    return dict(changes)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fxopt.compiler.contest import Contender, Outcome
     from fxopt.compiler.lab import EngineLab
     from fxopt.compiler.run import Run
-    from fxopt.contracts.planner import Build
+    from fxopt.contracts.planner import Build, Ratio
 
 VERSION = 2
 
@@ -86,7 +86,10 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         },
         "integers": {run.engines[spec].name: bits for spec, bits in run.workshop.weight_bits.items()},
         "faults": run.faults(found),
-        "notes": [*run.progress.notes, *_silent(told, run.engines[ship.engine].name)],
+        "notes": [
+            *run.progress.notes,
+            *(_silent(told, run.engines[ship.engine].name) if ship.build.recipe is None else ()),
+        ],
         "seconds": round(time.monotonic() - run.started, 1),
         "phases": {name: round(seconds, 1) for name, seconds in run.progress.seconds.items()},
     }
@@ -170,35 +173,43 @@ def _of_the_whole(run: Run, outcome: Outcome) -> list[dict[str, Any]]:
                 entries.append(_recipe(engine.name, recipe, lab, tried.get(recipe), ship.build))
         for build in (build for build in lab.tried.values() if build.settings):
             entries.append(_setting(run, engine.name, lab, build, ship.build))
-    return entries
+    return [*{entry["id"]: entry for entry in entries}.values()]
 
 
 def _recipe(engine: str, recipe: str, lab: EngineLab, build: Build | None, shipped: Build) -> dict[str, Any]:
-    verdict, reason = "refused", lab.failures.get(recipe, "")
+    verdict, reason, ratio = "refused", lab.failures.get(recipe, ""), None
     if recipe in lab.untried:
         verdict, reason = "skipped", lab.untried[recipe]
     if build is not None:
-        judged = "a plan is better" if build.key in lab.faults else "no gain beyond the noise, or none in size"
-        reason = lab.faults.get(build.key) or (judged if build.key in lab.ratios else lab.why(build))
+        ratio = lab.ratios.get(build.key)
+        reason = _why_not(lab, build, ratio)
     if shipped.recipe == recipe:
         verdict, reason = "applied", "the engine's own recipe, on the unmodified model"
-    return _entry_of_the_whole(f"{engine}.{recipe}", verdict, reason, lab, build)
+    entry = _entry_of_the_whole(f"{engine}.{recipe}", verdict, reason, ratio)
+    return {**entry, "size_bytes": build and build.size_bytes - lab.baseline.size_bytes}
 
 
 def _setting(run: Run, engine: str, lab: EngineLab, build: Build, shipped: Build) -> dict[str, Any]:
-    verdict, reason = "refused", lab.faults.get(build.key) or "no gain beyond the noise, or another plan is better"
-    if build.key not in lab.ratios:
-        reason = lab.why(build)
+    gain = lab.gains.get(build.key)
+    verdict, reason = "refused", _why_not(lab, build, gain)
     if build.key == shipped.key:
-        verdict, reason = "applied", "the plan runs faster with it"
-    entry = _entry_of_the_whole(f"{engine}{{{build.setting}}}", verdict, reason, lab, build)
+        verdict, reason = "applied", "the plan is faster with it" if gain else "replayed from the plan"
+    entry = _entry_of_the_whole(f"{engine}{{{build.settings_text}}}", verdict, reason, gain)
+    fidelity = Fidelity.APPROXIMATE if build.recipe else Fidelity.EXACT
     site = content(run, lab, build)
-    fidelity = Fidelity.APPROXIMATE if lab.lossy(build) else Fidelity.EXACT
-    return {**entry, "id": f"{entry['pass']}@{site}", "site": site, "fidelity": fidelity.value}
+    return {**entry, "id": f"{entry['pass']}@{site}.{build.key[:6]}", "site": site, "fidelity": fidelity.value}
 
 
-def _entry_of_the_whole(name: str, verdict: str, reason: str, lab: EngineLab, build: Build | None) -> dict[str, Any]:
-    ratio = None if build is None else lab.ratios.get(build.key)
+def _why_not(lab: EngineLab, build: Build, ratio: Ratio | None) -> str:
+    """Why what was tried on the model as a whole does not ship."""
+    if (fault := lab.faults.get(build.key)) is not None:
+        return fault
+    if ratio is None:
+        return lab.why(build)
+    return "a plan is better" if ratio.interval.high < 1 else "no gain beyond the noise"
+
+
+def _entry_of_the_whole(name: str, verdict: str, reason: str, ratio: Ratio | None) -> dict[str, Any]:
     return {
         "id": name,
         "pass": name,
@@ -211,7 +222,7 @@ def _entry_of_the_whole(name: str, verdict: str, reason: str, lab: EngineLab, bu
         "needs": [],
         "group": None,
         "latency_ratio": ratio and ratio.interval.to_json(),
-        "size_bytes": build and build.size_bytes - lab.baseline.size_bytes,
+        "size_bytes": None,
         "sensitivity": None,
         "dtypes": [],
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler.journal import refuse_foreign
+from fxopt.contracts.options import split_spec
 from fxopt.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ def engines(registry: Registry, target: Target, request: Request) -> dict[str, E
     if not found:
         raise InputError(f"no engine can run here: {'; '.join(missing)}")
     return found
+
+
+def typed(engine: str) -> frozenset[str]:
+    """The options that an engine's spec gives."""
+    _, brace, options = engine.partition("{")  # the name may be an import path
+    return frozenset(split_spec(f"engine{brace}{options}")[1])
 
 
 def engines_of(registry: Registry, target: Target) -> list[str]:

@@ -54,7 +54,8 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
             made += _of_lower_precision(run, found, lab, exact)
         else:
             made += _planned(run, lab, exact)
-    return _finalists(run, made, first)
+    # The unmodified program under a setting may be the plan of two labs.
+    return _finalists(run, [*{(item.engine, item.build.key): item for item in made}.values()], first)
 
 
 def scheme(run: Run, spec: str) -> QuantScheme | None:
@@ -155,7 +156,7 @@ def _of_prepared(run: Run, found: Search, lab: EngineLab, exact: Problem, broken
         if not preparations:
             return []
         search, reason = _offered_on(basis, run, found, lab.search, context, broken)
-    there = EngineLab(lab.workshop, lab.registry, lab.engine, search, lab.plan, lab.quality, context)
+    there = EngineLab(lab.workshop, lab.registry, lab.engine, search, lab.plan, lab.quality, context, fixed=lab.fixed)
     run.labs.append(there)
     if reason is None:
         return _planned(

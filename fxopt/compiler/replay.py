@@ -270,7 +270,7 @@ class Replay(Run):
         ratio, engine = ledger["result"]["ratio"], self.engines[outcome.contenders[outcome.base].engine].name
         recipe = self.lock.data["recipe"]
         what = f"{len(ships.steps)} of {len(self.lock.steps)} steps" if recipe is None else f"the engine's own {recipe}"
-        what += f" with {ships.setting}" if ships.setting else ""
+        what += f" with {ships.settings_text}" if ships.settings else ""
         verdict = f"{what} replayed on {engine}" if recipe == ships.recipe else f"{what} does not ship on {engine}"
         if ratio is not None:
             verdict += (
@@ -313,7 +313,8 @@ class Replay(Run):
                 differs.append(f"{step.id} {what}")
         if not differs and plan["result"] != self.lock.data["result"]:
             differs.append("the steps gave another program")
-        return differs
+        kept = ((key, self.lock.data[key]) for key in ("recipe", "settings"))
+        return differs + [f"what ships has not the plan's {key} {was}" for key, was in kept if was and plan[key] != was]
 
     def fault(self, ledger: dict[str, Any]) -> str | None:
         """The first limit that is not kept. Times never stop a replay: on the same machine it must give the same."""

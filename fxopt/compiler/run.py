@@ -182,7 +182,16 @@ class Run:
         with self.progress.phase("build the unmodified model on each engine", len(self.engines)):
             for spec, engine in self.engines.items():
                 try:
-                    labs[spec] = EngineLab(self.workshop, self.registry, spec, found, plan, self.quality, self.context)
+                    labs[spec] = EngineLab(
+                        self.workshop,
+                        self.registry,
+                        spec,
+                        found,
+                        plan,
+                        self.quality,
+                        self.context,
+                        fixed=limits.typed(self.request.engine),
+                    )
                     self.labs.append(labs[spec])
                 except EngineError as error:
                     self.failures[engine.name] = str(error)
@@ -306,10 +315,10 @@ class Run:
                 broken = Broken(call, text, self.context.capabilities, table, self.request.pass_limit_s)
                 text = f"{text}; see it again: {reproduce(broken.write(self.request.out / 'reproducers'))}"
             faults.append(text)
-        for lab in self.labs:
-            if (text := lab.failures.get("settings")) is not None:
-                name = self.engines[lab.engine].name
-                faults.append(f"{self.registry.owners['engines', name]}: {name} failed to tell its settings: {text}")
+        failed = {self.engines[lab.engine].name: lab.settings_fault for lab in self.labs if lab.settings_fault}
+        for name, text in failed.items():
+            owner = self.registry.owners.get(("engines", name), "unregistered")
+            faults.append(f"{owner}: {name} failed to tell its settings: {text}")
         return faults + [plugin.fault for plugin in self.registry.plugins if plugin.fault]
 
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:

@@ -188,8 +188,8 @@ class Workshop:
         """The artifact with other options of its engine; files are shared."""
 
         def fill(draft: Path) -> None:
-            shutil.copytree(artifact, draft, copy_function=os.link)
-            Artifact.set(draft, settings)
+            shutil.copytree(artifact, draft, copy_function=_share)
+            Artifact.change(draft, settings)
 
         return self.journal.folder(f"{artifact.name} {sorted(settings.items())}", fill)
 
@@ -311,3 +311,11 @@ class Workshop:
         session = Session.from_json(self.journal.remember("session", key, run))
         self.comparisons += sum(item.ratio is not None for item in session.variants.values())
         return session
+
+
+def _share(file: str, other: str) -> None:
+    """Let two names have one file, or where the file system has no links a copy."""
+    try:
+        os.link(file, other)
+    except OSError:
+        shutil.copy2(file, other)

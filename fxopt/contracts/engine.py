@@ -17,6 +17,7 @@ from fxopt.errors import EngineError
 if TYPE_CHECKING:
     import numpy as np
 
+    from fxopt.contracts.target import Capabilities
     from fxopt.ir.interface import Interface
     from fxopt.ir.program import Program
 
@@ -179,7 +180,7 @@ class Artifact:
         return cls(path, stages, data["dispatch"], data["options"])
 
     @classmethod
-    def set(cls, path: Path, options: Mapping[str, Any]) -> None:
+    def change(cls, path: Path, options: Mapping[str, Any]) -> None:
         """Change options of the artifact in a directory."""
         file = path / cls.MANIFEST
         data = json.loads(file.read_text())
@@ -246,7 +247,8 @@ class Unsupported:
 class Engine(Configurable, abc.ABC):
     """An existing runtime. Subclasses are frozen dataclasses; `threads` and precision are options, never defaults of the runtime.
 
-    All methods but `available` and `version` may crash or hang; the compiler calls them in a worker process.
+    All methods but `available`, `version`, `recipe_available` and `settings` may crash or hang; the compiler calls them in a
+    worker process. What `load` writes beside an artifact must not change its files: other artifacts may share them.
     """
 
     name: ClassVar[str]
@@ -297,17 +299,18 @@ class Engine(Configurable, abc.ABC):
         """
         raise EngineError(self.recipe_available(recipe) or f"{self.name}: {recipe} is listed, but not implemented")
 
-    def settings(self, told: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-        """Other options under which an artifact may run faster here, each tried by itself. Must be quick.
+    def settings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
+        """Other values of its options under which an artifact may run faster here. Must be quick, and import nothing.
 
         An artifact of `emit` must give under them what it gives, but for rounding; of a recipe it may not: that is
         judged anew.
 
         Args:
             told: the artifact's `options`.
+            capabilities: of the target.
 
         Returns:
-            changes to them, which `load` heeds.
+            changes to `told`, each to be tried by itself, which `load` heeds.
         """
         return ()
 

@@ -39,8 +39,8 @@ class Build:
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
-    def setting(self) -> str:
-        """The settings in words; empty without."""
+    def settings_text(self) -> str:
+        """As `threads=1`; empty without."""
         return ", ".join(f"{option}={value}" for option, value in sorted(self.settings.items()))
 
 
@@ -58,6 +58,12 @@ class Ratio:
     p_value: float
     equal: bool = False
 
+    def after(self, other: Ratio) -> Ratio:
+        """The ratio to what `other` is to, where this one is to what `other` is of; its interval is wider than it need be."""
+        mine, theirs = self.interval, other.interval
+        interval = Interval(mine.estimate * theirs.estimate, mine.low * theirs.low, mine.high * theirs.high)
+        return Ratio(interval, max(self.p_value, other.p_value), self.equal and other.equal)
+
 
 class Lab(Protocol):
     """Where a planner gets its evidence. Every call may cost seconds; results are remembered."""
@@ -67,8 +73,8 @@ class Lab(Protocol):
     def build(self, steps: Collection[str]) -> Build | None:
         """The program with these steps and all that they need; None if the engine refuses it."""
 
-    def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
-        """Each build against the baseline, interleaved in one session; by key. A build that fails is absent."""
+    def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
+        """Each build against the baseline, or another build, interleaved in one session; by key. One that fails is absent."""
 
     def runs(self, build: Build) -> bool:
         """Whether a build gives here what the program that it was made from gives, but for rounding; else ask `why`."""
@@ -80,7 +86,10 @@ class Lab(Protocol):
         """What the engine's own recipes make of the unmodified model, where quality may drop and there are data."""
 
     def settings(self, build: Build) -> list[Build]:
-        """The same artifact under other options of the engine that may be faster here, as fewer threads: nothing is emitted."""
+        """The same artifact under other options of the engine that may be faster here, as fewer threads: nothing is emitted.
+
+        What is known of how right a build is holds under them too, but for an engine's own recipe.
+        """
 
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
         """The largest part of a build that is as right as it has to be; None if there is none.

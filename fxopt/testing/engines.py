@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ import torch
 
 from fxopt.compiler.workshop import ARTIFACT_BOUND
 from fxopt.contracts.engine import Artifact, Engine, FlatCallable, Unsupported
+from fxopt.contracts.target import Capabilities
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.measure.host import bind
@@ -172,13 +174,16 @@ def settings_change_no_results(engine: Engine, program: Program) -> None:
     if emission.loaded is None:
         return
     told = emission.loaded.artifact.options
-    for changes in engine.settings(told):
-        if unknown := changes.keys() - told.keys():
-            raise Fault(f"the setting {dict(changes)} has what the artifact's options have not: {sorted(unknown)}")
+    options = {field.name for field in dataclasses.fields(engine)}
+    for changes in engine.settings(told, Capabilities(frozenset({"float32", "bfloat16", "float16", "int8", "uint8"}))):
+        if unknown := changes.keys() - (told.keys() & options):
+            raise Fault(
+                f"the setting {dict(changes)} has what are no options of engine and artifact: {sorted(unknown)}"
+            )
         with tempfile.TemporaryDirectory(prefix="fxopt-kit-") as folder:
             path = Path(folder) / "model"
             shutil.copytree(emission.path, path)
-            Artifact.set(path, changes)
+            Artifact.change(path, changes)
             try:
                 call = bind(engine, Artifact.read(path))
             except Exception as error:

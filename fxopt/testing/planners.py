@@ -58,10 +58,11 @@ class ScriptedLab:
         key = ",".join(sorted(kept)) or "base"
         return Build(key, kept, ",".join(sorted(kept & set(self.factors))), BASE_BYTES + len(kept))
 
-    def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
+    def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
         """The product of the factors of each build, with a narrow interval; 1 is no evidence of a difference."""
         self.compared.append([build.key for build in builds])
-        return {build.key: scripted_ratio(self.latency(build.steps)) for build in builds if self.runs(build)}
+        base = self.latency(to.steps if to is not None else ())
+        return {build.key: scripted_ratio(self.latency(build.steps) / base) for build in builds if self.runs(build)}
 
     def runs(self, build: Build) -> bool:
         """As scripted."""

@@ -92,7 +92,7 @@ class FasterAlone(Misbehaves):
 
     name: ClassVar[str] = "faster_alone"
 
-    def settings(self, told: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    def settings(self, told: Mapping[str, Any], capabilities: Any) -> Iterator[Mapping[str, Any]]:
         if told["threads"] > 1:
             yield {"threads": 1}
             yield {"spec": "nonsense"}

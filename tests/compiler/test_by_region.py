@@ -39,15 +39,17 @@ class Lab(ScriptedLab):
 
     def settings(self, build: Build) -> list[Build]:
         key = build.key
-        return [replace(build, key=f"{key} {name}", signature=f"{key} {name}", settings={name: 1}) for name in self.set]
+        return [
+            replace(build, key=f"{key} {name}", signature=f"{key} {name}", settings={**build.settings, name: 1})
+            for name in self.set
+            if name not in build.settings
+        ]
 
-    def compare(self, builds: Sequence[Build]) -> dict[str, Ratio]:
-        ratios = super().compare(builds)
-        for build in builds:
-            if build.settings and build.key in ratios:
-                (name,) = build.settings
-                ratios[build.key] = scripted_ratio(self.latency(build.steps) * self.set[name])
-        return ratios
+    def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
+        if to is None:
+            return super().compare(builds)
+        self.compared.append([build.key for build in builds])
+        return {build.key: scripted_ratio(self.set[str(list(build.settings)[-1])]) for build in builds}
 
     def latency(self, steps: Iterable[str]) -> float:
         (first, *_) = [*steps, ""]
@@ -315,11 +317,18 @@ def found(lab: Lab, offers: Iterable[Step], budget: Budget | None = None) -> lis
     return ByRegion().plan(problem)
 
 
-def test_a_plan_stands_behind_what_it_is_under_a_setting_that_pays() -> None:
-    lab = Lab(script(dict.fromkeys(INT8, 0.8)), set={"threads": 0.7, "worse": 1.3})
+def test_a_plan_is_handed_on_under_the_settings_that_pay() -> None:
+    lab = Lab(script(dict.fromkeys(INT8, 0.8)), set={"threads": 0.7, "worse": 1.3, "pinned": 0.9})
     assert [(len(build.steps), dict(build.settings)) for build in found(lab, map(step, INT8))] == [
-        (3, {"threads": 1}),
-        (3, {}),
+        (3, {"threads": 1, "pinned": 1})
+    ]
+
+
+def test_a_recipe_is_handed_on_without_settings_too_for_it_may_lose_more_under_them() -> None:
+    lab = Lab({}, own={"quick": 0.5}, set={"precision": 0.7})
+    assert [(build.recipe, dict(build.settings)) for build in found(lab, [])] == [
+        ("quick", {"precision": 1}),
+        ("quick", {}),
     ]
 
 

@@ -202,12 +202,12 @@ def test_equal_evidence_gives_equal_plans() -> None:
 
 
 def test_what_needs_a_step_that_cannot_be_built_is_lost_with_it_at_any_distance() -> None:
-    chain = ["bad@1", "second@2", "third@3"]
-    steps = [dataclasses.replace(step(name), needs=needs) for name, needs in zip(chain, ((), chain[:1], chain[1:2]))]
+    chain = {"bad@1": (), "second@2": ("bad@1",), "third@3": ("second@2",)}
+    steps = [dataclasses.replace(step(name), needs=needs) for name, needs in chain.items()]
     lab = FakeLab(
         {"good@4": 0.9, "third@3": 0.5},
         unbuildable=frozenset({"bad@1"}),
-        needs=dict(zip(chain[1:], chain, strict=False)),
+        needs={name: ground for name, needs in chain.items() for ground in needs},
     )
     problem = Problem(cast(Any, None), [*steps, step("good@4")], Budget(), 0.95, lab)
     (best,) = ByPass().choose(problem)

@@ -215,14 +215,14 @@ class DiesWhenItIsCalled(Eager):
 class CannotRunSo(Eager):
     """Names a setting that it does not run under."""
 
-    def settings(self, told: Any) -> Any:
+    def settings(self, told: Any, capabilities: Any) -> Any:
         return [{"threads": "many"}]
 
 
 class MakesUpOptions(Eager):
     """Names a setting that no artifact of its has."""
 
-    def settings(self, told: Any) -> Any:
+    def settings(self, told: Any, capabilities: Any) -> Any:
         return [{"turbo": True}]
 
 
@@ -315,7 +315,12 @@ ENGINES = [
     (ReusesItsOutputs(threads=1), engines.calls_stay_apart, zoo.unused_input, "written by the next call"),
     (WritesItsInputs(threads=1), engines.calls_stay_apart, zoo.unused_input, "written by the call"),
     (CannotRunSo(threads=1), engines.settings_change_no_results, zoo.unused_input, "loading raised ValueError"),
-    (MakesUpOptions(threads=1), engines.settings_change_no_results, zoo.unused_input, "have not: .'turbo'"),
+    (
+        MakesUpOptions(threads=1),
+        engines.settings_change_no_results,
+        zoo.unused_input,
+        "are no options of engine and artifact: .'turbo'",
+    ),
     (ForgetsItsManifest(threads=1), engines.artifact_is_complete, zoo.unused_input, "another artifact"),
     (ChangesThePrograms(threads=1), engines.emitting_changes_nothing, zoo.unused_input, "other values"),
     (OtherKernelsEachTime(threads=1), engines.kernels_are_read_back_alike, zoo.unused_input, "the signatures"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from fxopt.contracts.target import Capabilities
     from fxopt.ir.program import Program
 
 _LEAST_PROFILED, _MOST_PROFILED, _PROFILE_S = 8, 40, 0.3
@@ -78,7 +79,7 @@ class OnnxEngine(Engine):
             "versions": versions(self.name, "torch", "onnxscript", *packages),
         }
 
-    def settings(self, told: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    def settings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
         """One thread, with which a short call may be faster: starting others and waiting for them takes time."""
         if told["threads"] > 1:
             yield {"threads": 1}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import openvino
 
+    from fxopt.contracts.target import Capabilities
     from fxopt.ir.program import Program
 
 _IR = "model.xml"
@@ -108,10 +109,10 @@ class OpenVino(OnnxEngine):
         )
         return Artifact.write(out, self.name, _IR, program.interface, told)
 
-    def settings(self, told: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-        """As of both; and bf16 for what a recipe leaves in floats."""
-        yield from super().settings(told)
-        if "recipe" in told and told["precision"] == "f32":
+    def settings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
+        """One thread; and bf16 for what a recipe leaves in floats, where the CPU has it."""
+        yield from super().settings(told, capabilities)
+        if "recipe" in told and told["precision"] == "f32" and "bfloat16" in capabilities.dtypes:
             yield {"precision": "bf16"}
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fxopt.contracts.planner import Build, Problem
+from fxopt.contracts.planner import Build, Lab, Problem
 
 TUNED = 2  # plans that are tried under other settings: the best may not keep its quality on unseen samples
+TOGETHER = 3  # settings that one plan may have
 
 
 def with_settings(problem: Problem, plans: Sequence[Build]) -> list[Build]:
-    """The plans, the best behind what they are under settings with which they are faster and as right as they have to be.
+    """The plans, the first of them under the settings with which they are fastest, as right as they have to be.
 
     Args:
         problem: that they were made for.
         plans: the best first; if there are none, the unmodified program is tried.
     """
-    lab = problem.lab
-    if problem.budget.minimize != "latency" or lab.out_of_time():
+    if problem.budget.minimize != "latency":
         return list(plans)
-    first = list(plans[:TUNED]) or [lab.baseline]
-    settings = {plan.key: lab.settings(plan) for plan in first}
-    tried = [setting for each in settings.values() for setting in each]
-    ratios = lab.compare([*first, *tried]) if tried else {}
-
-    def pays(plan: Build, setting: Build) -> bool:
-        there, here = ratios.get(setting.key), ratios.get(plan.key)
-        return there is not None and here is not None and there.interval.high < here.interval.estimate
-
     tuned: list[Build] = []
-    for plan in first:
-        paying = [setting for setting in settings[plan.key] if pays(plan, setting)]
-        paying.sort(key=lambda setting: ratios[setting.key].interval.estimate)
-        kept = [setting for setting in paying if lab.keep(setting, give_back=False) is not None]
-        tuned += [*kept, *([plan] if plan.key != lab.baseline.key else [])]
-    return [*tuned, *plans[TUNED:]]
+    for plan in plans[:TUNED] or [problem.lab.baseline]:
+        best = _tuned(problem.lab, plan)
+        # What a recipe has made may give something else under a setting, and lose too much on unseen samples.
+        tuned += [best, plan] if best.key != plan.key and plan.recipe is not None else [best]
+    return [*(build for build in tuned if build.key != problem.lab.baseline.key), *plans[TUNED:]]
+
+
+def _tuned(lab: Lab, plan: Build) -> Build:
+    """A plan under the settings that bring most, one after the other."""
+    for _ in range(TOGETHER):
+        tried = [] if lab.out_of_time() else lab.settings(plan)
+        ratios = lab.compare(tried, to=plan) if tried else {}
+        paying = [build for build in tried if build.key in ratios and ratios[build.key].interval.high < 1]
+        paying.sort(key=lambda build: ratios[build.key].interval.estimate)
+        better = next((build for build in paying if lab.keep(build, give_back=False) is not None), None)
+        if better is None:
+            break
+        plan = better
+    return plan
