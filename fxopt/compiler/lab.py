@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -143,9 +144,9 @@ class EngineLab:
         if to is None:
             self.ratios |= ratios
         else:
-            self.gains |= ratios
-            before = self.ratios.get(to.key)
-            self.ratios |= {key: ratio if before is None else ratio.after(before) for key, ratio in ratios.items()}
+            for known, sure in ((self.gains, to.settings), (self.ratios, to.key != self.baseline.key)):
+                before = known.get(to.key) if sure else None
+                known |= {key: ratio if before is None else ratio.after(before) for key, ratio in ratios.items()}
         return ratios
 
     def runs(self, build: Build) -> bool:
@@ -199,22 +200,26 @@ class EngineLab:
         except Exception as error:  # noqa: BLE001 - an engine's code may raise anything
             self.settings_fault = raised(error)
             return []
-        return [self.under(build, changes) for changes in found if self.fixed.isdisjoint(changes)]
+        barred = self.fixed | (frozenset() if self.quality.lossy else self._lossy_options)
+        return [self.under(build, changes) for changes in found if barred.isdisjoint(changes)]
 
     def under(self, build: Build, changes: Mapping[str, Any]) -> Build:
         """A build under other options of the engine, on top of those that it runs under."""
-        settings = {**build.settings, **changes}
+        settings, coarser = {**build.settings, **changes}, not self._lossy_options.isdisjoint(changes)
         artifact = self.workshop.under(self.artifacts[build.key], changes)
         # The graph may be the same, and yet run otherwise.
         signature = build.signature and f"{build.signature} {sorted(changes.items())}"
         program, makers = self.programs[build.key], self.makers[build.key]
         there = self._keep_in_mind(artifact, program, build.steps, signature, makers, build.recipe, settings)
-        if build.recipe is None:
-            knowledge: tuple[dict[str, Any], ...] = (self.faults, self.drops, self.whole)
-            for known in knowledge:
-                if build.key in known:
-                    known[there.key] = known[build.key]
+        knowledge: tuple[dict[str, Any], ...] = (self.faults, self.drops, self.whole)
+        for known in knowledge:
+            if build.key in known and not coarser:
+                known[there.key] = known[build.key]
         return there
+
+    @cached_property
+    def _lossy_options(self) -> frozenset[str]:
+        return frozenset(self.registry.make_engine(self.engine).lossy_options)
 
     def _keep_in_mind(
         self,
@@ -229,12 +234,13 @@ class EngineLab:
         key = artifact.name
         self.programs[key], self.artifacts[key], self.makers[key] = program, artifact, makers
         size = Artifact.read(artifact).size_bytes()
-        self.tried[key] = Build(key, steps, signature, size, recipe, settings)
+        rounded = recipe is not None or (bool(settings) and not self._lossy_options.isdisjoint(settings))
+        self.tried[key] = Build(key, steps, signature, size, recipe, settings, rounded)
         return self.tried[key]
 
     def checked_against(self, build: Build) -> Program | None:
-        """The Program that an artifact must agree with; None for an engine's own recipe."""
-        return None if build.recipe else self.programs[build.key]
+        """The Program that an artifact must agree with; None where the engine rounds what the Program does not."""
+        return None if build.rounded else self.programs[build.key]
 
     def step_times(self, build: Build) -> dict[str, float]:
         """As `Lab.step_times`."""
@@ -319,11 +325,12 @@ class EngineLab:
     def lossy(self, build: Build) -> bool:
         """Whether a build is held to the quality budget."""
         steps = closure(self.steps, build.steps)
-        return build.recipe is not None or any(step.candidate.fidelity is not Fidelity.EXACT for step in steps)
+        return build.rounded or any(step.candidate.fidelity is not Fidelity.EXACT for step in steps)
 
     def over_budget(self) -> set[str]:
         """The passes of which plans lost more quality than they may."""
-        lost = {key for key, drop in self.drops.items() if self.quality.fault(drop) is not None}
+        drops = {key: drop for key, drop in self.drops.items() if not self.tried[key].rounded}
+        lost = {key for key, drop in drops.items() if self.quality.fault(drop) is not None}
         found = {step.id: step for step in self.steps}
         steps = {identity for key in lost for identity in self.tried[key].steps}
         return {

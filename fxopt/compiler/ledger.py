@@ -195,7 +195,8 @@ def _setting(run: Run, engine: str, lab: EngineLab, build: Build, shipped: Build
     if build.key == shipped.key:
         verdict, reason = "applied", "the plan is faster with it" if gain else "replayed from the plan"
     entry = _entry_of_the_whole(f"{engine}{{{build.settings_text}}}", verdict, reason, gain)
-    fidelity = Fidelity.APPROXIMATE if build.recipe else Fidelity.EXACT
+    exact = build.recipe is not None or not build.rounded
+    fidelity = Fidelity.EXACT if exact else Fidelity.APPROXIMATE
     site = content(run, lab, build)
     return {**entry, "id": f"{entry['pass']}@{site}.{build.key[:6]}", "site": site, "fidelity": fidelity.value}
 

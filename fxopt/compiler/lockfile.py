@@ -145,7 +145,8 @@ class Lockfile:
     def lossy(self) -> bool:
         """Whether what shipped was held to a quality budget."""
         steps = any(step.candidate.fidelity is not Fidelity.EXACT for step in self.steps)
-        return steps or self.data["recipe"] is not None
+        settings = bool(self.data["settings"]) and self.data["quality"] is not None
+        return steps or settings or self.data["recipe"] is not None
 
     def check_graph(self, program: Program) -> None:
         """Refuse a Program of another graph.

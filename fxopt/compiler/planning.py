@@ -116,10 +116,14 @@ def _finalists(run: Run, made: list[Contender], first: Session) -> list[Contende
         drop = item.lab.drops.get(item.build.key)
         return math.inf if drop is None else drop.drop
 
+    def what(item: Contender) -> tuple[str, str | None, frozenset[str]]:
+        """The same under other settings is lost with it."""
+        return item.engine, item.build.recipe, item.build.steps
+
     def stays(item: Contender) -> bool:
         pace = timed[id(item)]
-        better = sum(timed[id(other)] < pace and loss(other) <= loss(item) for other in lossy)
-        return pace <= best * IN_SIGHT or better < BETTER
+        better = {what(other) for other in lossy if timed[id(other)] < pace and loss(other) <= loss(item)}
+        return pace <= best * IN_SIGHT or len(better - {what(item)}) < BETTER
 
     judged = {id(item) for item in lossy}
     return [item for item in made if id(item) not in judged or stays(item)]

@@ -296,9 +296,8 @@ class Run:
         """An artifact where it ships, stamped with the machine at hand."""
         shutil.copytree(item.artifact, folder)
         versions = {item.engine: lockfile.version(self.engines[item.engine])}
-        recipe = item.build.recipe is not None
         with self.workshop.running(item.engine, item.artifact) as run:
-            stamp.write(folder, self.target, versions, self.workshop.inputs, run, item.program, unlike=recipe)
+            stamp.write(folder, self.target, versions, self.workshop.inputs, run, item.program, item.build.rounded)
 
     def faults(self, found: Search) -> list[str]:
         """What plugins did wrong; a call that broke is written to OUT's `reproducers/`, and named."""

@@ -161,7 +161,7 @@ def write(
         inputs: made-up flat inputs of the measured sizes.
         run: the artifact.
         program: what it was emitted from.
-        unlike: it is an engine's own recipe, which rounds what `program` does not: then it is the rounding itself that the
+        unlike: its engine rounds what `program` does not: then it is the rounding itself that the
             bound comes from, on inputs of the usual size, where nothing is clipped.
     """
     import torch

@@ -256,6 +256,7 @@ class Engine(Configurable, abc.ABC):
     quant_scheme: ClassVar[QuantScheme | None] = None
     recipes: ClassVar[Mapping[str, str]] = {}  # the runtime's own ways to quantize: name to a line of help
     remedies: ClassVar[Collection[str]] = ()  # recipes that are of use only where sums of 8-bit weights saturate
+    lossy_options: ClassVar[Collection[str]] = ()  # those that let the runtime round what the program does not
     targets: ClassVar[tuple[str, ...]] = ()  # of others, that `--engine auto` tries it for beside the engines they name
 
     threads: int = field(default=0, metadata={"help": "threads that one call may use; 0: what --threads says"})
@@ -302,8 +303,8 @@ class Engine(Configurable, abc.ABC):
     def settings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
         """Other values of its options under which an artifact may run faster here. Must be quick, and import nothing.
 
-        An artifact of `emit` must give under them what it gives, but for rounding; of a recipe it may not: that is
-        judged anew.
+        Those that change one of `lossy_options` are tried where quality may drop, and judged by it. Under the others an
+        artifact must give what it gives, but for rounding.
 
         Args:
             told: the artifact's `options`.

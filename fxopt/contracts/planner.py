@@ -29,6 +29,7 @@ class Build:
         size_bytes: size of the artifact.
         recipe: name of the engine's own recipe that it was made by, of which there are no steps.
         settings: options of the engine that it runs under, where they are others than it was emitted with.
+        rounded: whether the engine rounds what the program does not, by its own recipe or under a setting.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Build:
     size_bytes: int
     recipe: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    rounded: bool = False
 
     @property
     def settings_text(self) -> str:
@@ -88,7 +90,8 @@ class Lab(Protocol):
     def settings(self, build: Build) -> list[Build]:
         """The same artifact under other options of the engine that may be faster here, as fewer threads: nothing is emitted.
 
-        What is known of how right a build is holds under them too, but for an engine's own recipe.
+        What is known of how right a build is holds under them too, but for those that let the engine round more: these are
+        there only where quality may drop.
         """
 
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:

@@ -179,6 +179,8 @@ def test_smoke_judges_and_measures_all_and_keeps_what_was_there(tmp_path: Path) 
     assert static["quality"]["kl"]["candidate"] > 0  # it was quantized
     assert static["size_bytes"] < rows["ONNX Runtime"]["size_bytes"]
     assert tiny["peers_kept"] <= tiny["peers"]
+    assert {"ONNX Runtime", "OpenVINO f32"} <= tiny["on_one_thread"].keys() <= rows.keys()
+    assert "Inductor" not in tiny["on_one_thread"]  # its threads are compiled in
     for label in bench_quantize.FXOPT:
         assert rows[label]["kept"], rows[label]["note"]
         assert tiny["runs"][label]["peak_rss_bytes"] > 0

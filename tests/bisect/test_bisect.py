@@ -106,6 +106,12 @@ def test_a_plan_that_is_a_recipe_of_the_engine_has_no_steps_to_tell_apart(out: P
     assert bisect(out).notes == ("the plan has no steps: OUT is what the engine's own static makes of the model",)
 
 
+def test_a_plan_without_steps_says_which_settings_it_has(out: Path) -> None:
+    plan = json.loads((out / "plan.json").read_text())
+    (out / "plan.json").write_text(json.dumps({**plan, "steps": [], "settings": {"threads": 1}}))
+    assert bisect(out).notes == ("the plan has no steps: OUT is the unmodified model, with threads=1",)
+
+
 def test_passes_that_ask_how_the_engine_wants_its_integers_are_told_and_so_is_the_reproducer(tmp_path: Path) -> None:
     out = write_out(tmp_path / "out", Chain(3), torch.randn(2, 6), "quantizes")
     plan = json.loads((out / "plan.json").read_text())

@@ -40,7 +40,13 @@ class Lab(ScriptedLab):
     def settings(self, build: Build) -> list[Build]:
         key = build.key
         return [
-            replace(build, key=f"{key} {name}", signature=f"{key} {name}", settings={**build.settings, name: 1})
+            replace(
+                build,
+                key=f"{key} {name}",
+                signature=f"{key} {name}",
+                settings={**build.settings, name: 1},
+                rounded=name == "precision",
+            )
             for name in self.set
             if name not in build.settings
         ]
@@ -324,7 +330,7 @@ def test_a_plan_is_handed_on_under_the_settings_that_pay() -> None:
     ]
 
 
-def test_a_recipe_is_handed_on_without_settings_too_for_it_may_lose_more_under_them() -> None:
+def test_what_the_engine_rounds_more_under_a_setting_is_handed_on_without_it_too() -> None:
     lab = Lab({}, own={"quick": 0.5}, set={"precision": 0.7})
     assert [(build.recipe, dict(build.settings)) for build in found(lab, [])] == [
         ("quick", {"precision": 1}),

@@ -109,3 +109,14 @@ def test_a_plan_over_the_limit_on_memory_gives_way_to_one_that_keeps_it() -> Non
     }
     assert order(Budget(max_memory_bytes=100), entries)[0] == "small"
     assert order(Budget(), entries)[0] == "unknown"
+
+
+@pytest.mark.parametrize("first", ["with", "without"])
+def test_of_plans_of_as_many_steps_the_faster_stands(first: str) -> None:
+    def under(name: str) -> Contender:
+        plain = contender("a", 2)
+        return plain if name == "without" else replace(plain, build=replace(plain.build, key="set", settings={"t": 1}))
+
+    ratios = {"with": (0.85, 0.91), "without": (0.87, 0.93)}
+    names = [first, *(ratios.keys() - {first})]
+    assert order(Budget(), {name: (under(name), measured(*ratios[name])) for name in names}) == ["with", BASE]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -17,9 +18,11 @@ from fxopt.compiler.context import Context
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.search import Search, search
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
-from fxopt.contracts.cost import Drop
+from fxopt.contracts.cost import Drop, Interval
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.passes import Pass, View
+from fxopt.contracts.planner import Ratio
+from fxopt.contracts.target import Capabilities
 from fxopt.data import Data
 from fxopt.ir.capture import capture, export
 from fxopt.ir.edit import Edit
@@ -237,3 +240,75 @@ def test_inputs_without_a_sample_axis_are_not_cut(tmp_path: Path) -> None:
     assert everything is not None
     assert lab.keep(everything) is None
     assert set(lab.search.sensitivity) == {step.id for step in steps}
+
+
+def under_settings(lab: EngineLab, tmp_path: Path) -> None:
+    """Let builds have settings, each in a folder of its own."""
+    workshop, registry = cast(Any, lab.workshop), cast(Any, lab.registry)
+    registry.make_engine = lambda spec: types.SimpleNamespace(lossy_options=("precision",))
+
+    def under(artifact: Path, changes: Any) -> Path:
+        folder = tmp_path / f"{artifact.name} {sorted(changes.items())}"
+        folder.mkdir(exist_ok=True)
+        Artifact(folder, (), options=changes).write_manifest(workshop.programs[artifact].interface.to_json())
+        workshop.programs[folder] = workshop.programs[artifact]
+        return folder
+
+    workshop.under = under
+
+
+def test_what_is_left_of_a_plan_under_settings_runs_under_them(tmp_path: Path) -> None:
+    lab = shifting(tmp_path, Drop(1.0, "%"))
+    under_settings(lab, tmp_path)
+    everything = lab.build([step.id for step in lab.steps])
+    assert everything is not None
+    part = lab.keep(lab.under(everything, {"threads": 1}))
+    assert part is not None
+    assert 0 < len(part.steps) < len(everything.steps)
+    assert part.settings == {"threads": 1}
+
+
+def test_settings_add_up_and_what_is_known_of_a_build_holds_under_them(tmp_path: Path) -> None:
+    lab = shifting(tmp_path, Drop(50.0, "%"))
+    under_settings(lab, tmp_path)
+    build = lab.build([lab.steps[0].id])
+    assert build is not None
+    assert lab.keep(build) is build
+    there = lab.under(lab.under(build, {"threads": 1}), {"spinning": False})
+    assert there.settings == {"threads": 1, "spinning": False}
+    assert there.settings_text == "spinning=False, threads=1"
+    assert lab.drops[there.key] == lab.drops[build.key]
+    assert lab.faults[there.key] is None
+    assert lab.checked_against(there) is lab.programs[build.key]
+    coarser = lab.under(build, {"precision": "bf16"})
+    assert coarser.key not in lab.drops  # it is judged anew
+    assert lab.lossy(coarser)
+    assert lab.checked_against(coarser) is None
+
+
+@pytest.mark.parametrize("changes", ["threads", {}, {"turbo": True}, {"threads": [1]}, None])
+def test_what_is_no_setting_is_the_engines_fault(changes: Any, lab: EngineLab) -> None:
+    class Tells:
+        lossy_options = ()
+
+        def settings(self, told: Any, capabilities: Any) -> Any:
+            return [changes]
+
+    registry: Any = lab.registry
+    registry.make_engine = lambda spec: Tells()
+    lab.context = replace(lab.context, capabilities=Capabilities(frozenset({"float32"})))
+    (lab.artifacts[lab.baseline.key] / "manifest.json").unlink()
+    program = lab.programs[lab.baseline.key]
+    Artifact(lab.artifacts[lab.baseline.key], (), options={"threads": 2}).write_manifest(program.interface.to_json())
+    assert lab.settings(lab.baseline) == []
+    assert lab.settings_fault is not None
+
+
+def test_a_ratio_to_a_plan_is_one_to_the_baseline_with_that_of_the_plan() -> None:
+    plan, setting = (
+        Ratio(Interval(0.5, 0.4, 0.6), 0.01),
+        Ratio(Interval(0.8, 0.7, 0.9), 0.03),
+    )
+    found = setting.after(plan)
+    assert (found.interval.estimate, found.interval.low, found.interval.high) == pytest.approx((0.4, 0.28, 0.54))
+    assert found.p_value == 0.03

@@ -84,6 +84,12 @@ def test_the_recipes_that_were_tried_are_in_the_ledger_whatever_ships(prepared: 
     assert recipes[3]["reason"] == "not needed: weights of 8 bits are right on this machine"
 
 
+def test_ids_are_unique(prepared: Path, recipe: Path) -> None:
+    for out in (prepared, recipe):
+        ids = [entry["id"] for entry in read(out)["rewrites"] if entry["verdict"] != "declined"]
+        assert len(ids) == len(set(ids))
+
+
 def test_the_frontier_has_what_was_timed_on_all_bases_and_the_unmodified_model_once(prepared: Path) -> None:
     points = Counter(point["what"] for point in read(prepared)["frontier"])
     assert points["the unmodified model"] == 1

@@ -279,6 +279,10 @@ def test_a_budget_that_cannot_be_met_writes_the_figures_and_no_model(tmp_path: P
     with pytest.raises(BudgetError, match="--max-size 1 bytes cannot be met"):
         optimize(tmp_path / "out", budget=budget, passes="fold_batch_norm")
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"ledger.json", "report.html", "report.md"}
+    ledger = json.loads((tmp_path / "out" / "ledger.json").read_text())
+    assert [(point["what"], point["size_bytes"] > 1) for point in ledger["frontier"]] == [
+        ("the unmodified model", True)
+    ]
 
 
 KILLED = """

@@ -37,9 +37,11 @@ def first(**latency_ms: float) -> Any:
     return SimpleNamespace(variants=variants)
 
 
-def plan(ratio: float | None, *, lossy: bool = True, engine: str = INTEGERS, drop: float | None = None) -> Contender:
-    """A plan that takes so much of the unmodified model's latency; None: it was not timed."""
-    build = Build(f"{ratio}", frozenset(), None, 1)
+def plan(
+    ratio: float | None, *, lossy: bool = True, engine: str = INTEGERS, drop: float | None = None, steps: str = ""
+) -> Contender:
+    """A plan that takes so much of the unmodified model's latency; None: it was not timed. By default, of steps of its own."""
+    build = Build(f"{ratio}", frozenset({steps or f"{ratio}"}), None, 1)
     ratios = {} if ratio is None else {build.key: scripted_ratio(ratio)}
     drops = {} if drop is None else {build.key: SimpleNamespace(drop=drop)}
     lab: Any = SimpleNamespace(ratios=ratios, lossy=lambda build: lossy, drops=drops)
@@ -84,6 +86,13 @@ def test_a_slower_plan_leaves_where_two_others_are_faster_and_lose_no_more() -> 
         plan(ratio, drop=drop) for ratio, drop in ((0.5, 0.03), (0.54, 0.05), (0.6, 0.03), (0.65, 0.03), (0.8, 0.0))
     )
     assert _finalists(run(), [third, best, second, near, safe], first(integers=1.0)) == [best, second, near, safe]
+
+
+def test_a_plan_and_the_same_under_a_setting_count_as_one_that_is_better() -> None:
+    same = [plan(0.5, drop=0.03, steps="s"), plan(0.45, drop=0.03, steps="s")]
+    safe, other = plan(0.6, drop=0.03), plan(0.55, drop=0.03)
+    assert safe in _finalists(run(), [*same, safe], first(integers=1.0))
+    assert safe not in _finalists(run(), [*same, safe, other], first(integers=1.0))
 
 
 def test_plans_of_two_engines_are_held_against_each_other_by_their_latencies() -> None:

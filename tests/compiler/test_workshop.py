@@ -10,6 +10,7 @@ from torch import nn
 
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.workshop import Workshop
+from fxopt.contracts.engine import Artifact
 from fxopt.ir.capture import capture, export
 from fxopt.measure import Limits, Worker
 from tests.compiler.engines import CrashesAtRun, Lies, Misbehaves
@@ -31,3 +32,26 @@ def test_an_artifact_that_does_not_give_what_its_program_gives_has_a_fault(
         found = workshop.fault(spec, workshop.emit(spec, program), program)
     journal.release()
     assert found is None if fault is None else fault in str(found)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_an_artifact_under_other_options_leaves_the_first_as_it_was(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*paths: object) -> None:
+        raise OSError("no links on this file system")
+
+    if not links:
+        monkeypatch.setattr("os.link", no_links)
+    program = capture(export(nn.Linear(4, 4), (torch.randn(2, 4),)))
+    spec = Rounds(threads=2).spec()
+    journal = Journal(tmp_path / "out", {}, False)
+    with Worker(Limits()) as worker:
+        workshop = Workshop(journal, worker, program, [torch.randn(2, 4).numpy()], None)
+        artifact = workshop.emit(spec, program)
+        there = workshop.under(artifact, {"threads": 1})
+        assert workshop.fault(spec, there, program) is None
+    journal.release()
+    assert [Artifact.read(path).options["threads"] for path in (artifact, there)] == [2, 1]
+    assert there == workshop.under(artifact, {"threads": 1})
+    assert Artifact.read(there).size_bytes() == Artifact.read(artifact).size_bytes()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fxopt.contracts.engine import Artifact, Engine, FlatCallable
+from fxopt.contracts.target import Capabilities
 from fxopt.ir.program import Program
 from fxopt_plugins.engines import fxopt_engines
 from tests.engines.nets import CASES, case
@@ -84,3 +85,24 @@ def test_the_manifest_records_how_the_engine_was_told_to_run(engine: str, tmp_pa
     assert options["threads"] == 1
     assert options["precision"] == ("f32" if engine == "openvino" else "as written")
     assert options["versions"]
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_an_artifact_runs_on_one_thread_of_two(engine: str, tmp_path: Path) -> None:
+    program, inputs = case("convolutions")
+    make(engine)  # or the test is skipped
+    runtime = ENGINES[engine](threads=2)
+    told = runtime.emit(program, tmp_path).options
+    (setting,) = runtime.settings(told, Capabilities(frozenset({"float32"})))
+    assert setting == {"threads": 1}
+    Artifact.change(tmp_path, setting)
+    artifact = Artifact.read(tmp_path)
+    assert not list(runtime.settings(artifact.options, Capabilities(frozenset())))
+    call = runtime.load(artifact, artifact.stages[0])
+    assert_close(call([value.numpy() for value in inputs]), [value.numpy() for value in program.run(inputs)])
+
+
+@pytest.mark.parametrize(("dtypes", "found"), [({"bfloat16"}, [{"precision": "bf16"}]), (set(), [])])
+def test_what_is_in_floats_is_tried_in_bfloat16_where_the_cpu_has_it(dtypes: set[str], found: list[object]) -> None:
+    told = {"threads": 1, "precision": "f32"}
+    assert list(ENGINES["openvino"]().settings(told, Capabilities(frozenset(dtypes)))) == found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -66,6 +66,7 @@ class OpenVino(OnnxEngine):
     quant_scheme: ClassVar[QuantScheme | None] = OPENVINO
     bfloat16_ops: ClassVar[frozenset[str]] = BFLOAT16
     recipes: ClassVar[Mapping[str, str]] = RECIPES
+    lossy_options: ClassVar[Collection[str]] = ("precision", "dynamic_quantization")
 
     precision: str = field(default="f32", metadata={"help": "f32, bf16 or f16: what float arithmetic may be done in"})
     pinning: bool = field(default=False, metadata={"help": "bind threads to cores; disturbs other processes"})
@@ -110,9 +111,9 @@ class OpenVino(OnnxEngine):
         return Artifact.write(out, self.name, _IR, program.interface, told)
 
     def settings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
-        """One thread; and bf16 for what a recipe leaves in floats, where the CPU has it."""
+        """One thread; and bf16 for what is in floats, where the CPU has it."""
         yield from super().settings(told, capabilities)
-        if "recipe" in told and told["precision"] == "f32" and "bfloat16" in capabilities.dtypes:
+        if told["precision"] == "f32" and "bfloat16" in capabilities.dtypes:
             yield {"precision": "bf16"}
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:

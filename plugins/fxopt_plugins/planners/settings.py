@@ -22,8 +22,8 @@ def with_settings(problem: Problem, plans: Sequence[Build]) -> list[Build]:
     tuned: list[Build] = []
     for plan in plans[:TUNED] or [problem.lab.baseline]:
         best = _tuned(problem.lab, plan)
-        # What a recipe has made may give something else under a setting, and lose too much on unseen samples.
-        tuned += [best, plan] if best.key != plan.key and plan.recipe is not None else [best]
+        # Where the engine rounds more it may lose too much on unseen samples.
+        tuned += [best, plan] if best.key != plan.key and best.rounded else [best]
     return [*(build for build in tuned if build.key != problem.lab.baseline.key), *plans[TUNED:]]
 
 
