@@ -130,14 +130,14 @@ class Contest:
         from fxopt.contracts.engine import Artifact
 
         alone: dict[str, str] = {}
-        registry, setting = Registry.load(), {"threads": 1}
+        registry, tuning = Registry.load(), {"threads": 1}
         capabilities = registry.make_target("cpu").capabilities()
         for index, name in enumerate(names):
             entry, copy = self.entries[name], folder / f"alone{index}"
             told = Artifact.read(entry.artifact).options
-            if setting in list(registry.make_engine(entry.engine).settings(told, capabilities)):
+            if tuning in list(registry.make_engine(entry.engine).tunings(told, capabilities)):
                 shutil.copytree(entry.artifact, copy)
-                Artifact.change(copy, setting)
+                Artifact.change(copy, tuning)
                 alone[f"{name}, one thread"] = name
                 self.entries[f"{name}, one thread"] = Entry(entry.engine, copy)
         return alone

@@ -118,7 +118,7 @@ def bisect(out: Path, metric: str = "error", evaluation: str | None = None, prog
     if not lock.steps:
         recipe = lock.data["recipe"]
         what = "the unmodified model" if recipe is None else f"what the engine's own {recipe} makes of the model"
-        under = "".join(f", with {option}={value}" for option, value in lock.data["settings"].items())
+        under = "".join(f", with {option}={value}" for option, value in lock.data["tunings"].items())
         return Bisection(metric, 0, notes=(f"the plan has no steps: OUT is {what}{under}",))
     request = planned(Request(str(out / "source.pt2"), out, eval=evaluation), lock)
     run = prepare(replace(request, engine=_engine(lock)), progress)
@@ -134,9 +134,9 @@ def bisect(out: Path, metric: str = "error", evaluation: str | None = None, prog
 
 
 def _engine(lock: Lockfile) -> str:
-    """The spec of the plan's engine under the settings that OUT runs with; the unmodified model is measured so as well."""
+    """The spec of the plan's engine under the tunings that OUT runs with; the unmodified model is measured so as well."""
     name, options = split_spec(lock.data["engine"])
-    options |= {option: print_value(value) for option, value in lock.data["settings"].items()}
+    options |= {option: print_value(value) for option, value in lock.data["tunings"].items()}
     return f"{name}{{{','.join(f'{option}={value}' for option, value in options.items())}}}" if options else name
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from fxopt.contracts.cost import Budget
     from fxopt.contracts.planner import Build, Ratio
     from fxopt.ir.program import Program
+
+AS_FAST = 1.02  # times the latency of the fastest: no more than what a session tells apart
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,14 @@ class Contender:
     def checked_against(self) -> Program | None:
         """As `EngineLab.checked_against`."""
         return self.lab.checked_against(self.build)
+
+    @property
+    def loss(self) -> float:
+        """The drop of the metric on the samples that the search has seen, in its own unit; none where it is exact."""
+        drop = self.lab.drops.get(self.build.key)
+        if drop is None:
+            return math.inf if self.lab.lossy(self.build) else 0.0
+        return drop.drop
 
     @property
     def unmodified(self) -> bool:
@@ -74,9 +84,9 @@ class Outcome:
 def ranked(budget: Budget, contenders: Mapping[str, Contender], session: Session) -> list[str]:
     """What may ship, the best first; if nothing keeps the limits, what is least far from them first.
 
-    The fastest that keeps the limits, where latency is minimized: a plan, if it is proven faster than the best engine on
-    the unmodified model, or if that breaks a limit. The smallest that keeps the limits, where size is: with no limit on
-    latency, what is proven slower than the unmodified model is none.
+    The fastest that keeps the limits, where latency is minimized, and of those that are as fast what loses least: a plan, if
+    it is proven faster than the best engine on the unmodified model, or if that breaks a limit. The smallest that keeps the
+    limits, where size is: with no limit on latency, what is proven slower than the unmodified model is none.
     """
     measured = [name for name in contenders if name in session.variants]
     fits = [name for name in measured if _excess(budget, contenders, session, name) <= 1]
@@ -87,11 +97,21 @@ def ranked(budget: Budget, contenders: Mapping[str, Contender], session: Session
             fits = [name for name in fits if not _slower(session.variants[name].ratio)]
         return [*sorted(fits, key=lambda name: (contenders[name].build.size_bytes, _pace(session, name))), session.base]
     best = [name for name in _proven(contenders, session) if name in fits]
-    order = sorted(best, key=lambda name: _pace(session, name))
+    order = _by_pace(best, contenders, session)
     if session.base in fits:
         return [*order, session.base]
-    rest = sorted((name for name in fits if name not in order), key=lambda name: _pace(session, name))
+    rest = _by_pace([name for name in fits if name not in order], contenders, session)
     return [*order, *rest, session.base]
+
+
+def _by_pace(names: Collection[str], contenders: Mapping[str, Contender], session: Session) -> list[str]:
+    """The fastest first; of those that are as fast, what loses least on the samples that the search has seen."""
+    left, order = sorted(names, key=lambda name: _pace(session, name)), list[str]()
+    while left:
+        alike = [name for name in left if _pace(session, name) <= AS_FAST * _pace(session, left[0])]
+        order += sorted(alike, key=lambda name: contenders[name].loss)
+        left = left[len(alike) :]
+    return order
 
 
 def _excess(budget: Budget, contenders: Mapping[str, Contender], session: Session, name: str) -> float:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def describe(run: Run, lab: EngineLab, build: Build) -> str:
-    """What a build is, in words: a recipe, or the rewrites in it that are not exact and how often; and its settings."""
+    """What a build is, in words: a recipe, or the rewrites in it that are not exact and how often; and its tunings."""
     what = content(run, lab, build)
-    return f"{what} with {build.settings_text}" if build.settings else what
+    return f"{what} with {build.tunings_text}" if build.tunings else what
 
 
 def content(run: Run, lab: EngineLab, build: Build) -> str:
-    """What a build is without its settings."""
+    """What a build is without its tunings."""
     if build.recipe is not None:
         return f"{run.engines[lab.engine].name}'s own {build.recipe}"
     taken = (step.candidate for step in lab.steps if step.id in build.steps)

@@ -71,9 +71,9 @@ class EngineLab:
     faults: dict[str, str | None] = field(default_factory=dict)  # what is wrong with builds as a whole, if anything is
     tried: dict[str, Build] = field(default_factory=dict)
     ratios: dict[str, Ratio] = field(default_factory=dict)  # of builds to the baseline
-    gains: dict[str, Ratio] = field(default_factory=dict)  # of builds under settings to what they are without
+    gains: dict[str, Ratio] = field(default_factory=dict)  # of builds under tunings to what they are without
     fixed: frozenset[str] = frozenset()  # options of the engine that the user has typed
-    settings_fault: str | None = None  # what went wrong when the engine was asked for settings
+    tunings_fault: str | None = None  # what went wrong when the engine was asked for tunings
     makers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of a build's nodes: ids of steps, by name
 
     def __post_init__(self) -> None:
@@ -144,7 +144,7 @@ class EngineLab:
         if to is None:
             self.ratios |= ratios
         else:
-            for known, sure in ((self.gains, to.settings), (self.ratios, to.key != self.baseline.key)):
+            for known, sure in ((self.gains, to.tunings), (self.ratios, to.key != self.baseline.key)):
                 before = known.get(to.key) if sure else None
                 known |= {key: ratio if before is None else ratio.after(before) for key, ratio in ratios.items()}
         return ratios
@@ -189,28 +189,28 @@ class EngineLab:
             return "not needed: weights of 8 bits are right on this machine"
         return engine.recipe_available(recipe)
 
-    def settings(self, build: Build) -> list[Build]:
-        """As `Lab.settings`."""
+    def tunings(self, build: Build) -> list[Build]:
+        """As `Lab.tunings`."""
         told, capabilities = Artifact.read(self.artifacts[build.key]).options, self.context.capabilities
         if capabilities is None:
             return []
         try:
             engine = self.registry.make_engine(self.engine)
-            found = [_checked(changes, told) for changes in engine.settings(told, capabilities)]
+            found = [_checked(changes, told) for changes in engine.tunings(told, capabilities)]
         except Exception as error:  # noqa: BLE001 - an engine's code may raise anything
-            self.settings_fault = raised(error)
+            self.tunings_fault = raised(error)
             return []
         barred = self.fixed | (frozenset() if self.quality.lossy else self._lossy_options)
         return [self.under(build, changes) for changes in found if barred.isdisjoint(changes)]
 
     def under(self, build: Build, changes: Mapping[str, Any]) -> Build:
         """A build under other options of the engine, on top of those that it runs under."""
-        settings, coarser = {**build.settings, **changes}, not self._lossy_options.isdisjoint(changes)
+        tunings, coarser = {**build.tunings, **changes}, not self._lossy_options.isdisjoint(changes)
         artifact = self.workshop.under(self.artifacts[build.key], changes)
         # The graph may be the same, and yet run otherwise.
         signature = build.signature and f"{build.signature} {sorted(changes.items())}"
         program, makers = self.programs[build.key], self.makers[build.key]
-        there = self._keep_in_mind(artifact, program, build.steps, signature, makers, build.recipe, settings)
+        there = self._keep_in_mind(artifact, program, build.steps, signature, makers, build.recipe, tunings)
         knowledge: tuple[dict[str, Any], ...] = (self.faults, self.drops, self.whole)
         for known in knowledge:
             if build.key in known and not coarser:
@@ -229,13 +229,13 @@ class EngineLab:
         signature: str | None,
         makers: Mapping[str, str],
         recipe: str | None = None,
-        settings: Mapping[str, Any] = MappingProxyType({}),
+        tunings: Mapping[str, Any] = MappingProxyType({}),
     ) -> Build:
         key = artifact.name
         self.programs[key], self.artifacts[key], self.makers[key] = program, artifact, makers
         size = Artifact.read(artifact).size_bytes()
-        rounded = recipe is not None or (bool(settings) and not self._lossy_options.isdisjoint(settings))
-        self.tried[key] = Build(key, steps, signature, size, recipe, settings, rounded)
+        rounded = recipe is not None or (bool(tunings) and not self._lossy_options.isdisjoint(tunings))
+        self.tried[key] = Build(key, steps, signature, size, recipe, tunings, rounded)
         return self.tried[key]
 
     def checked_against(self, build: Build) -> Program | None:
@@ -276,8 +276,8 @@ class EngineLab:
 
         def right(first: int) -> Build | None:
             part = self.build([*build.steps - blamed, *ranked[:first]])
-            if part is not None and build.settings:
-                part = self.under(part, build.settings)
+            if part is not None and build.tunings:
+                part = self.under(part, build.tunings)
             return None if part is None or self.fault(part) is not None else part
 
         best = largest(right, len(ranked))
@@ -409,7 +409,7 @@ def describe(ratio: Ratio) -> str:
 
 
 def _checked(changes: Any, told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Settings as an engine told them."""
+    """Tunings as an engine told them."""
     known = isinstance(changes, Mapping) and changes and changes.keys() <= told.keys()
     if not known or not all(isinstance(value, (bool, int, float, str)) for value in changes.values()):
         raise ValueError(f"{changes!r} are no plain values for some of {', '.join(sorted(told))}")

@@ -110,7 +110,7 @@ def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:
         verdict = f"{ratio.estimate:.2f} times the latency of {reference}, which breaks a limit"
     if ship.lab.lossy(ship.build):
         return f"{verdict}: {what} on {engine}"
-    if ship.build.settings:
+    if ship.build.tunings:
         return f"{verdict}: {what} on {engine}"
     if not ship.build.steps:
         return f"no rewrite pays: the unmodified model on {engine}, its best engine"
@@ -163,16 +163,16 @@ def _verdicts(run: Run, ship: Contender, found: Search) -> dict[str, Verdict]:
 
 
 def _of_the_whole(run: Run, outcome: Outcome) -> list[dict[str, Any]]:
-    """What was tried on the model as a whole: an entry for each recipe of the engine that ships, and for each setting."""
+    """What was tried on the model as a whole: an entry for each recipe of the engine that ships, and for each tuning."""
     ship, entries = outcome.contenders[outcome.shipped], list[dict[str, Any]]()
     engine = run.engines[ship.engine]
     for lab in (lab for lab in run.labs if lab.engine == ship.engine):
-        tried = {build.recipe: build for build in lab.tried.values() if build.recipe and not build.settings}
+        tried = {build.recipe: build for build in lab.tried.values() if build.recipe and not build.tunings}
         for recipe in engine.recipes:
             if recipe in {*tried, *lab.failures, *lab.untried}:
                 entries.append(_recipe(engine.name, recipe, lab, tried.get(recipe), ship.build))
-        for build in (build for build in lab.tried.values() if build.settings):
-            entries.append(_setting(run, engine.name, lab, build, ship.build))
+        for build in (build for build in lab.tried.values() if build.tunings):
+            entries.append(_tuning(run, engine.name, lab, build, ship.build))
     return [*{entry["id"]: entry for entry in entries}.values()]
 
 
@@ -189,12 +189,12 @@ def _recipe(engine: str, recipe: str, lab: EngineLab, build: Build | None, shipp
     return {**entry, "size_bytes": build and build.size_bytes - lab.baseline.size_bytes}
 
 
-def _setting(run: Run, engine: str, lab: EngineLab, build: Build, shipped: Build) -> dict[str, Any]:
+def _tuning(run: Run, engine: str, lab: EngineLab, build: Build, shipped: Build) -> dict[str, Any]:
     gain = lab.gains.get(build.key)
     verdict, reason = "refused", _why_not(lab, build, gain)
     if build.key == shipped.key:
         verdict, reason = "applied", "the plan is faster with it" if gain else "replayed from the plan"
-    entry = _entry_of_the_whole(f"{engine}{{{build.settings_text}}}", verdict, reason, gain)
+    entry = _entry_of_the_whole(f"{engine}{{{build.tunings_text}}}", verdict, reason, gain)
     exact = build.recipe is not None or not build.rounded
     fidelity = Fidelity.EXACT if exact else Fidelity.APPROXIMATE
     site = content(run, lab, build)

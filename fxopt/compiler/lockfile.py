@@ -97,7 +97,7 @@ _FORM = {
     "text": tuple[str, ...],
     "steps": tuple[Step, ...],
     "recipe": str | None,
-    "settings": Mapping[str, Any],
+    "tunings": Mapping[str, Any],
     "result": str,
 }
 
@@ -131,7 +131,7 @@ class Lockfile:
         """
         file = path / PLAN if path.is_dir() else path
         data = output.read_json(file, VERSION, f"{path}: there is no {PLAN}; give it, or the output folder it lies in")
-        data = {"metric": None, "quality": None, "recipe": None, "settings": {}, **data}  # plans of old have none
+        data = {"metric": None, "quality": None, "recipe": None, "tunings": {}, **data}  # plans of old have none
         try:
             given = plain.record(_FORM, data)
             if given["engine"] == "auto":
@@ -145,8 +145,8 @@ class Lockfile:
     def lossy(self) -> bool:
         """Whether what shipped was held to a quality budget."""
         steps = any(step.candidate.fidelity is not Fidelity.EXACT for step in self.steps)
-        settings = bool(self.data["settings"]) and self.data["quality"] is not None
-        return steps or settings or self.data["recipe"] is not None
+        tunings = bool(self.data["tunings"]) and self.data["quality"] is not None
+        return steps or tunings or self.data["recipe"] is not None
 
     def check_graph(self, program: Program) -> None:
         """Refuse a Program of another graph.

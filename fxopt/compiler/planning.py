@@ -54,7 +54,7 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
             made += _of_lower_precision(run, found, lab, exact)
         else:
             made += _planned(run, lab, exact)
-    # The unmodified program under a setting may be the plan of two labs.
+    # The unmodified program under a tuning may be the plan of two labs.
     return _finalists(run, [*{(item.engine, item.build.key): item for item in made}.values()], first)
 
 
@@ -112,17 +112,13 @@ def _finalists(run: Run, made: list[Contender], first: Session) -> list[Contende
     lossy = [item for item in made if id(item) in timed and item.lab.lossy(item.build)]
     best = min((timed[id(item)] for item in lossy), default=0.0)
 
-    def loss(item: Contender) -> float:
-        drop = item.lab.drops.get(item.build.key)
-        return math.inf if drop is None else drop.drop
-
     def what(item: Contender) -> tuple[str, str | None, frozenset[str]]:
-        """The same under other settings is lost with it."""
+        """The same under other tunings is lost with it."""
         return item.engine, item.build.recipe, item.build.steps
 
     def stays(item: Contender) -> bool:
         pace = timed[id(item)]
-        better = {what(other) for other in lossy if timed[id(other)] < pace and loss(other) <= loss(item)}
+        better = {what(other) for other in lossy if timed[id(other)] < pace and other.loss <= item.loss}
         return pace <= best * IN_SIGHT or len(better - {what(item)}) < BETTER
 
     judged = {id(item) for item in lossy}

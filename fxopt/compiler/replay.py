@@ -236,8 +236,8 @@ class Replay(Run):
                 raise InputError(
                     f"{self.lock.file}: {'; '.join([*lab.failures.values(), *lab.untried.values()])}; optimize the model anew"
                 )
-            if settings := self.lock.data["settings"]:
-                build = lab.under(build, settings)
+            if tunings := self.lock.data["tunings"]:
+                build = lab.under(build, tunings)
             if self.trusted:
                 if lab.programs[build.key].digest != self.lock.data["result"]:
                     raise self._needs([self._judged_on], "the steps give another program than the plan's")
@@ -270,7 +270,7 @@ class Replay(Run):
         ratio, engine = ledger["result"]["ratio"], self.engines[outcome.contenders[outcome.base].engine].name
         recipe = self.lock.data["recipe"]
         what = f"{len(ships.steps)} of {len(self.lock.steps)} steps" if recipe is None else f"the engine's own {recipe}"
-        what += f" with {ships.settings_text}" if ships.settings else ""
+        what += f" with {ships.tunings_text}" if ships.tunings else ""
         verdict = f"{what} replayed on {engine}" if recipe == ships.recipe else f"{what} does not ship on {engine}"
         if ratio is not None:
             verdict += (
@@ -313,7 +313,7 @@ class Replay(Run):
                 differs.append(f"{step.id} {what}")
         if not differs and plan["result"] != self.lock.data["result"]:
             differs.append("the steps gave another program")
-        kept = ((key, self.lock.data[key]) for key in ("recipe", "settings"))
+        kept = ((key, self.lock.data[key]) for key in ("recipe", "tunings"))
         return differs + [f"what ships has not the plan's {key} {was}" for key, was in kept if was and plan[key] != was]
 
     def fault(self, ledger: dict[str, Any]) -> str | None:

@@ -314,10 +314,10 @@ class Run:
                 broken = Broken(call, text, self.context.capabilities, table, self.request.pass_limit_s)
                 text = f"{text}; see it again: {reproduce(broken.write(self.request.out / 'reproducers'))}"
             faults.append(text)
-        failed = {self.engines[lab.engine].name: lab.settings_fault for lab in self.labs if lab.settings_fault}
+        failed = {self.engines[lab.engine].name: lab.tunings_fault for lab in self.labs if lab.tunings_fault}
         for name, text in failed.items():
             owner = self.registry.owners.get(("engines", name), "unregistered")
-            faults.append(f"{owner}: {name} failed to tell its settings: {text}")
+            faults.append(f"{owner}: {name} failed to tell its tunings: {text}")
         return faults + [plugin.fault for plugin in self.registry.plugins if plugin.fault]
 
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:
@@ -342,7 +342,7 @@ class Run:
             "text": lockfile.structure(self.program),
             "steps": [step.to_json() for step in steps],
             "recipe": ship.build.recipe,
-            "settings": dict(ship.build.settings),
+            "tunings": dict(ship.build.tunings),
             "result": ship.program.digest,
         }
 

@@ -184,14 +184,14 @@ class Workshop:
 
         return self.journal.folder(f"{engine} {recipe} {program.digest} {data.digest}", fill)
 
-    def under(self, artifact: Path, settings: Mapping[str, Any]) -> Path:
+    def under(self, artifact: Path, tunings: Mapping[str, Any]) -> Path:
         """The artifact with other options of its engine; files are shared."""
 
         def fill(draft: Path) -> None:
             shutil.copytree(artifact, draft, copy_function=_share)
-            Artifact.change(draft, settings)
+            Artifact.change(draft, tunings)
 
-        return self.journal.folder(f"{artifact.name} {sorted(settings.items())}", fill)
+        return self.journal.folder(f"{artifact.name} {sorted(tunings.items())}", fill)
 
     def calibration(self, data: Data) -> Path:
         """Calibration data as a file for workers."""

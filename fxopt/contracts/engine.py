@@ -247,7 +247,7 @@ class Unsupported:
 class Engine(Configurable, abc.ABC):
     """An existing runtime. Subclasses are frozen dataclasses; `threads` and precision are options, never defaults of the runtime.
 
-    All methods but `available`, `version`, `recipe_available` and `settings` may crash or hang; the compiler calls them in a
+    All methods but `available`, `version`, `recipe_available` and `tunings` may crash or hang; the compiler calls them in a
     worker process. What `load` writes beside an artifact must not change its files: other artifacts may share them.
     """
 
@@ -300,7 +300,7 @@ class Engine(Configurable, abc.ABC):
         """
         raise EngineError(self.recipe_available(recipe) or f"{self.name}: {recipe} is listed, but not implemented")
 
-    def settings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
+    def tunings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
         """Other values of its options under which an artifact may run faster here. Must be quick, and import nothing.
 
         Those that change one of `lossy_options` are tried where quality may drop, and judged by it. Under the others an

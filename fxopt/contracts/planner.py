@@ -28,8 +28,8 @@ class Build:
         signature: what the engine made of it, free of names and weights; None where the engine cannot tell.
         size_bytes: size of the artifact.
         recipe: name of the engine's own recipe that it was made by, of which there are no steps.
-        settings: options of the engine that it runs under, where they are others than it was emitted with.
-        rounded: whether the engine rounds what the program does not, by its own recipe or under a setting.
+        tunings: options of the engine that it runs under, where they are others than it was emitted with.
+        rounded: whether the engine rounds what the program does not, by its own recipe or under a tuning.
     """
 
     key: str
@@ -37,13 +37,13 @@ class Build:
     signature: str | None
     size_bytes: int
     recipe: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    tunings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     rounded: bool = False
 
     @property
-    def settings_text(self) -> str:
+    def tunings_text(self) -> str:
         """As `threads=1`; empty without."""
-        return ", ".join(f"{option}={value}" for option, value in sorted(self.settings.items()))
+        return ", ".join(f"{option}={value}" for option, value in sorted(self.tunings.items()))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Lab(Protocol):
     def recipes(self) -> list[Build]:
         """What the engine's own recipes make of the unmodified model, where quality may drop and there are data."""
 
-    def settings(self, build: Build) -> list[Build]:
+    def tunings(self, build: Build) -> list[Build]:
         """The same artifact under other options of the engine that may be faster here, as fewer threads: nothing is emitted.
 
         What is known of how right a build is holds under them too, but for those that let the engine round more: these are

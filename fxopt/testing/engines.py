@@ -168,18 +168,16 @@ def artifact_is_complete(engine: Engine, program: Program) -> None:
         raise Fault("the artifact is empty")
 
 
-def settings_change_no_results(engine: Engine, program: Program) -> None:
-    """Under each setting an artifact can be loaded; but for lossy ones it gives what it gives under its own options."""
+def tunings_change_no_results(engine: Engine, program: Program) -> None:
+    """Under each tuning an artifact can be loaded; but for lossy ones it gives what it gives under its own options."""
     emission = Emission.of(engine, program)
     if emission.loaded is None:
         return
     told = emission.loaded.artifact.options
     options = {field.name for field in dataclasses.fields(engine)}
-    for changes in engine.settings(told, Capabilities(frozenset({"float32", "bfloat16", "float16", "int8", "uint8"}))):
+    for changes in engine.tunings(told, Capabilities(frozenset({"float32", "bfloat16", "float16", "int8", "uint8"}))):
         if unknown := changes.keys() - (told.keys() & options):
-            raise Fault(
-                f"the setting {dict(changes)} has what are no options of engine and artifact: {sorted(unknown)}"
-            )
+            raise Fault(f"the tuning {dict(changes)} has what are no options of engine and artifact: {sorted(unknown)}")
         with tempfile.TemporaryDirectory(prefix="fxopt-kit-") as folder:
             path = Path(folder) / "model"
             shutil.copytree(emission.path, path)
@@ -240,7 +238,7 @@ CHECKS: tuple[Callable[[Engine, Program], None], ...] = (
     outputs_are_those_of_the_program,
     other_sizes_are_taken,
     artifact_is_complete,
-    settings_change_no_results,
+    tunings_change_no_results,
     emitting_changes_nothing,
     calls_stay_apart,
     kernels_are_read_back_alike,

@@ -83,7 +83,7 @@ class ScriptedLab:
         """None: an engine without recipes."""
         return []
 
-    def settings(self, build: Build) -> list[Build]:
+    def tunings(self, build: Build) -> list[Build]:
         """None: an engine without other options."""
         return []
 

@@ -173,7 +173,7 @@ def write_out(out: Path, model: nn.Module, example: torch.Tensor, engine: str = 
     run = Run(request, Registry.load(), capture(exported), exported, "net", NULL)
     found = run.search()
     (maker,) = run.engines.values()
-    build = types.SimpleNamespace(steps={step.id for step in found.steps}, recipe=None, settings={})
+    build = types.SimpleNamespace(steps={step.id for step in found.steps}, recipe=None, tunings={})
     ship: Any = types.SimpleNamespace(engine=f"{maker.name}{{threads=1}}", build=build, program=found.program)
     run.engines[ship.engine] = maker
     plan = run.plan({"machine": dataclasses.asdict(run.target.machine()), "result": {"quality": None}}, ship, found)

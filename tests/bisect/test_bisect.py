@@ -106,9 +106,9 @@ def test_a_plan_that_is_a_recipe_of_the_engine_has_no_steps_to_tell_apart(out: P
     assert bisect(out).notes == ("the plan has no steps: OUT is what the engine's own static makes of the model",)
 
 
-def test_a_plan_without_steps_says_which_settings_it_has(out: Path) -> None:
+def test_a_plan_without_steps_says_which_tunings_it_has(out: Path) -> None:
     plan = json.loads((out / "plan.json").read_text())
-    (out / "plan.json").write_text(json.dumps({**plan, "steps": [], "settings": {"threads": 1}}))
+    (out / "plan.json").write_text(json.dumps({**plan, "steps": [], "tunings": {"threads": 1}}))
     assert bisect(out).notes == ("the plan has no steps: OUT is the unmodified model, with threads=1",)
 
 

@@ -88,11 +88,11 @@ class Lies(Misbehaves):
 
 
 class FasterAlone(Misbehaves):
-    """Takes a third of the time on one thread; and has settings that break it."""
+    """Takes a third of the time on one thread; and has tunings that break it."""
 
     name: ClassVar[str] = "faster_alone"
 
-    def settings(self, told: Mapping[str, Any], capabilities: Any) -> Iterator[Mapping[str, Any]]:
+    def tunings(self, told: Mapping[str, Any], capabilities: Any) -> Iterator[Mapping[str, Any]]:
         if told["threads"] > 1:
             yield {"threads": 1}
             yield {"spec": "nonsense"}

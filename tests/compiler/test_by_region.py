@@ -23,8 +23,8 @@ class Lab(ScriptedLab):
     losses: Mapping[str, float] = field(default_factory=dict)
     limit: float = 1.0
     own: Mapping[str, float] = field(default_factory=dict)  # recipes, with the factors of their latency
-    broken: frozenset[str] = frozenset()  # recipes and settings that lose too much
-    set: Mapping[str, float] = field(default_factory=dict)  # settings, with the factor that they bring
+    broken: frozenset[str] = frozenset()  # recipes and tunings that lose too much
+    set: Mapping[str, float] = field(default_factory=dict)  # tunings, with the factor that they bring
     profile: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by step: ms of its part, in floats
 
     def build(self, steps: Any) -> Build | None:
@@ -37,25 +37,25 @@ class Lab(ScriptedLab):
     def recipes(self) -> list[Build]:
         return [Build(name, frozenset({name}), name, BASE_BYTES // 2, name) for name in self.own]
 
-    def settings(self, build: Build) -> list[Build]:
+    def tunings(self, build: Build) -> list[Build]:
         key = build.key
         return [
             replace(
                 build,
                 key=f"{key} {name}",
                 signature=f"{key} {name}",
-                settings={**build.settings, name: 1},
+                tunings={**build.tunings, name: 1},
                 rounded=name == "precision",
             )
             for name in self.set
-            if name not in build.settings
+            if name not in build.tunings
         ]
 
     def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
         if to is None:
             return super().compare(builds)
         self.compared.append([build.key for build in builds])
-        return {build.key: scripted_ratio(self.set[str(list(build.settings)[-1])]) for build in builds}
+        return {build.key: scripted_ratio(self.set[str(list(build.tunings)[-1])]) for build in builds}
 
     def latency(self, steps: Iterable[str]) -> float:
         (first, *_) = [*steps, ""]
@@ -64,8 +64,8 @@ class Lab(ScriptedLab):
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
         if build.recipe is not None:
             return None if build.recipe in self.broken else build
-        if build.settings:
-            return None if self.broken & build.settings.keys() else build
+        if build.tunings:
+            return None if self.broken & build.tunings.keys() else build
         if not give_back and sum(self.losses.get(step, 0.0) for step in build.steps) > self.limit:
             return None
         kept = sorted(build.steps, key=lambda step: self.losses.get(step, 0.0) / gains.get(step, 1.0))
@@ -323,38 +323,38 @@ def found(lab: Lab, offers: Iterable[Step], budget: Budget | None = None) -> lis
     return ByRegion().plan(problem)
 
 
-def test_a_plan_is_handed_on_under_the_settings_that_pay() -> None:
+def test_a_plan_is_handed_on_under_the_tunings_that_pay() -> None:
     lab = Lab(script(dict.fromkeys(INT8, 0.8)), set={"threads": 0.7, "worse": 1.3, "pinned": 0.9})
-    assert [(len(build.steps), dict(build.settings)) for build in found(lab, map(step, INT8))] == [
+    assert [(len(build.steps), dict(build.tunings)) for build in found(lab, map(step, INT8))] == [
         (3, {"threads": 1, "pinned": 1})
     ]
 
 
-def test_what_the_engine_rounds_more_under_a_setting_is_handed_on_without_it_too() -> None:
+def test_what_the_engine_rounds_more_under_a_tuning_is_handed_on_without_it_too() -> None:
     lab = Lab({}, own={"quick": 0.5}, set={"precision": 0.7})
-    assert [(build.recipe, dict(build.settings)) for build in found(lab, [])] == [
+    assert [(build.recipe, dict(build.tunings)) for build in found(lab, [])] == [
         ("quick", {"precision": 1}),
         ("quick", {}),
     ]
 
 
-def test_the_unmodified_program_is_tried_under_settings_where_nothing_pays() -> None:
+def test_the_unmodified_program_is_tried_under_tunings_where_nothing_pays() -> None:
     lab = Lab(script({"int8@a": 1.2}), set={"threads": 0.7})
-    assert [(build.key, dict(build.settings)) for build in found(lab, [step("int8@a")])] == [
+    assert [(build.key, dict(build.tunings)) for build in found(lab, [step("int8@a")])] == [
         ("base threads", {"threads": 1})
     ]
 
 
-def test_a_setting_that_loses_too_much_is_none() -> None:
+def test_a_tuning_that_loses_too_much_is_none() -> None:
     lab = Lab(script(dict.fromkeys(INT8, 0.8)), set={"precision": 0.7}, broken=frozenset({"precision"}))
-    assert [dict(build.settings) for build in found(lab, map(step, INT8))] == [{}]
+    assert [dict(build.tunings) for build in found(lab, map(step, INT8))] == [{}]
 
 
-def test_a_setting_within_the_noise_is_none() -> None:
+def test_a_tuning_within_the_noise_is_none() -> None:
     lab = Lab(script(dict.fromkeys(INT8, 0.8)), set={"threads": 0.999})
-    assert [dict(build.settings) for build in found(lab, map(step, INT8))] == [{}]
+    assert [dict(build.tunings) for build in found(lab, map(step, INT8))] == [{}]
 
 
-def test_settings_are_not_tried_where_size_is_asked_for() -> None:
+def test_tunings_are_not_tried_where_size_is_asked_for() -> None:
     lab = Lab(script(dict.fromkeys(INT8, 0.8)), sizes=script(dict.fromkeys(INT8, -10)), set={"threads": 0.5})
-    assert [dict(build.settings) for build in found(lab, map(step, INT8), Budget(minimize="size"))] == [{}]
+    assert [dict(build.tunings) for build in found(lab, map(step, INT8), Budget(minimize="size"))] == [{}]

@@ -53,7 +53,7 @@ def test_the_plan_records_the_data_and_the_run_notes_that_no_pass_asked() -> Non
     found = started.search()
     started.tell_of_data(found)
     (engine,) = started.engines
-    build = types.SimpleNamespace(steps=(), recipe=None, settings={})
+    build = types.SimpleNamespace(steps=(), recipe=None, tunings={})
     unmodified: Any = types.SimpleNamespace(engine=engine, build=build, program=started.program)
     assert started.calib is not None
     assert started.plan({"machine": {}, "result": {"quality": None}}, unmodified, found)["data"] == {

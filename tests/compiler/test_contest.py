@@ -16,10 +16,11 @@ from fxopt.contracts.planner import Build, Ratio
 BASE = "a float"
 
 
-def contender(engine: str, steps: int, size: int = 100, lossy: bool = False) -> Contender:
+def contender(engine: str, steps: int, size: int = 100, lossy: bool = False, drop: float | None = None) -> Contender:
     baseline = Build(f"{engine} base", frozenset(), None, 100)
     build = Build(f"{engine} {steps} {size}", frozenset(map(str, range(steps))), None, size) if steps else baseline
-    lab = types.SimpleNamespace(lossy=lambda build: lossy, baseline=baseline)
+    drops = {} if drop is None else {build.key: types.SimpleNamespace(drop=drop)}
+    lab = types.SimpleNamespace(lossy=lambda build: lossy, baseline=baseline, drops=drops)
     return Contender(engine, build, cast("Any", lab))
 
 
@@ -55,6 +56,19 @@ def test_of_an_engines_exact_plans_the_smallest_stands_unless_a_larger_is_proven
 ) -> None:
     plans = {"large": contender("a", 9), "small": contender("a", 2), "other": contender("b", 5)}
     assert order(Budget(), {name: (plans[name], measured(*ends)) for name, ends in ratios.items()}) == [*best, BASE]
+
+
+def test_of_plans_that_are_as_fast_what_loses_least_comes_first() -> None:
+    found = order(
+        Budget(),
+        {
+            "fastest": (contender("a", 9, lossy=True, drop=0.04), measured(0.500, 0.520)),
+            "as fast": (contender("b", 8, lossy=True, drop=0.01), measured(0.505, 0.525)),
+            "slower": (contender("c", 7, lossy=True, drop=0.0), measured(0.53, 0.55)),
+            "exact": (contender("d", 6), measured(0.535, 0.555)),
+        },
+    )
+    assert found == ["as fast", "fastest", "slower", "exact", BASE]
 
 
 def test_plans_that_cost_quality_all_stay_the_fastest_first() -> None:
@@ -115,7 +129,7 @@ def test_a_plan_over_the_limit_on_memory_gives_way_to_one_that_keeps_it() -> Non
 def test_of_plans_of_as_many_steps_the_faster_stands(first: str) -> None:
     def under(name: str) -> Contender:
         plain = contender("a", 2)
-        return plain if name == "without" else replace(plain, build=replace(plain.build, key="set", settings={"t": 1}))
+        return plain if name == "without" else replace(plain, build=replace(plain.build, key="set", tunings={"t": 1}))
 
     ratios = {"with": (0.85, 0.91), "without": (0.87, 0.93)}
     names = [first, *(ratios.keys() - {first})]

@@ -242,8 +242,8 @@ def test_inputs_without_a_sample_axis_are_not_cut(tmp_path: Path) -> None:
     assert set(lab.search.sensitivity) == {step.id for step in steps}
 
 
-def under_settings(lab: EngineLab, tmp_path: Path) -> None:
-    """Let builds have settings, each in a folder of its own."""
+def under_tunings(lab: EngineLab, tmp_path: Path) -> None:
+    """Let builds have tunings, each in a folder of its own."""
     workshop, registry = cast(Any, lab.workshop), cast(Any, lab.registry)
     registry.make_engine = lambda spec: types.SimpleNamespace(lossy_options=("precision",))
 
@@ -257,26 +257,26 @@ def under_settings(lab: EngineLab, tmp_path: Path) -> None:
     workshop.under = under
 
 
-def test_what_is_left_of_a_plan_under_settings_runs_under_them(tmp_path: Path) -> None:
+def test_what_is_left_of_a_plan_under_tunings_runs_under_them(tmp_path: Path) -> None:
     lab = shifting(tmp_path, Drop(1.0, "%"))
-    under_settings(lab, tmp_path)
+    under_tunings(lab, tmp_path)
     everything = lab.build([step.id for step in lab.steps])
     assert everything is not None
     part = lab.keep(lab.under(everything, {"threads": 1}))
     assert part is not None
     assert 0 < len(part.steps) < len(everything.steps)
-    assert part.settings == {"threads": 1}
+    assert part.tunings == {"threads": 1}
 
 
-def test_settings_add_up_and_what_is_known_of_a_build_holds_under_them(tmp_path: Path) -> None:
+def test_tunings_add_up_and_what_is_known_of_a_build_holds_under_them(tmp_path: Path) -> None:
     lab = shifting(tmp_path, Drop(50.0, "%"))
-    under_settings(lab, tmp_path)
+    under_tunings(lab, tmp_path)
     build = lab.build([lab.steps[0].id])
     assert build is not None
     assert lab.keep(build) is build
     there = lab.under(lab.under(build, {"threads": 1}), {"spinning": False})
-    assert there.settings == {"threads": 1, "spinning": False}
-    assert there.settings_text == "spinning=False, threads=1"
+    assert there.tunings == {"threads": 1, "spinning": False}
+    assert there.tunings_text == "spinning=False, threads=1"
     assert lab.drops[there.key] == lab.drops[build.key]
     assert lab.faults[there.key] is None
     assert lab.checked_against(there) is lab.programs[build.key]
@@ -287,11 +287,11 @@ def test_settings_add_up_and_what_is_known_of_a_build_holds_under_them(tmp_path:
 
 
 @pytest.mark.parametrize("changes", ["threads", {}, {"turbo": True}, {"threads": [1]}, None])
-def test_what_is_no_setting_is_the_engines_fault(changes: Any, lab: EngineLab) -> None:
+def test_what_is_no_tuning_is_the_engines_fault(changes: Any, lab: EngineLab) -> None:
     class Tells:
         lossy_options = ()
 
-        def settings(self, told: Any, capabilities: Any) -> Any:
+        def tunings(self, told: Any, capabilities: Any) -> Any:
             return [changes]
 
     registry: Any = lab.registry
@@ -300,15 +300,15 @@ def test_what_is_no_setting_is_the_engines_fault(changes: Any, lab: EngineLab) -
     (lab.artifacts[lab.baseline.key] / "manifest.json").unlink()
     program = lab.programs[lab.baseline.key]
     Artifact(lab.artifacts[lab.baseline.key], (), options={"threads": 2}).write_manifest(program.interface.to_json())
-    assert lab.settings(lab.baseline) == []
-    assert lab.settings_fault is not None
+    assert lab.tunings(lab.baseline) == []
+    assert lab.tunings_fault is not None
 
 
 def test_a_ratio_to_a_plan_is_one_to_the_baseline_with_that_of_the_plan() -> None:
-    plan, setting = (
+    plan, tuning = (
         Ratio(Interval(0.5, 0.4, 0.6), 0.01),
         Ratio(Interval(0.8, 0.7, 0.9), 0.03),
     )
-    found = setting.after(plan)
+    found = tuning.after(plan)
     assert (found.interval.estimate, found.interval.low, found.interval.high) == pytest.approx((0.4, 0.28, 0.54))
     assert found.p_value == 0.03

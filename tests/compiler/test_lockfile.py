@@ -49,7 +49,7 @@ PLAN: dict[str, Any] = {
     "metric": "top1{output=logits}",
     "quality": judged(),
     "recipe": None,
-    "settings": {"threads": 1},
+    "tunings": {"threads": 1},
     "seed": 0,
     "inputs": ["x=2x3"],
     "text": ["input x : float32[2, 3]", "return [x]"],
@@ -70,9 +70,9 @@ def changed(plan: dict[str, Any], path: str, value: Any) -> Any:
 # -- what is read ----------------------------------------------------------------------------------------------------
 
 
-def test_a_plan_of_old_names_neither_metric_nor_quality_nor_recipe_nor_settings(tmp_path: Path) -> None:
-    old = {key: value for key, value in PLAN.items() if key not in ("metric", "quality", "recipe", "settings")}
-    assert read(tmp_path, old).data == {**PLAN, "metric": None, "quality": None, "recipe": None, "settings": {}}
+def test_a_plan_of_old_names_neither_metric_nor_quality_nor_recipe_nor_tunings(tmp_path: Path) -> None:
+    old = {key: value for key, value in PLAN.items() if key not in ("metric", "quality", "recipe", "tunings")}
+    assert read(tmp_path, old).data == {**PLAN, "metric": None, "quality": None, "recipe": None, "tunings": {}}
 
 
 def test_a_plan_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_any_value_in_place_of_another_is_read_as_such_or_refused(
         assert re.search(r"damaged \(|schema version", damage)
         assert len(damage.splitlines()) == 1
     else:
-        assert like(value_at(PLAN, place), value) or {"parameters", "settings"} & set(place)
+        assert like(value_at(PLAN, place), value) or {"parameters", "tunings"} & set(place)
         assert [Step.from_json(item.to_json()) for item in lock.steps] == list(lock.steps)
         assert Budget.from_json(lock.budget.to_json()) == lock.budget
 

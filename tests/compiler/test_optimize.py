@@ -222,7 +222,7 @@ def test_an_input_of_a_dtype_that_no_engine_takes_is_one_line(tmp_path: Path) ->
         fxopt.optimize(nn.Linear(2, 2).bfloat16(), torch.randn(3, 2).bfloat16(), engine="eager", out=tmp_path / "out")
 
 
-def test_an_engine_runs_under_the_settings_that_are_fastest_and_so_does_a_replay(
+def test_an_engine_runs_under_the_tunings_that_are_fastest_and_so_does_a_replay(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with_engines(monkeypatch, engines.FasterAlone)
@@ -236,7 +236,7 @@ def test_an_engine_runs_under_the_settings_that_are_fastest_and_so_does_a_replay
     assert entries["faster_alone{threads=1}"]["verdict"] == "applied"
     assert entries["faster_alone{threads=1}"]["latency_ratio"]["high"] < 0.7
     assert "cannot run so" in entries["faster_alone{spec=nonsense}"]["reason"]
-    assert json.loads((out / "plan.json").read_text())["settings"] == {"threads": 1}
+    assert json.loads((out / "plan.json").read_text())["tunings"] == {"threads": 1}
     again = replay_plan(Request(str(out / "source.pt2"), tmp_path / "again"), Lockfile.read(out)).ledger
     assert again["result"]["engine_options"]["threads"] == 1
     assert again["result"]["verdict"].startswith("0 of 0 steps with threads=1 replayed on faster_alone: 0.")
@@ -244,13 +244,13 @@ def test_an_engine_runs_under_the_settings_that_are_fastest_and_so_does_a_replay
 
 
 @pytest.mark.parametrize("told_by", [None, [{"turbo": True}]])
-def test_an_engine_that_fails_to_tell_its_settings_is_at_fault_and_the_run_goes_on(
+def test_an_engine_that_fails_to_tell_its_tunings_is_at_fault_and_the_run_goes_on(
     told_by: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(engines.FasterAlone, "settings", lambda *told: told_by)
+    monkeypatch.setattr(engines.FasterAlone, "tunings", lambda *told: told_by)
     with_engines(monkeypatch, engines.FasterAlone)
     (fault,) = optimize(tmp_path / "out", engine="faster_alone", passes="", budget=Budget()).ledger["faults"]
-    assert fault.startswith("test: faster_alone failed to tell its settings: ")
+    assert fault.startswith("test: faster_alone failed to tell its tunings: ")
 
 
 def test_an_option_of_the_engine_that_was_typed_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

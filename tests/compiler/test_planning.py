@@ -88,7 +88,7 @@ def test_a_slower_plan_leaves_where_two_others_are_faster_and_lose_no_more() -> 
     assert _finalists(run(), [third, best, second, near, safe], first(integers=1.0)) == [best, second, near, safe]
 
 
-def test_a_plan_and_the_same_under_a_setting_count_as_one_that_is_better() -> None:
+def test_a_plan_and_the_same_under_a_tuning_count_as_one_that_is_better() -> None:
     same = [plan(0.5, drop=0.03, steps="s"), plan(0.45, drop=0.03, steps="s")]
     safe, other = plan(0.6, drop=0.03), plan(0.55, drop=0.03)
     assert safe in _finalists(run(), [*same, safe], first(integers=1.0))

@@ -74,7 +74,7 @@ def write_plan(folder: Path, budget: Budget | None = None, **changes: Any) -> Pa
     run = Run(request, Registry.load(), capture(exported), exported, "net", NULL)
     found = run.search()
     (spec,) = run.engines
-    build = types.SimpleNamespace(steps={step.id for step in found.steps}, recipe=None, settings={})
+    build = types.SimpleNamespace(steps={step.id for step in found.steps}, recipe=None, tunings={})
     ship: Any = types.SimpleNamespace(engine=spec, build=build, program=found.program)
     plan = run.plan({"machine": dataclasses.asdict(run.target.machine()), "result": {"quality": None}}, ship, found)
     plan = json.loads(json.dumps(plan))

@@ -97,7 +97,7 @@ def plan(plugins: Registry, tmp_path: Path) -> Path:
             with edit.step(step.candidate):
                 Caps().apply(edit, step.candidate)
     (spec,) = run.engines
-    build = types.SimpleNamespace(steps={step.id for step in offered.steps}, recipe=None, settings={})
+    build = types.SimpleNamespace(steps={step.id for step in offered.steps}, recipe=None, tunings={})
     ship: Any = types.SimpleNamespace(engine=spec, build=build, program=edit.program)
     drops = run.quality.drop(edit.program.run), run.quality.report(edit.program.run)
     ledger = {

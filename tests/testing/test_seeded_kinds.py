@@ -213,16 +213,16 @@ class DiesWhenItIsCalled(Eager):
 
 
 class CannotRunSo(Eager):
-    """Names a setting that it does not run under."""
+    """Names a tuning that it does not run under."""
 
-    def settings(self, told: Any, capabilities: Any) -> Any:
+    def tunings(self, told: Any, capabilities: Any) -> Any:
         return [{"threads": "many"}]
 
 
 class MakesUpOptions(Eager):
-    """Names a setting that no artifact of its has."""
+    """Names a tuning that no artifact of its has."""
 
-    def settings(self, told: Any, capabilities: Any) -> Any:
+    def tunings(self, told: Any, capabilities: Any) -> Any:
         return [{"turbo": True}]
 
 
@@ -314,10 +314,10 @@ ENGINES = [
     (FixesTheBatch(threads=1), engines.other_sizes_are_taken, zoo.dynamic_batch, "with N=1 the call raised"),
     (ReusesItsOutputs(threads=1), engines.calls_stay_apart, zoo.unused_input, "written by the next call"),
     (WritesItsInputs(threads=1), engines.calls_stay_apart, zoo.unused_input, "written by the call"),
-    (CannotRunSo(threads=1), engines.settings_change_no_results, zoo.unused_input, "loading raised ValueError"),
+    (CannotRunSo(threads=1), engines.tunings_change_no_results, zoo.unused_input, "loading raised ValueError"),
     (
         MakesUpOptions(threads=1),
-        engines.settings_change_no_results,
+        engines.tunings_change_no_results,
         zoo.unused_input,
         "are no options of engine and artifact: .'turbo'",
     ),

@@ -79,7 +79,7 @@ class OnnxEngine(Engine):
             "versions": versions(self.name, "torch", "onnxscript", *packages),
         }
 
-    def settings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
+    def tunings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
         """One thread, with which a short call may be faster: starting others and waiting for them takes time."""
         if told["threads"] > 1:
             yield {"threads": 1}

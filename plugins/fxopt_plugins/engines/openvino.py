@@ -110,9 +110,9 @@ class OpenVino(OnnxEngine):
         )
         return Artifact.write(out, self.name, _IR, program.interface, told)
 
-    def settings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
+    def tunings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
         """One thread; and bf16 for what is in floats, where the CPU has it."""
-        yield from super().settings(told, capabilities)
+        yield from super().tunings(told, capabilities)
         if told["precision"] == "f32" and "bfloat16" in capabilities.dtypes:
             yield {"precision": "bf16"}
 

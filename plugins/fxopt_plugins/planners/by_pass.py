@@ -11,7 +11,7 @@ from fxopt.contracts.candidate import Step
 from fxopt.contracts.planner import Build, Problem, Ratio
 from fxopt.measure import holm
 from fxopt_plugins.planners.faults import Bisection
-from fxopt_plugins.planners.settings import with_settings
+from fxopt_plugins.planners.tunings import tuned
 
 SAME = "the engine fuses this itself: it runs the same kernels with and without it"
 NOT_ALONE = "not possible without the rewrites of other passes"
@@ -36,8 +36,8 @@ class ByPass(Planner):
     )
 
     def plan(self, problem: Problem) -> list[Build]:
-        """As `Planner.plan`: what `choose` chooses, or else the unmodified program, under settings that pay."""
-        return with_settings(problem, self.choose(problem))
+        """As `Planner.plan`: what `choose` chooses, or else the unmodified program, under tunings that pay."""
+        return tuned(problem, self.choose(problem))
 
     def choose(self, problem: Problem) -> list[Build]:
         """The union of what pays, and everything but what harms."""

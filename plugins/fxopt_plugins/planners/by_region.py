@@ -12,7 +12,7 @@ from fxopt import Planner, Step
 from fxopt.contracts.planner import Build, Problem, Ratio
 from fxopt_plugins.planners.by_pass import ByPass
 from fxopt_plugins.planners.faults import Attempt, Bisection
-from fxopt_plugins.planners.settings import with_settings
+from fxopt_plugins.planners.tunings import tuned
 
 NOT_BESIDE = "not possible beside the others of its kind"
 
@@ -58,7 +58,7 @@ class ByRegion(Planner):
         plans += [recipe for recipe in lower.recipes if problem.lab.keep(recipe) is not None]
         lower.compare([plan for plan in plans if plan.key not in lower.ratios])
         best = sorted({plan.key: plan for plan in plans}.values(), key=lower.rank)[: self.plans]
-        return with_settings(problem, list({plan.key: plan for plan in (*best, *exact)}.values()))
+        return tuned(problem, list({plan.key: plan for plan in (*best, *exact)}.values()))
 
 
 class _Precision:

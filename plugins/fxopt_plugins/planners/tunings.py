@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from fxopt.contracts.planner import Build, Lab, Problem
 
-TUNED = 2  # plans that are tried under other settings: the best may not keep its quality on unseen samples
-TOGETHER = 3  # settings that one plan may have
+PLANS = 2  # that are tuned: the best may not keep its quality on unseen samples
+TOGETHER = 3  # tunings that one plan may have
 
 
-def with_settings(problem: Problem, plans: Sequence[Build]) -> list[Build]:
-    """The plans, the first of them under the settings with which they are fastest, as right as they have to be.
+def tuned(problem: Problem, plans: Sequence[Build]) -> list[Build]:
+    """The plans, the first of them under the tunings with which they are fastest, as right as they have to be.
 
     Args:
         problem: that they were made for.
@@ -19,18 +19,18 @@ def with_settings(problem: Problem, plans: Sequence[Build]) -> list[Build]:
     """
     if problem.budget.minimize != "latency":
         return list(plans)
-    tuned: list[Build] = []
-    for plan in plans[:TUNED] or [problem.lab.baseline]:
-        best = _tuned(problem.lab, plan)
+    found: list[Build] = []
+    for plan in plans[:PLANS] or [problem.lab.baseline]:
+        best = _fastest(problem.lab, plan)
         # Where the engine rounds more it may lose too much on unseen samples.
-        tuned += [best, plan] if best.key != plan.key and best.rounded else [best]
-    return [*(build for build in tuned if build.key != problem.lab.baseline.key), *plans[TUNED:]]
+        found += [best, plan] if best.key != plan.key and best.rounded else [best]
+    return [*(build for build in found if build.key != problem.lab.baseline.key), *plans[PLANS:]]
 
 
-def _tuned(lab: Lab, plan: Build) -> Build:
-    """A plan under the settings that bring most, one after the other."""
+def _fastest(lab: Lab, plan: Build) -> Build:
+    """A plan under the tunings that bring most, one after the other."""
     for _ in range(TOGETHER):
-        tried = [] if lab.out_of_time() else lab.settings(plan)
+        tried = [] if lab.out_of_time() else lab.tunings(plan)
         ratios = lab.compare(tried, to=plan) if tried else {}
         paying = [build for build in tried if build.key in ratios and ratios[build.key].interval.high < 1]
         paying.sort(key=lambda build: ratios[build.key].interval.estimate)
