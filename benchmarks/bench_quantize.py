@@ -108,7 +108,7 @@ class Contest:
 
     def _run_fxopt(self, folder: Path) -> dict[str, dict[str, Any]]:
         """The runs by label. Without recipes it is the same where none shipped."""
-        budget = self.task.budget or str(self._limit(self._judge("search", self.int8)))
+        budget = self.task.budget or str(self._limit(self._judge("search", self.int8), low=True))
         runs: dict[str, dict[str, Any]] = {}
         for label, recipes in FXOPT.items():
             out = folder / label
@@ -159,14 +159,18 @@ class Contest:
                 self.failures[label] = str(error)
         return found
 
-    def _limit(self, drops: dict[str, dict[str, PairedDrop]]) -> Any:
-        """The budget: where the task has none, what the best int8 peer loses that quantizes all it can."""
+    def _limit(self, drops: dict[str, dict[str, PairedDrop]], *, low: bool = False) -> Any:
+        """The budget: where the task has none, what the best int8 peer loses that quantizes all it can.
+
+        Who wants to lose no more than that on other samples asks for less: for the low end of its interval.
+        """
         from fxopt.contracts.cost import Drop
 
         if self.task.budget is not None:
             return Drop.parse(self.task.budget)
         whole = [peer.name for peer in self.peers if peer.whole and peer.name in self.int8 and peer.name in drops]
-        least = min((100 * drops[name][self.task.metric].drop for name in whole), default=0.0)
+        losses = (drops[name][self.task.metric] for name in whole)
+        least = min((100 * (loss.interval.low if low else loss.drop) for loss in losses), default=0.0)
         return Drop.parse(f"{max(least, 0.0):.6g}pt")
 
     def _measure(self, first: Sequence[str], epochs: int) -> Comparison:

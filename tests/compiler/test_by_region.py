@@ -338,6 +338,13 @@ def test_what_the_engine_rounds_more_under_a_tuning_is_handed_on_without_it_too(
     ]
 
 
+def test_a_tuning_that_brings_nothing_is_not_tried_again() -> None:
+    lab = Lab({}, own={"quick": 0.5, "quicker": 0.4}, set={"useless": 1.1, "threads": 0.7})
+    assert [dict(build.tunings) for build in found(lab, [])] == [{"threads": 1}, {"threads": 1}]
+    tried = [key for keys in lab.compared for key in keys if "useless" in key]
+    assert tried == ["quicker useless"]
+
+
 def test_the_unmodified_program_is_tried_under_tunings_where_nothing_pays() -> None:
     lab = Lab(script({"int8@a": 1.2}), set={"threads": 0.7})
     assert [(build.key, dict(build.tunings)) for build in found(lab, [step("int8@a")])] == [

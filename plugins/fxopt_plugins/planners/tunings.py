@@ -20,22 +20,29 @@ def tuned(problem: Problem, plans: Sequence[Build]) -> list[Build]:
     if problem.budget.minimize != "latency":
         return list(plans)
     found: list[Build] = []
+    useless: set[str] = set()
     for plan in plans[:PLANS] or [problem.lab.baseline]:
-        best = _fastest(problem.lab, plan)
+        best = _fastest(problem.lab, plan, useless)
         # Where the engine rounds more it may lose too much on unseen samples.
         found += [best, plan] if best.key != plan.key and best.rounded else [best]
     return [*(build for build in found if build.key != problem.lab.baseline.key), *plans[PLANS:]]
 
 
-def _fastest(lab: Lab, plan: Build) -> Build:
-    """A plan under the tunings that bring most, one after the other."""
+def _fastest(lab: Lab, plan: Build, useless: set[str]) -> Build:
+    """A plan under the tunings that bring most, one after the other; those that bring nothing join the useless ones."""
     for _ in range(TOGETHER):
-        tried = [] if lab.out_of_time() else lab.tunings(plan)
-        ratios = lab.compare(tried, to=plan) if tried else {}
-        paying = [build for build in tried if build.key in ratios and ratios[build.key].interval.high < 1]
-        paying.sort(key=lambda build: ratios[build.key].interval.estimate)
-        better = next((build for build in paying if lab.keep(build, give_back=False) is not None), None)
+        offered = {} if lab.out_of_time() else {_change(plan, build): build for build in lab.tunings(plan)}
+        tried = {change: build for change, build in offered.items() if change not in useless}
+        ratios = lab.compare([*tried.values()], to=plan) if tried else {}
+        gains = {change: ratios[b.key].interval for change, b in tried.items() if b.key in ratios}
+        paying = sorted((c for c, gain in gains.items() if gain.high < 1), key=lambda change: gains[change].estimate)
+        useless |= tried.keys() - set(paying)
+        better = next((tried[c] for c in paying if lab.keep(tried[c], give_back=False) is not None), None)
         if better is None:
             break
         plan = better
     return plan
+
+
+def _change(plan: Build, build: Build) -> str:
+    return str(sorted(build.tunings.items() - plan.tunings.items()))
