@@ -170,7 +170,7 @@ class Contest:
             return Drop.parse(self.task.budget)
         whole = [peer.name for peer in self.peers if peer.whole and peer.name in self.int8 and peer.name in drops]
         losses = (drops[name][self.task.metric] for name in whole)
-        least = min((100 * (loss.interval.low if low else loss.drop) for loss in losses), default=0.0)
+        least = min((100 * (loss.interval().low if low else loss.drop) for loss in losses), default=0.0)
         return Drop.parse(f"{max(least, 0.0):.6g}pt")
 
     def _measure(self, first: Sequence[str], epochs: int) -> Comparison:
