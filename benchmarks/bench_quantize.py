@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 RESULT = Path(__file__).parent / "results" / "quantize.json"
 FXOPT = {"fxopt": True, "fxopt, no recipes": False}  # whether engines' own recipes are among its plans
 ROUNDS, EPOCHS = 20, 2
+_SURE = 0.68  # of an interval of one standard error either way
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Contest:
     def _limit(self, drops: dict[str, dict[str, PairedDrop]], *, low: bool = False) -> Any:
         """The budget: where the task has none, what the best int8 peer loses that quantizes all it can.
 
-        Who wants to lose no more than that on other samples asks for less: for the low end of its interval.
+        Who wants to lose no more than that on other samples asks for less: for the low end of an interval.
         """
         from fxopt.contracts.cost import Drop
 
@@ -170,7 +171,7 @@ class Contest:
             return Drop.parse(self.task.budget)
         whole = [peer.name for peer in self.peers if peer.whole and peer.name in self.int8 and peer.name in drops]
         losses = (drops[name][self.task.metric] for name in whole)
-        least = min((100 * (loss.interval().low if low else loss.drop) for loss in losses), default=0.0)
+        least = min((100 * (loss.interval(_SURE).low if low else loss.drop) for loss in losses), default=0.0)
         return Drop.parse(f"{max(least, 0.0):.6g}pt")
 
     def _measure(self, first: Sequence[str], epochs: int) -> Comparison:

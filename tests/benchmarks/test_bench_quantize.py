@@ -122,7 +122,7 @@ def test_weights_of_seven_bits_are_among_the_peers_where_eight_may_saturate() ->
 def test_what_may_be_lost_is_said_by_a_peer_that_quantizes_all_it_can() -> None:
     class Lost:
         def __init__(self, drop: float) -> None:
-            self.drop, self.interval = drop, lambda: Interval(drop, drop / 2, 2 * drop)
+            self.drop, self.interval = drop, lambda confidence: Interval(drop, drop / 2, 2 * drop)
 
     contest = object.__new__(bench_quantize.Contest)
     contest.task = data_task = bench_quantize.task("mobilenet_v2")

@@ -326,7 +326,8 @@ def found(lab: Lab, offers: Iterable[Step], budget: Budget | None = None) -> lis
 def test_a_plan_is_handed_on_under_the_tunings_that_pay() -> None:
     lab = Lab(script(dict.fromkeys(INT8, 0.8)), set={"threads": 0.7, "worse": 1.3, "pinned": 0.9})
     assert [(len(build.steps), dict(build.tunings)) for build in found(lab, map(step, INT8))] == [
-        (3, {"threads": 1, "pinned": 1})
+        (3, {"threads": 1, "pinned": 1}),
+        (0, {"threads": 1, "pinned": 1}),
     ]
 
 
@@ -335,14 +336,16 @@ def test_what_the_engine_rounds_more_under_a_tuning_is_handed_on_without_it_too(
     assert [(build.recipe, dict(build.tunings)) for build in found(lab, [])] == [
         ("quick", {"precision": 1}),
         ("quick", {}),
+        (None, {"precision": 1}),
     ]
 
 
-def test_a_tuning_that_brings_nothing_is_not_tried_again() -> None:
-    lab = Lab({}, own={"quick": 0.5, "quicker": 0.4}, set={"useless": 1.1, "threads": 0.7})
-    assert [dict(build.tunings) for build in found(lab, [])] == [{"threads": 1}, {"threads": 1}]
-    tried = [key for keys in lab.compared for key in keys if "useless" in key]
-    assert tried == ["quicker useless"]
+def test_a_tuning_that_brings_nothing_is_not_tried_again_but_a_precision_in_floats() -> None:
+    lab = Lab({}, own={"quick": 0.5, "quicker": 0.4}, set={"useless": 1.1, "precision": 1.2, "threads": 0.7})
+    assert [dict(build.tunings) for build in found(lab, [])] == [{"threads": 1}] * 3
+    tried = [key for keys in lab.compared for key in keys]
+    assert [key for key in tried if "useless" in key] == ["quicker useless"]
+    assert [key for key in tried if "precision" in key] == ["quicker precision", "base precision"]
 
 
 def test_the_unmodified_program_is_tried_under_tunings_where_nothing_pays() -> None:

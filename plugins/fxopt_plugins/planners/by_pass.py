@@ -37,7 +37,7 @@ class ByPass(Planner):
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: what `choose` chooses, or else the unmodified program, under tunings that pay."""
-        return tuned(problem, self.choose(problem))
+        return tuned(problem, (), self.choose(problem))
 
     def choose(self, problem: Problem) -> list[Build]:
         """The union of what pays, and everything but what harms."""

@@ -58,7 +58,7 @@ class ByRegion(Planner):
         plans += [recipe for recipe in lower.recipes if problem.lab.keep(recipe) is not None]
         lower.compare([plan for plan in plans if plan.key not in lower.ratios])
         best = sorted({plan.key: plan for plan in plans}.values(), key=lower.rank)[: self.plans]
-        return tuned(problem, list({plan.key: plan for plan in (*best, *exact)}.values()))
+        return list({plan.key: plan for plan in tuned(problem, best, exact)}.values())
 
 
 class _Precision:
