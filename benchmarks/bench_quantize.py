@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 RESULT = Path(__file__).parent / "results" / "quantize.json"
 FXOPT = {"fxopt": True, "fxopt, no recipes": False}  # whether engines' own recipes are among its plans
 ROUNDS, EPOCHS = 20, 2
-_SURE = 0.68  # of an interval of one standard error either way
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class Contest:
 
     def _run_fxopt(self, folder: Path) -> dict[str, dict[str, Any]]:
         """The runs by label. Without recipes it is the same where none shipped."""
-        budget = self.task.budget or str(self._limit(self._judge("search", self.int8), low=True))
+        budget = self.task.budget or str(self._limit(self._judge("search", self.int8)))
         runs: dict[str, dict[str, Any]] = {}
         for label, recipes in FXOPT.items():
             out = folder / label
@@ -160,18 +159,14 @@ class Contest:
                 self.failures[label] = str(error)
         return found
 
-    def _limit(self, drops: dict[str, dict[str, PairedDrop]], *, low: bool = False) -> Any:
-        """The budget: where the task has none, what the best int8 peer loses that quantizes all it can.
-
-        Who wants to lose no more than that on other samples asks for less: for the low end of an interval.
-        """
+    def _limit(self, drops: dict[str, dict[str, PairedDrop]]) -> Any:
+        """The budget: where the task has none, what the best int8 peer loses that quantizes all it can."""
         from fxopt.contracts.cost import Drop
 
         if self.task.budget is not None:
             return Drop.parse(self.task.budget)
         whole = [peer.name for peer in self.peers if peer.whole and peer.name in self.int8 and peer.name in drops]
-        losses = (drops[name][self.task.metric] for name in whole)
-        least = min((100 * (loss.interval(_SURE).low if low else loss.drop) for loss in losses), default=0.0)
+        least = min((100 * drops[name][self.task.metric].drop for name in whole), default=0.0)
         return Drop.parse(f"{max(least, 0.0):.6g}pt")
 
     def _measure(self, first: Sequence[str], epochs: int) -> Comparison:

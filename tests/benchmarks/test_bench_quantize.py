@@ -16,7 +16,6 @@ from benchmarks.quantize.networks import Demosaic, VisionTransformer
 from benchmarks.quantize.peers import THREADS, Peer, peers
 from benchmarks.quantize.quality import digest
 from benchmarks.quantize.store import Store
-from fxopt.contracts.cost import Interval
 from fxopt.contracts.target import Machine
 
 SIDE = 64
@@ -122,7 +121,7 @@ def test_weights_of_seven_bits_are_among_the_peers_where_eight_may_saturate() ->
 def test_what_may_be_lost_is_said_by_a_peer_that_quantizes_all_it_can() -> None:
     class Lost:
         def __init__(self, drop: float) -> None:
-            self.drop, self.interval = drop, lambda confidence: Interval(drop, drop / 2, 2 * drop)
+            self.drop = drop
 
     contest = object.__new__(bench_quantize.Contest)
     contest.task = data_task = bench_quantize.task("mobilenet_v2")
@@ -133,9 +132,8 @@ def test_what_may_be_lost_is_said_by_a_peer_that_quantizes_all_it_can() -> None:
     ]
     contest.int8 = [peer.name for peer in contest.peers]
     drops = {"static": 0.05, "better": 0.035, "part": 0.001}
-    lost = {name: {data_task.metric: Lost(drop)} for name, drop in drops.items()}
-    assert str(contest._limit(lost)) == "3.5pt"
-    assert str(contest._limit(lost, low=True)) == "1.75pt"
+    found = contest._limit({name: {data_task.metric: Lost(drop)} for name, drop in drops.items()})
+    assert str(found) == "3.5pt"
 
 
 def test_the_store_makes_once_and_keeps_nothing_half_made(tmp_path: Path) -> None:
