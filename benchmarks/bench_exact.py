@@ -8,14 +8,12 @@ variants were measured interleaved. Prints a table and merges the models into `b
 from __future__ import annotations
 
 import math
-import multiprocessing
 import statistics
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ import psutil
 from torch import nn
 
 from benchmarks import by_model
+from benchmarks.apart import apart
 
 RESULT = Path(__file__).parent / "results" / "exact.json"
 THREADS = 2
@@ -66,7 +65,7 @@ def run(name: str) -> dict[str, Any]:
     sampler = threading.Thread(target=sample_memory, args=(stop, peak), daemon=True)
     started = time.perf_counter()
     sampler.start()
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with apart() as pool:
         ledger = pool.submit(optimize, name).result()
     seconds = time.perf_counter() - started
     stop.set()

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Any
 
 from torch import nn
 
+from benchmarks.apart import apart
 from benchmarks.sites import SITES, Site
 from fxopt.errors import FxoptError
 from fxopt_plugins.planners.by_pass import SAME
@@ -56,7 +55,7 @@ def run(name: str, engine: str) -> dict[str, Any]:
     """One site on one engine in a process of its own, summed up."""
     started = time.perf_counter()
     try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with apart() as pool:
             result = summary(pool.submit(optimize, name, engine).result(), _ALL[name].rule)
     except (FxoptError, BrokenProcessPool) as error:
         result = {"verdict": "failed", "reason": str(error), "ratio": None}

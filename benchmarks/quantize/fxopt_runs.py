@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from benchmarks.apart import apart
 from benchmarks.bench_exact import sample_memory
 from benchmarks.quantize.models import task
 from benchmarks.quantize.peers import THREADS
@@ -35,7 +34,7 @@ def run(name: str, budget: str, out: Path, *, recipes: bool) -> dict[str, Any]:
     started = time.perf_counter()
     sampler.start()
     try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with apart() as pool:
             found = pool.submit(_optimize, name, budget, out, recipes).result()
     finally:
         stop.set()

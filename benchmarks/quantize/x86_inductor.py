@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.apart import apart
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import EngineError
 from fxopt.ir.quiet import quiet
@@ -50,7 +49,7 @@ def quantize(name: str, recipe: str, samples: Path, threads: int, out: Path) -> 
     """
     if importlib.util.find_spec("torchao") is None:
         raise EngineError("torchao is not installed: pip install 'fxopt[peers]'")
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with apart() as pool:
         if error := pool.submit(_quantize, name, recipe, samples, threads, out).result():
             raise EngineError(f"torchao: {recipe}: {error}")
 

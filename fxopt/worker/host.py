@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG = 1
 Answer = tuple[dict[str, Any], wire.Arrays]
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Let the kernel kill this process when `parent` ends, however it ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -86,5 +86,5 @@ def _cause(error: BaseException) -> str:
 
 def main(host: Host) -> None:
     """Run the worker; its one argument is the parent's process id."""
-    _die_with(int(sys.argv[1]))
+    die_with(int(sys.argv[1]))
     serve(host, *_claim_pipes())
