@@ -131,11 +131,11 @@ class Contest:
 
         alone: dict[str, str] = {}
         registry, tuning = Registry.load(), {"threads": 1}
-        capabilities = registry.make_target("cpu").capabilities()
+        dtypes = registry.make_target("cpu").capabilities().dtypes
         for index, name in enumerate(names):
             entry, copy = self.entries[name], folder / f"alone{index}"
             told = Artifact.read(entry.artifact).options
-            if tuning in list(registry.make_engine(entry.engine).tunings(told, capabilities)):
+            if tuning in list(registry.make_engine(entry.engine).tunings(told, dtypes)):
                 shutil.copytree(entry.artifact, copy)
                 Artifact.change(copy, tuning)
                 alone[f"{name}, one thread"] = name

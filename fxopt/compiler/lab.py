@@ -144,8 +144,8 @@ class EngineLab:
         if to is None:
             self.ratios |= ratios
         else:
-            for known, sure in ((self.gains, to.tunings), (self.ratios, to.key != self.baseline.key)):
-                before = known.get(to.key) if sure else None
+            for known in (self.gains, self.ratios):
+                before = known.get(to.key)
                 known |= {key: ratio if before is None else ratio.after(before) for key, ratio in ratios.items()}
         return ratios
 
@@ -196,7 +196,7 @@ class EngineLab:
             return []
         try:
             engine = self.registry.make_engine(self.engine)
-            found = [_checked(changes, told) for changes in engine.tunings(told, capabilities)]
+            found = [_checked(changes, told) for changes in engine.tunings(told, capabilities.dtypes)]
         except Exception as error:  # noqa: BLE001 - an engine's code may raise anything
             self.tunings_fault = raised(error)
             return []

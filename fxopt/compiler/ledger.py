@@ -108,9 +108,7 @@ def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:
     verdict = f"{1.0 if ratio is None else 1 / ratio.estimate:.2f}x faster than {reference}"
     if ratio is not None and ratio.estimate > 1:
         verdict = f"{ratio.estimate:.2f} times the latency of {reference}, which breaks a limit"
-    if ship.lab.lossy(ship.build):
-        return f"{verdict}: {what} on {engine}"
-    if ship.build.tunings:
+    if ship.build.tunings or ship.lab.lossy(ship.build):
         return f"{verdict}: {what} on {engine}"
     if not ship.build.steps:
         return f"no rewrite pays: the unmodified model on {engine}, its best engine"

@@ -17,7 +17,6 @@ from fxopt.errors import EngineError
 if TYPE_CHECKING:
     import numpy as np
 
-    from fxopt.contracts.target import Capabilities
     from fxopt.ir.interface import Interface
     from fxopt.ir.program import Program
 
@@ -300,7 +299,7 @@ class Engine(Configurable, abc.ABC):
         """
         raise EngineError(self.recipe_available(recipe) or f"{self.name}: {recipe} is listed, but not implemented")
 
-    def tunings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
+    def tunings(self, told: Mapping[str, Any], dtypes: Collection[str]) -> Iterable[Mapping[str, Any]]:
         """Other values of its options under which an artifact may run faster here. Must be quick, and import nothing.
 
         Those that change one of `lossy_options` are tried where quality may drop, and judged by it. Under the others an
@@ -308,7 +307,7 @@ class Engine(Configurable, abc.ABC):
 
         Args:
             told: the artifact's `options`.
-            capabilities: of the target.
+            dtypes: that the target computes in, as in its `Capabilities`.
 
         Returns:
             changes to `told`, each to be tried by itself, which `load` heeds.

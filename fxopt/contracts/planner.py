@@ -62,9 +62,11 @@ class Ratio:
 
     def after(self, other: Ratio) -> Ratio:
         """The ratio to what `other` is to, where this one is to what `other` is of; its interval is wider than it need be."""
+        if other.equal:
+            return self
         mine, theirs = self.interval, other.interval
         interval = Interval(mine.estimate * theirs.estimate, mine.low * theirs.low, mine.high * theirs.high)
-        return Ratio(interval, max(self.p_value, other.p_value), self.equal and other.equal)
+        return Ratio(interval, max(self.p_value, other.p_value))
 
 
 class Lab(Protocol):

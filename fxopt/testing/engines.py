@@ -15,7 +15,6 @@ import torch
 
 from fxopt.compiler.workshop import ARTIFACT_BOUND
 from fxopt.contracts.engine import Artifact, Engine, FlatCallable, Unsupported
-from fxopt.contracts.target import Capabilities
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.measure.host import bind
@@ -175,7 +174,7 @@ def tunings_change_no_results(engine: Engine, program: Program) -> None:
         return
     told = emission.loaded.artifact.options
     options = {field.name for field in dataclasses.fields(engine)}
-    for changes in engine.tunings(told, Capabilities(frozenset({"float32", "bfloat16", "float16", "int8", "uint8"}))):
+    for changes in engine.tunings(told, {"float32", "bfloat16", "float16", "int8", "uint8"}):
         if unknown := changes.keys() - (told.keys() & options):
             raise Fault(f"the tuning {dict(changes)} has what are no options of engine and artifact: {sorted(unknown)}")
         with tempfile.TemporaryDirectory(prefix="fxopt-kit-") as folder:

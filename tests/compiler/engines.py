@@ -92,7 +92,7 @@ class FasterAlone(Misbehaves):
 
     name: ClassVar[str] = "faster_alone"
 
-    def tunings(self, told: Mapping[str, Any], capabilities: Any) -> Iterator[Mapping[str, Any]]:
+    def tunings(self, told: Mapping[str, Any], dtypes: Any) -> Iterator[Mapping[str, Any]]:
         if told["threads"] > 1:
             yield {"threads": 1}
             yield {"spec": "nonsense"}

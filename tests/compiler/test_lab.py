@@ -291,7 +291,7 @@ def test_what_is_no_tuning_is_the_engines_fault(changes: Any, lab: EngineLab) ->
     class Tells:
         lossy_options = ()
 
-        def tunings(self, told: Any, capabilities: Any) -> Any:
+        def tunings(self, told: Any, dtypes: Any) -> Any:
             return [changes]
 
     registry: Any = lab.registry
@@ -312,3 +312,5 @@ def test_a_ratio_to_a_plan_is_one_to_the_baseline_with_that_of_the_plan() -> Non
     found = tuning.after(plan)
     assert (found.interval.estimate, found.interval.low, found.interval.high) == pytest.approx((0.4, 0.28, 0.54))
     assert found.p_value == 0.03
+    same = Ratio(Interval(1.0, 1.0, 1.0), 1.0, equal=True)
+    assert tuning.after(same) == tuning

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from fxopt.contracts.engine import Artifact, Engine, FlatCallable
-from fxopt.contracts.target import Capabilities
 from fxopt.ir.program import Program
 from fxopt_plugins.engines import fxopt_engines
 from tests.engines.nets import CASES, case
@@ -93,11 +92,11 @@ def test_an_artifact_runs_on_one_thread_of_two(engine: str, tmp_path: Path) -> N
     make(engine)  # or the test is skipped
     runtime = ENGINES[engine](threads=2)
     told = runtime.emit(program, tmp_path).options
-    (tuning,) = runtime.tunings(told, Capabilities(frozenset({"float32"})))
+    (tuning,) = runtime.tunings(told, {"float32"})
     assert tuning == {"threads": 1}
     Artifact.change(tmp_path, tuning)
     artifact = Artifact.read(tmp_path)
-    assert not list(runtime.tunings(artifact.options, Capabilities(frozenset())))
+    assert not list(runtime.tunings(artifact.options, ()))
     call = runtime.load(artifact, artifact.stages[0])
     assert_close(call([value.numpy() for value in inputs]), [value.numpy() for value in program.run(inputs)])
 
@@ -105,4 +104,4 @@ def test_an_artifact_runs_on_one_thread_of_two(engine: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(("dtypes", "found"), [({"bfloat16"}, [{"precision": "bf16"}]), (set(), [])])
 def test_what_is_in_floats_is_tried_in_bfloat16_where_the_cpu_has_it(dtypes: set[str], found: list[object]) -> None:
     told = {"threads": 1, "precision": "f32"}
-    assert list(ENGINES["openvino"]().tunings(told, Capabilities(frozenset(dtypes)))) == found
+    assert list(ENGINES["openvino"]().tunings(told, dtypes)) == found

@@ -215,14 +215,14 @@ class DiesWhenItIsCalled(Eager):
 class CannotRunSo(Eager):
     """Names a tuning that it does not run under."""
 
-    def tunings(self, told: Any, capabilities: Any) -> Any:
+    def tunings(self, told: Any, dtypes: Any) -> Any:
         return [{"threads": "many"}]
 
 
 class MakesUpOptions(Eager):
     """Names a tuning that no artifact of its has."""
 
-    def tunings(self, told: Any, capabilities: Any) -> Any:
+    def tunings(self, told: Any, dtypes: Any) -> Any:
         return [{"turbo": True}]
 
 

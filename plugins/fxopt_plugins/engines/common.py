@@ -8,7 +8,7 @@ import importlib.util
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from fxopt.contracts.target import Capabilities
     from fxopt.ir.program import Program
 
 _LEAST_PROFILED, _MOST_PROFILED, _PROFILE_S = 8, 40, 0.3
@@ -79,7 +78,7 @@ class OnnxEngine(Engine):
             "versions": versions(self.name, "torch", "onnxscript", *packages),
         }
 
-    def tunings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
+    def tunings(self, told: Mapping[str, Any], dtypes: Collection[str]) -> Iterable[Mapping[str, Any]]:
         """One thread, with which a short call may be faster: starting others and waiting for them takes time."""
         if told["threads"] > 1:
             yield {"threads": 1}

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
     import openvino
 
-    from fxopt.contracts.target import Capabilities
     from fxopt.ir.program import Program
 
 _IR = "model.xml"
@@ -110,10 +109,10 @@ class OpenVino(OnnxEngine):
         )
         return Artifact.write(out, self.name, _IR, program.interface, told)
 
-    def tunings(self, told: Mapping[str, Any], capabilities: Capabilities) -> Iterable[Mapping[str, Any]]:
+    def tunings(self, told: Mapping[str, Any], dtypes: Collection[str]) -> Iterable[Mapping[str, Any]]:
         """One thread; and bf16 for what is in floats, where the CPU has it."""
-        yield from super().tunings(told, capabilities)
-        if told["precision"] == "f32" and "bfloat16" in capabilities.dtypes:
+        yield from super().tunings(told, dtypes)
+        if told["precision"] == "f32" and "bfloat16" in dtypes:
             yield {"precision": "bf16"}
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
