@@ -205,6 +205,8 @@ def _why_not(lab: EngineLab, build: Build, ratio: Ratio | None) -> str:
         return fault
     if ratio is None:
         return lab.why(build)
+    if ratio.interval.low > 1:
+        return "it takes longer with it"
     return "a plan is better" if ratio.interval.high < 1 else "no gain beyond the noise"
 
 
