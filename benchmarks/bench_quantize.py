@@ -6,8 +6,9 @@ optimizes it with the engines' own recipes among its plans and, where one of the
 judged on samples that none of them has seen, and measured interleaved in one session at 2 threads and batch 1. Ratios are
 to the fastest peer that keeps the quality budget. fxopt may choose to run on one thread, so these peers are measured on one as
 well, and stand apart (`on_one_thread`). Prints a table and merges the models into
-`benchmarks/results/quantize.json`. What peers make and lose is kept in the user's cache folder. torchao is a peer where it
-is installed: `pip install 'fxopt[peers]'`.
+`benchmarks/results/quantize_vnni.json`, or into `quantize_no_vnni.json` on a CPU without instructions for int8 dot
+products, where int8 pays less and other recipes are right. What peers make and lose is kept in the user's cache folder.
+torchao is a peer where it is installed: `pip install 'fxopt[peers]'`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ from benchmarks.quantize.store import Store
 from benchmarks.quantize.training import cache_folder
 
 if TYPE_CHECKING:
+    from fxopt.contracts.target import Machine
     from fxopt.measure import Comparison
     from fxopt.verify.paired import PairedDrop
 
-RESULT = Path(__file__).parent / "results" / "quantize.json"
+RESULTS = Path(__file__).parent / "results"
 FXOPT = {"fxopt": True, "fxopt, no recipes": False}  # whether engines' own recipes are among its plans
 ROUNDS, EPOCHS = 20, 2
 
@@ -259,9 +261,17 @@ def table(model: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def result(machine: Machine) -> Path:
+    """The file for machines of its kind: with and without int8 dot products, figures do not compare."""
+    kind = "vnni" if any("vnni" in name for name in machine.isa) else "no_vnni"
+    return RESULTS / f"quantize_{kind}.json"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = by_model.parser(__doc__, TASKS, RESULT)
+    from fxopt import Registry
+
+    parser = by_model.parser(__doc__, TASKS, result(Registry.load().make_target("cpu").machine()))
     parser.add_argument("--peers-only", action="store_true", help="without fxopt's own runs")
     parser.add_argument("--cache", type=Path, default=cache_folder() / "made", help="where is kept what peers make")
     parser.add_argument("--quick", action="store_true", help="few rounds: for qualities, not for times")
