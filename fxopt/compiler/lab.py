@@ -259,7 +259,7 @@ class EngineLab:
         return self.workshop.kernels(self.engine, self.artifacts[build.key])
 
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
-        """As `Lab.keep`: steps are given back in growing portions, then by bisection; of many up to a sixteenth too many.
+        """As `Lab.keep`: steps are given back as far as is estimated to help, then by bisection; of many up to a sixteenth too many.
 
         Those go first that by themselves cost most for what they gain, or have grown most. Where the quality budget is
         broken, exact steps stay.
@@ -274,13 +274,15 @@ class EngineLab:
             self._weigh(build, blamed & self._lossy_steps)
         ranked = sorted(blamed, key=self._harm(gains))
 
-        def right(first: int) -> Build | None:
+        def look(first: int) -> tuple[Build | None, float]:
             part = self.build([*build.steps - blamed, *ranked[:first]])
             if part is not None and build.tunings:
                 part = self.under(part, build.tunings)
-            return None if part is None or self.fault(part) is not None else part
+            if part is None or self.fault(part) is not None:
+                return None, math.inf if part is None else self._excess(part)
+            return part, 1.0
 
-        best = largest(right, len(ranked))
+        best = largest(look, [self.search.sensitivity.get(i, 0.0) for i in ranked], self._excess(build))
         kept = best.steps if best is not None else frozenset()
         self.refuse(
             [i for i in ranked if i not in kept], f"with all {len(ranked)} of these the plan as a whole {fault}"
@@ -353,6 +355,11 @@ class EngineLab:
         except (MetricError, EngineError) as error:
             return str(error)
         return self.quality.fault(self.drops[build.key])
+
+    def _excess(self, build: Build) -> float:
+        """How many times what the budget allows a build loses; infinite where that is not what is wrong with it."""
+        drop = self.drops.get(build.key)
+        return math.inf if drop is None else self.quality.excess(drop)
 
     def _rounding_fault(self, build: Build) -> str | None:
         """Why a build of exact steps alone is not as exact as each of them: the rounding of many can add up."""

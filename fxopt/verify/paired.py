@@ -144,7 +144,7 @@ class PairedDrop:
         Raises:
             InputError: as `interval`.
         """
-        reached = self.drop if confidence is None else self.upper(confidence)
+        reached = self._reached(confidence)
         if reached <= self.limit(budget) + _ROUNDING * max(1.0, abs(self.original)):
             return None
         scale, unit = self._scale(budget.unit), budget.unit
@@ -156,6 +156,18 @@ class PairedDrop:
         allowed = f"--max-drop allows {budget.value:g}{unit}"
         samples = "1 sample" if self.samples == 1 else f"{self.samples} samples"
         return f"{self.metric.spec()} is worse by {self.drop / scale:.3g}{unit}{which} ({allowed}; {samples})"
+
+    def excess(self, budget: Drop, confidence: float | None = None) -> float:
+        """How many times the budget it is, by the estimate or its upper bound; infinite where nothing is allowed.
+
+        Raises:
+            InputError: as `interval`.
+        """
+        limit = self.limit(budget)
+        return self._reached(confidence) / limit if limit > 0 else math.inf
+
+    def _reached(self, confidence: float | None) -> float:
+        return self.drop if confidence is None else self.upper(confidence)
 
     def samples_needed(self, budget: Drop, confidence: float = CONFIDENCE) -> int | None:
         """About how many samples would show that the budget is kept, if the estimate stays as it is.

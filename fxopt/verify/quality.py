@@ -142,6 +142,10 @@ class Quality:
         found = drop.fault(self.budget, self.confidence and 1 - (1 - self.confidence) / looks)
         return found and f"{found} {self.where}"
 
+    def excess(self, drop: PairedDrop) -> float:
+        """How many times what is allowed a drop is; infinite where nothing is."""
+        return drop.excess(self.budget, self.confidence)
+
     @property
     def where(self) -> str:
         """What is judged on, in words."""

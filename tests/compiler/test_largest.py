@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
+import math
+from itertools import accumulate
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fxopt.compiler.largest import largest
 
 
-def looks(count: int, limit: int) -> tuple[int | None, list[int]]:
-    """What is found, and where it was looked, if up to `limit` of `count` are right; no build of nothing is."""
+def looks(costs: list[float], limit: int, known: bool) -> tuple[int | None, list[int]]:
+    """What is found, and where it was looked, if up to `limit` are right, the root of costs being what counts; none of 0 is."""
     seen: list[int] = []
+    total = [0.0, *accumulate(costs)]
 
-    def right(first: int) -> int | None:
+    def excess(first: int) -> float:
+        allowed = (total[limit] + total[limit + 1]) / 2
+        return math.sqrt(total[first] / allowed) if known and allowed > 0 else math.inf
+
+    def look(first: int) -> tuple[int | None, float]:
         seen.append(first)
-        return first if 0 < first <= limit else None
+        return first if 0 < first <= limit else None, excess(first)
 
-    return largest(right, count), seen
+    return largest(look, costs, excess(len(costs))), seen
 
 
-@given(st.integers(1, 1000), st.data())
-def test_what_stays_is_right_and_misses_at_most_a_sixteenth(count: int, data: st.DataObject) -> None:
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=600), st.booleans(), st.data())
+def test_what_stays_is_right_and_misses_at_most_a_sixteenth(
+    costs: list[float], known: bool, data: st.DataObject
+) -> None:
+    count = len(costs)
     limit = data.draw(st.integers(0, count - 1))
-    found, seen = looks(count, limit)
+    found, seen = looks(costs, limit, known)
     assert limit - max(1, count // 16) < (found or 0) <= limit
     assert found is None or found in seen
     assert len(seen) <= 20
 
 
+@pytest.mark.parametrize("limit", [8, 12, 20])
+def test_it_is_found_in_fewer_looks_where_losses_tell_how_far_off_a_part_is(limit: int) -> None:
+    costs = [1.1**item for item in range(32)]
+    _, told = looks(costs, limit, known=True)
+    _, blind = looks(costs, limit, known=False)
+    assert len(told) < len(blind)
+
+
 def test_a_part_that_is_wrong_by_chance_costs_little() -> None:
     """Of 32, those of 28 are wrong by a flip or two; the next smaller part is looked at, not one of half the size."""
-    assert largest(lambda first: None if first in (30, 28) else first, 32) == 26
+
+    def look(first: int) -> tuple[int | None, float]:
+        return (None, 1.02) if first in (30, 28) else (first, 1.0)
+
+    assert largest(look, [1.0] * 32, 1.02) == 26

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,9 @@ RECIPES = {
     "dynamic": "quantize_dynamic: linear layers, activations by their range in each call; needs no data",
 }
 _EXTERNAL_BYTES = 1_500_000_000  # protobuf's limit is 2 GiB
+
+# What calibration found last, by model and samples: recipes that a process makes one after the other share it.
+_ranges: dict[str, bytes] = {}
 
 
 def quantize(
@@ -56,19 +61,46 @@ def quantize(
             # It has no kernel for convolutions with signed weights, and slow ones for the others.
             quantization.quantize_dynamic(prepared, target, op_types_to_quantize=["MatMul", "Gemm"], **common)
         else:
-            quantization.quantize_static(
-                prepared,
-                target,
-                _reader(inputs, samples),
-                reduce_range=recipe.endswith("reduced"),
-                activation_type=getattr(quantization.QuantType, "QInt8" if "s8s8" in recipe else "QUInt8"),
-                **common,
-            )
+            options = common | {
+                "reduce_range": recipe.endswith("reduced"),
+                "activation_type": getattr(quantization.QuantType, "QInt8" if "s8s8" in recipe else "QUInt8"),
+            }
+            _quantize_static(prepared, target, inputs, samples, scratch / "ranges.json", options)
     model = onnx.load(target, load_external_data=False)
     if not any(node.op_type in ("QuantizeLinear", "DynamicQuantizeLinear") for node in model.graph.node):
         raise EngineError("finds nothing in this model to quantize")
     _name_nodes(model, onnx.load(prepared, load_external_data=False))
     onnx.save(model, target)
+
+
+def _quantize_static(
+    prepared: Path,
+    target: Path,
+    inputs: Sequence[str],
+    samples: Iterable[Sequence[np.ndarray[Any, Any]]],
+    ranges: Path,
+    options: dict[str, Any],
+) -> None:
+    from onnxruntime.quantization import quantize_static
+
+    newer = "calibration_cache_path" in inspect.signature(quantize_static).parameters
+    if not newer or options["use_external_data_format"]:
+        quantize_static(prepared, target, _reader(inputs, samples), **options)
+        return
+    key = _digest(prepared, samples)
+    if key in _ranges:
+        ranges.write_bytes(_ranges[key])
+    quantize_static(prepared, target, _reader(inputs, samples), calibration_cache_path=ranges, **options)
+    _ranges.clear()
+    _ranges[key] = ranges.read_bytes()
+
+
+def _digest(model: Path, samples: Iterable[Sequence[np.ndarray[Any, Any]]]) -> str:
+    found = hashlib.blake2b(model.read_bytes())
+    for batch in samples:
+        for array in batch:
+            found.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return found.hexdigest()
 
 
 def _reader(inputs: Sequence[str], samples: Iterable[Sequence[np.ndarray[Any, Any]]]) -> Any:
