@@ -178,13 +178,13 @@ class Data:
             rows = torch.cat([rows, rows[-1:].expand(-count % low)])
         for start in range(0, len(rows), size):
             taken = rows[start : start + size]
-            part = tuple(value[taken] for value in inputs)
+            part = tuple(value.index_select(0, taken) for value in inputs)
             try:
                 self.interface.check([tuple(v.shape) for v in part], [_dtype(v) for v in part])
             except InputError as error:
                 raise InputError(f"{place}: {error}") from error
             samples = min(size, count - start)
-            yield Batch(part, None if labels is None else labels[taken[:samples]], samples)
+            yield Batch(part, None if labels is None else labels.index_select(0, taken[:samples]), samples)
 
     def _batch_bounds(self) -> tuple[int, int]:
         """The least size of a batch that the inputs' first axes allow, and the largest up to `BATCH` or that."""
@@ -208,13 +208,15 @@ def _span(
     Raises:
         InputError: it holds NaN.
     """
-    if bool((wrong := torch.isnan(value)).any()):
-        sample = int(wrong.reshape(len(value), -1).any(1).nonzero()[0]) + 1
-        raise InputError(f"{place}: input {name} holds NaN (sample {sample}); mend or leave out such samples")
-    finite = value[torch.isfinite(value)]
-    if not finite.numel():
-        return known
-    low, high = finite.aminmax()
+    low, high = value.aminmax()
+    if not (low.isfinite() and high.isfinite()):
+        if bool((wrong := torch.isnan(value)).any()):
+            sample = int(wrong.reshape(len(value), -1).any(1).nonzero()[0]) + 1
+            raise InputError(f"{place}: input {name} holds NaN (sample {sample}); mend or leave out such samples")
+        finite = value[torch.isfinite(value)]
+        if not finite.numel():
+            return known
+        low, high = finite.aminmax()
     return min(known[0], float(low)), max(known[1], float(high))
 
 

@@ -64,17 +64,34 @@ def _translate(program: Program, onnxruntime: bool) -> onnx_ir.Model:
         try:
             exported = program.exported() if origins is None else as_exported(program, origins)
             result = torch.onnx.export(
-                exported, dynamo=True, verbose=False, custom_translation_table=table, opset_version=opset(program)
+                exported,
+                dynamo=True,
+                verbose=False,
+                custom_translation_table=table,
+                opset_version=opset(program),
+                optimize=False,
             )
+            assert result is not None
+            _fold(result.model)
+            result.optimize()
         except Exception as error:
             raise EngineError(f"torch.onnx: {_cause(error)}") from error
-    assert result is not None
     store_integers(result.model)
     if onnxruntime:
         keep_floats(result.model)
     name_border(result.model, program)
     name_nodes(result.model, program, origins)
     return result.model
+
+
+def _fold(model: onnx_ir.Model) -> None:
+    """What the optimizer does too, but only after it has tried each of its rules on each constant."""
+    from onnx_ir.passes import common
+    from onnxscript.optimizer import fold_constants
+
+    fold_constants(model)
+    common.RemoveUnusedNodesPass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
 
 
 def _cause(error: BaseException) -> str:
