@@ -71,6 +71,8 @@ def _notes(before: Ledger, after: Ledger) -> Iterator[str]:
         yield "the models differ in graph or weights"
     if before["result"]["engine"] != after["result"]["engine"]:
         yield f"the engine was {before['result']['engine']} and is {after['result']['engine']}"
+    else:
+        yield from _options(before["result"], after["result"])
     if before["baseline"]["engine"] != after["baseline"]["engine"]:
         engines = f"{before['baseline']['engine']} before, {after['baseline']['engine']} after"
         yield f"speed-ups are over the unmodified model on different engines: {engines}"
@@ -82,6 +84,14 @@ def _notes(before: Ledger, after: Ledger) -> Iterator[str]:
             yield f"{name} was {old} and is {new}"
     if before["threads"] != after["threads"]:
         yield f"threads were {before['threads']} and are {after['threads']}"
+
+
+def _options(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """What the engine runs under otherwise; its versions are noted for the machine."""
+    old, new = before["engine_options"], after["engine_options"]
+    for name in dict.fromkeys((*old, *new)):
+        if name != "versions" and old.get(name) != new.get(name):
+            yield f"{name} of {after['engine']} was {old.get(name)} and is {new.get(name)}"
 
 
 def _missing(ledger: Ledger, other: Ledger) -> list[dict[str, str]]:

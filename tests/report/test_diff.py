@@ -92,6 +92,12 @@ def test_what_makes_two_results_hard_to_compare_is_noted() -> None:
     assert "over the unmodified model on different engines: openvino before, onnxruntime after" in notes
 
 
+def test_options_of_one_engine_that_changed_are_noted() -> None:
+    after = ledger()
+    after["result"]["engine_options"] = {"threads": 1, "precision": "f32", "versions": {"openvino": "2027.0"}}
+    assert diff(ledger(), after)["notes"] == ["threads of openvino was 2 and is 1"]
+
+
 def test_the_text_has_every_section() -> None:
     lines = diff_text(diff(ledger(), changed())).splitlines()
     assert lines[2] == "1 rewrite gained, 7 lost; speed-up 1.14x, now 1.30x"
