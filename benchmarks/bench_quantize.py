@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import by_model
 from benchmarks.quantize import fxopt_runs
 from benchmarks.quantize.models import TASKS, task
-from benchmarks.quantize.peers import THREADS, build, peers, versions
+from benchmarks.quantize.peers import THREADS, build, has_dot_products, peers, versions
 from benchmarks.quantize.quality import Judge, digest, originals
 from benchmarks.quantize.store import Store
 from benchmarks.quantize.training import cache_folder
@@ -228,8 +228,11 @@ class Contest:
         return next((name for name in session.timings if self._content(name) == self._content(label)), label)
 
     def _content(self, label: str) -> tuple[str, str]:
-        entry = self.entries[label]
-        return entry.engine, digest(entry.artifact)
+        """Of equal artifacts the same: what an engine runs under stands in them, however it was asked for."""
+        from fxopt.contracts.engine import Artifact
+
+        artifact = self.entries[label].artifact
+        return Artifact.read(artifact).engine, digest(artifact)
 
     def _say(self, text: str) -> None:
         print(f"{self.task.title}: {text}", file=sys.stderr, flush=True)
@@ -263,8 +266,7 @@ def table(model: dict[str, Any]) -> str:
 
 def result(machine: Machine) -> Path:
     """The file for machines of its kind: with and without int8 dot products, figures do not compare."""
-    kind = "vnni" if any("vnni" in name for name in machine.isa) else "no_vnni"
-    return RESULTS / f"quantize_{kind}.json"
+    return RESULTS / f"quantize_{'vnni' if has_dot_products(machine) else 'no_vnni'}.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -24,6 +24,8 @@ def chosen(found: argparse.ArgumentParser, options: argparse.Namespace, names: C
     """The models to run; a name that is unknown ends the program with a line."""
     if unknown := [name for name in options.models if name not in names]:
         found.error(f"unknown model {unknown[0]!r}; choose from {', '.join(names)}")
+    if options.smoke and options.out == found.get_default("out"):
+        found.error("--smoke measures nothing that is worth keeping: give it a file with --out")
     return [TINY] if options.smoke else options.models or names
 
 

@@ -19,6 +19,8 @@ from rich.console import Console
 from benchmarks.bench_exact import NAMES
 from benchmarks.bench_quantize import FXOPT
 from benchmarks.bench_rewrites import outcome
+from benchmarks.by_model import TINY
+from benchmarks.quantize.models import TASKS, task
 from benchmarks.sites import SITES
 from fxopt.report.table import summary_table
 
@@ -101,34 +103,55 @@ def sample(report: dict[str, Any]) -> str:
 
 def quantize(report: dict[str, Any]) -> str:
     """The table of `bench_quantize.py`: the fastest of each kind that keeps the budget with what it loses, one row a model."""
-    models: dict[str, Any] = report["models"]
+    models = {name: model for name, model in report["models"].items() if "fxopt" in model["runs"] and name != TINY}
     lines = [
-        "| ms; what it loses | budget | best in floats | best int8 peer that keeps it | int8 peers that keep it | fxopt"
-        " | of the best peer's time | without engines' own recipes | run |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| ms; what it loses | budget | fastest without integers | fastest int8 peer that keeps it | int8 peers that keep it"
+        " | fxopt | what ships | of the fastest peer's time | without engines' own recipes | run |",
+        "|---|---|---:|---:|---:|---:|---|---:|---:|---:|",
     ]
     for model in models.values():
         kept = {row["name"]: row for row in model["variants"] if row["kept"] and row["latency_ms"]}
         peers = [row for name, row in kept.items() if name not in FXOPT]
         run = model["runs"]["fxopt"]
         cells = [
-            f"{model['metric']}, {model['budget']}",
+            _budget(model),
             _fastest(model, [row for row in peers if row["recipe"] is None]),
             _fastest(model, [row for row in peers if row["recipe"] is not None]),
             f"{model['peers_kept']} of {model['peers']}",
             f"{_ms(kept['fxopt']['latency_ms'])}; {_loss(model, kept['fxopt'])}" if "fxopt" in kept else "none",
-            *(_ratio(kept.get(name)) + _alone(model, kept.get(name)) for name in FXOPT),
+            run["verdict"].rpartition(": ")[2] if "verdict" in run else run["error"],
+            _ratio(kept.get("fxopt")) + _alone(model, kept.get("fxopt")),
+            _without_recipes(model, kept),
             f"{run['seconds']:.0f} s, {run['peak_rss_bytes'] / 2**30:.1f} GiB",
         ]
         lines.append(f"| {model['title']} | {' | '.join(cells)} |")
     machines = sorted({_machine(model) for model in models.values()})
     conditions = (
-        f"At most {next(iter(models.values()))['threads']} threads, batch 1; peers on as many, as they come. Losses with"
-        " intervals, which take each sample as independent: crops of one photograph are not quite. Measured on "
-        + "; and on ".join(machines)
-        + "."
+        f"At most {max(model['threads'] for model in models.values())} threads, batch 1; peers on as many, as they come."
+        f" Measured on {'; and on '.join(machines)}."
     )
-    return "\n".join([*lines, "", conditions])
+    missing = [task(name).title for name in TASKS if name not in models]
+    return "\n".join([*lines, "", conditions, *([f"Not measured yet: {', '.join(missing)}."] if missing else [])])
+
+
+def _budget(model: dict[str, Any]) -> str:
+    """What may be lost; where that is what the best int8 peer loses, also what this was on the samples that fxopt searched with."""
+    searched = (model["runs"]["fxopt"].get("quality") or {}).get("budget", model["budget"])
+    known = f"{model['metric']}, {_rounded(model['budget'])}"
+    return known if searched == model["budget"] else f"{known} here, {_rounded(searched)} in the search"
+
+
+def _rounded(budget: str) -> str:
+    number, unit = (budget[:-2], "pt") if budget.endswith("pt") else (budget, "")
+    return f"{float(number):.3g}{' ' if unit else ''}{unit}" if number.replace(".", "").isdigit() else budget
+
+
+def _without_recipes(model: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
+    """The ratio, or that none of them shipped, so that it is the same."""
+    if model["runs"]["fxopt"] == model["runs"]["fxopt, no recipes"]:
+        return "same"
+    row = kept.get("fxopt, no recipes")
+    return _ratio(row) + _alone(model, row)
 
 
 def _alone(model: dict[str, Any], row: dict[str, Any] | None) -> str:

@@ -95,7 +95,9 @@ class Data:
             samples += sum(batch.samples for batch in data._cut(place, inputs, labels, torch.arange(len(inputs[0]))))
             for name, value in zip(names, inputs, strict=True):
                 if value.dtype.is_floating_point and value.numel():
-                    data.ranges[name] = _span(place, name, value, *filter(None, [data.ranges.get(name)]))
+                    low, high = _span(place, name, value, *filter(None, [data.ranges.get(name)]))
+                    if low <= high:  # else none is finite
+                        data.ranges[name] = (low, high)
             parts = {**dict(zip(names, inputs, strict=True)), LABELS: labels}
             content.update(json.dumps({k: tensor_digest(v) for k, v in parts.items() if v is not None}).encode())
         if not samples:

@@ -18,7 +18,7 @@ from fxopt.ir.program import Program
 from fxopt.measure import Limits, Worker, samples
 
 THREADS = 2
-VNNI = {"avx512_vnni", "avx_vnni", "avxvnni"}
+_DOT_PRODUCTS = {"avx512_vnni", "avx_vnni", "avxvnni", "asimddp"}
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,15 @@ def peers(machine: Machine) -> list[Peer]:
     if openvino_default() == "bf16":
         found += [Peer("OpenVINO bf16", "openvino{precision=bf16}")]
         found += [Peer("NNCF, else bf16", "openvino{precision=bf16}", "nncf")]
-    if not VNNI & set(machine.isa):
+    if not has_dot_products(machine):
         found += [Peer("ONNX Runtime U8S8, 7 bits", "onnxruntime", "static_u8s8_reduced")]
         found += [Peer("torchao x86, 7 bits", "inductor", "x86_reduced")]
     return sorted(found, key=lambda peer: peer.recipe is not None)
+
+
+def has_dot_products(machine: Machine) -> bool:
+    """Whether the CPU has instructions for sums of 8-bit products, which do not saturate."""
+    return not _DOT_PRODUCTS.isdisjoint(machine.isa)
 
 
 def openvino_default() -> str | None:

@@ -282,7 +282,7 @@ class EngineLab:
                 return None, math.inf if part is None else self._excess(part)
             return part, 1.0
 
-        best = largest(look, [self.search.sensitivity.get(i, 0.0) for i in ranked], self._excess(build))
+        best = largest(look, self._costs(ranked), self._excess(build))
         kept = best.steps if best is not None else frozenset()
         self.refuse(
             [i for i in ranked if i not in kept], f"with all {len(ranked)} of these the plan as a whole {fault}"
@@ -356,10 +356,22 @@ class EngineLab:
             return str(error)
         return self.quality.fault(self.drops[build.key])
 
+    def _costs(self, ranked: Sequence[str]) -> list[float]:
+        """Sensitivities; where one is not known, the mean of the others."""
+        known = [self.search.sensitivity[i] for i in ranked if i in self.search.sensitivity]
+        typical = sum(known) / len(known) if known else 1.0
+        return [self.search.sensitivity.get(i, typical) for i in ranked]
+
     def _excess(self, build: Build) -> float:
-        """How many times what the budget allows a build loses; infinite where that is not what is wrong with it."""
+        """How many times what the budget allows a build costs; infinite where that is not what is wrong with it.
+
+        Costs are divergences, and flips go about with the root of these.
+        """
         drop = self.drops.get(build.key)
-        return math.inf if drop is None else self.quality.excess(drop)
+        if drop is None or self.quality.fault(drop) is None:
+            return math.inf
+        excess = self.quality.excess(drop)
+        return excess * excess if drop.metric.rate else excess
 
     def _rounding_fault(self, build: Build) -> str | None:
         """Why a build of exact steps alone is not as exact as each of them: the rounding of many can add up."""

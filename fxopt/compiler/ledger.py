@@ -180,7 +180,7 @@ def _recipe(engine: str, recipe: str, lab: EngineLab, build: Build | None, shipp
         verdict, reason = "skipped", lab.untried[recipe]
     if build is not None:
         ratio = lab.ratios.get(build.key)
-        reason = _why_not(lab, build, ratio)
+        verdict, reason = _why_not(lab, build, ratio)
     if shipped.recipe == recipe:
         verdict, reason = "applied", "the engine's own recipe, on the unmodified model"
     entry = _entry_of_the_whole(f"{engine}.{recipe}", verdict, reason, ratio)
@@ -189,7 +189,7 @@ def _recipe(engine: str, recipe: str, lab: EngineLab, build: Build | None, shipp
 
 def _tuning(run: Run, engine: str, lab: EngineLab, build: Build, shipped: Build) -> dict[str, Any]:
     gain = lab.gains.get(build.key)
-    verdict, reason = "refused", _why_not(lab, build, gain)
+    verdict, reason = _why_not(lab, build, gain)
     if build.key == shipped.key:
         verdict, reason = "applied", "the plan is faster with it" if gain else "replayed from the plan"
     entry = _entry_of_the_whole(f"{engine}{{{build.tunings_text}}}", verdict, reason, gain)
@@ -199,15 +199,15 @@ def _tuning(run: Run, engine: str, lab: EngineLab, build: Build, shipped: Build)
     return {**entry, "id": f"{entry['pass']}@{site}.{build.key[:6]}", "site": site, "fidelity": fidelity.value}
 
 
-def _why_not(lab: EngineLab, build: Build, ratio: Ratio | None) -> str:
-    """Why what was tried on the model as a whole does not ship."""
+def _why_not(lab: EngineLab, build: Build, ratio: Ratio | None) -> tuple[str, str]:
+    """The verdict on what was tried on the model as a whole and does not ship, and why."""
     if (fault := lab.faults.get(build.key)) is not None:
-        return fault
+        return "refused", fault
     if ratio is None:
-        return lab.why(build)
-    if ratio.interval.low > 1:
-        return "it takes longer with it"
-    return "a plan is better" if ratio.interval.high < 1 else "no gain beyond the noise"
+        return "refused", lab.why(build)
+    if ratio.interval.high < 1:
+        return "reverted", "another plan is better"
+    return "refused", "it takes longer with it" if ratio.interval.low > 1 else "no gain beyond the noise"
 
 
 def _entry_of_the_whole(name: str, verdict: str, reason: str, ratio: Ratio | None) -> dict[str, Any]:

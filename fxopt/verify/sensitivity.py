@@ -29,7 +29,7 @@ def sensitivities(
     `dy` is the change of the rewritten region's outputs, its inputs being the original's; `g` the gradient there, as
     `View.observe` has it; the sum is over all outputs of the region for one sample, before it is squared. That is the
     second-order term of the divergence between the model and the rewritten one (the first vanishes at the model itself).
-    It ranks rewrites. What they cost together is measured, not added up.
+    It ranks rewrites, and where something has to be given back says where to look first. What they cost together is measured.
 
     Args:
         before: the Program before each of the rounds.

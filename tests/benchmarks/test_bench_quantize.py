@@ -21,6 +21,20 @@ from fxopt.contracts.target import Machine
 SIDE = 64
 
 
+@pytest.mark.parametrize(
+    ("isa", "kind"),
+    [(("avx2",), "no_vnni"), (("avx2", "avx512_vnni"), "vnni"), (("avx2", "avx_vnni"), "vnni"), (("asimddp",), "vnni")],
+)
+def test_figures_of_cpus_with_and_without_dot_products_stand_apart(isa: tuple[str, ...], kind: str) -> None:
+    machine = Machine("a CPU", isa, 2, 1)
+    assert bench_quantize.result(machine).name == f"quantize_{kind}.json"
+
+
+def test_what_is_too_small_to_be_worth_keeping_is_not_kept_beside_the_figures() -> None:
+    with pytest.raises(SystemExit):
+        bench_quantize.main(["--smoke"])
+
+
 @pytest.fixture
 def twenty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty photographs, each of one grey level: its number."""

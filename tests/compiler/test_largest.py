@@ -13,13 +13,13 @@ from fxopt.compiler.largest import largest
 
 
 def looks(costs: list[float], limit: int, known: bool) -> tuple[int | None, list[int]]:
-    """What is found, and where it was looked, if up to `limit` are right, the root of costs being what counts; none of 0 is."""
+    """What is found, and where it was looked, if up to `limit` are right; no build of nothing is."""
     seen: list[int] = []
     total = [0.0, *accumulate(costs)]
 
     def excess(first: int) -> float:
         allowed = (total[limit] + total[limit + 1]) / 2
-        return math.sqrt(total[first] / allowed) if known and allowed > 0 else math.inf
+        return total[first] / allowed if known and allowed > 0 else math.inf
 
     def look(first: int) -> tuple[int | None, float]:
         seen.append(first)
@@ -37,7 +37,26 @@ def test_what_stays_is_right_and_misses_at_most_a_sixteenth(
     found, seen = looks(costs, limit, known)
     assert limit - max(1, count // 16) < (found or 0) <= limit
     assert found is None or found in seen
-    assert len(seen) <= 20
+    assert len(seen) <= 12
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=200), st.data())
+def test_whatever_a_part_is_said_to_lose_the_search_ends_at_what_is_right(
+    costs: list[float], data: st.DataObject
+) -> None:
+    count = len(costs)
+    limit, said = data.draw(st.integers(0, count - 1)), st.floats(allow_nan=True)
+
+    def look(first: int) -> tuple[int | None, float]:
+        return first if 0 < first <= limit else None, data.draw(said)
+
+    found = largest(look, costs, data.draw(said))
+    assert limit - max(1, count // 16) < (found or 0) <= limit
+
+
+def test_the_first_look_is_where_costs_come_down_to_what_is_allowed() -> None:
+    _, seen = looks([*[1.0] * 24, *[3.0] * 8], 27, known=True)
+    assert seen[0] == 27
 
 
 @pytest.mark.parametrize("limit", [8, 12, 20])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.quantize.peers import has_dot_products
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import EngineError
 from fxopt.ir.program import Program
 from fxopt.measure import Limits, Worker, samples
+from fxopt.registry import Registry
 from fxopt_plugins.engines import recipes_onnxruntime, recipes_openvino
 from fxopt_plugins.engines.openvino import OpenVino
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME
@@ -67,6 +70,12 @@ def by_recipe(engine: str, recipe: str, program: Program, batches: Any, folder: 
     return Artifact.read(folder)
 
 
+def _sums_are_right_in(recipe: str) -> bool:
+    """Whether sums of 8-bit products saturate nowhere, by the CPU or by the recipe's own doing."""
+    cpu = Registry.load().make_target("cpu").machine()
+    return recipe.endswith("reduced") or has_dot_products(cpu)
+
+
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize(("engine", "recipe"), RECIPES)
 def test_a_recipe_runs_on_integers_near_the_floats(engine: str, recipe: str, name: str, tmp_path: Path) -> None:
@@ -74,7 +83,7 @@ def test_a_recipe_runs_on_integers_near_the_floats(engine: str, recipe: str, nam
     artifact = by_recipe(engine, recipe, source, batches, tmp_path)
     (found,) = make(engine).load(artifact, artifact.stages[0])(batches[0])
     expected = source.run([torch.from_numpy(batches[0][0])])[0].numpy()
-    near = 0.2  # sums of 8 bits may saturate here: that is found out where recipes are judged
+    near = 0.05 if _sums_are_right_in(recipe) else 0.2
     assert 0 < np.linalg.norm(found - expected) < near * np.linalg.norm(expected)
     graph = make(engine).fused_kernels(artifact)
     assert graph.signature
@@ -114,8 +123,11 @@ def test_the_same_data_give_the_same_weights(engine: str, recipe: str, tmp_path:
 
 
 def test_recipes_share_a_calibration_only_on_the_same_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnxruntime.quantization import quantize_static
     from onnxruntime.quantization.calibrate import MinMaxCalibrater
 
+    if "calibration_cache_path" not in inspect.signature(quantize_static).parameters:
+        pytest.skip("this ONNX Runtime cannot take ranges that are known")
     calibrated = []
     collect = MinMaxCalibrater.collect_data
     monkeypatch.setattr(MinMaxCalibrater, "collect_data", lambda *a: calibrated.append(1) or collect(*a))

@@ -19,6 +19,7 @@ from fxopt_passes.fusion.linear_maps import LinearMap, linear_map
 if TYPE_CHECKING:
     from fxopt import Program, View
 
+ROUNDINGS = ("nearest", "gptq")
 _BLOCK = 128  # columns after which those behind are updated, all at once
 _DAMPENING = 0.01  # of the diagonal's mean, as in the paper
 _MOST_POSITIONS = 128  # of a sample that count: neighbours tell little new

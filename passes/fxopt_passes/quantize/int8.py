@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -12,6 +12,7 @@ from torch.fx import Node
 
 from fxopt import Candidate, Fidelity, Pass, Stage
 from fxopt.ir.quantized import is_dequantize
+from fxopt_passes.quantize.gptq import ROUNDINGS, hessians, round_weights
 from fxopt_passes.quantize.observers import OBSERVERS, Kind, Range, choose, observe
 from fxopt_passes.quantize.placement import Placement, Writer, grid, place, weight_scales
 from fxopt_passes.quantize.regions import Islands, Region, activations, averages, bare, is_anchor
@@ -45,6 +46,10 @@ class Int8(Pass):
     weights: str = field(
         default="mse", metadata={"help": "scales of weights: minmax, or mse: those with the least squared error"}
     )
+    rounding: str = field(
+        default="nearest",
+        metadata={"help": "of weights: nearest, or gptq: so that outputs on calibration data are off least"},
+    )
     correction: bool = field(default=True, metadata={"help": "whether mean errors are taken out of biases"})
 
     def __post_init__(self) -> None:
@@ -52,6 +57,8 @@ class Int8(Pass):
             raise ValueError(f"observer is measured or one of {', '.join(OBSERVERS)}, not {self.observer!r}")
         if self.weights not in ("minmax", "mse"):
             raise ValueError(f"weights is minmax or mse, not {self.weights!r}")
+        if self.rounding not in ROUNDINGS:
+            raise ValueError(f"rounding is {' or '.join(ROUNDINGS)}, not {self.rounding!r}")
 
     def propose(self, program: Program, view: View) -> Iterator[Candidate]:
         scheme, first = view.scheme, next(program.calls, None)
@@ -146,11 +153,27 @@ class _Fitting:
         for index, layer in enumerate(site.placed.anchors):
             scales = self.scales(layer, high)
             fitted[f"scales.{index}"] = scales
+            used = weight_scales(layer, scales, steps[layer.input], self.scheme.bias == "int32")
+            integers = self.rounded(layer, used, high)
+            if integers is not None:
+                fitted[f"integers.{index}"] = integers
             mean = self._means.get(_mean_of(layer))
             if self.rule.correction and mean is not None:
-                used = weight_scales(layer, scales, steps[layer.input], self.scheme.bias == "int32")
-                fitted[f"correction.{index}"] = _shift(layer, used, high, mean)
+                fitted[f"correction.{index}"] = _shift(layer, used, high, mean, integers)
         return fitted
+
+    def rounded(self, layer: LinearMap, scales: torch.Tensor, high: int) -> torch.Tensor | None:
+        """The integers of a weight, int8, where they are not the nearest ones; None where they are."""
+        if self.rule.rounding == "nearest" or (hessian := self._hessians.get(layer.node.name)) is None:
+            return None
+        rows = layer.weight.float().flatten(1).unflatten(0, (layer.groups, -1))
+        found = round_weights(rows, scales.reshape(layer.groups, -1, 1), hessian, -high, high)
+        return found.reshape(layer.weight.shape)
+
+    @cached_property
+    def _hessians(self) -> Mapping[str, torch.Tensor]:
+        layers = [layer.node for site in self.sites for layer in site.placed.anchors]
+        return hessians(self.islands.program, self.view, layers) or {}
 
     def scales(self, layer: LinearMap, high: int) -> torch.Tensor:
         """Scales of a weight, one for each element of its channel axis; 0 where all weights are."""
@@ -199,14 +222,16 @@ def _mean_of(layer: LinearMap) -> tuple[str, int]:
     return bare(layer.input).name, layer.axis
 
 
-def _shift(layer: LinearMap, scales: torch.Tensor, high: int, mean: torch.Tensor) -> torch.Tensor:
+def _shift(
+    layer: LinearMap, scales: torch.Tensor, high: int, mean: torch.Tensor, integers: torch.Tensor | None
+) -> torch.Tensor:
     """How far the mean output is moved by the rounding of the weights: float64, shape (channels out,)."""
     shape = [1] * layer.weight.dim()
     shape[int(layer.transposed)] = -1
     step = scales.reshape(shape)
     weight = layer.weight.float()
-    rounded = (weight / step).round().clamp(-high, high) * step
-    return replace(layer, weight=rounded - weight).of_constant(mean)
+    nearest = (weight / step).round().clamp(-high, high) if integers is None else integers
+    return replace(layer, weight=nearest * step - weight).of_constant(mean)
 
 
 def _names(nodes: Any) -> list[str]:

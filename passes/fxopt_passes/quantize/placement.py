@@ -216,7 +216,10 @@ class Writer:
         step = self.grids[layer.input].scale
         scales = weight_scales(layer, self.fitted[f"scales.{index}"], step, integer_bias)
         high = 2 ** (self.parameters["bits"] - 1) - 1
-        weight = self._integers(layer.weight.float(), scales, _axis(layer), (-high, high, torch.int8), "weight", layer)
+        numbers, integers = (-high, high, torch.int8), self.fitted.get(f"integers.{index}")
+        if integers is None:
+            integers = _nearest(layer.weight.float(), scales, _axis(layer), numbers)
+        weight = self._constant(integers, scales, _axis(layer), numbers, "weight", layer)
         bias = layer.bias64
         correction = self.fitted.get(f"correction.{index}")
         if correction is not None:
@@ -227,26 +230,24 @@ class Writer:
                 fine = scales.double() * step
                 if layer.transposed:
                     fine = fine.repeat(layer.groups)
-                call["bias"] = self._integers(bias, fine.float(), 0, _INT32, "bias", layer)
+                integers = _nearest(bias, fine.float(), 0, _INT32)
+                call["bias"] = self._constant(integers, fine.float(), 0, _INT32, "bias", layer)
             else:
                 call["bias"] = self.edit.constant(bias.to(layer.weight.dtype), "bias")
         return self.edit.call(layer.node.target, without_defaults(layer.node, call))
 
-    def _integers(
+    def _constant(
         self,
-        value: torch.Tensor,
+        integers: torch.Tensor,
         scales: torch.Tensor,
         axis: int,
         numbers: tuple[Any, ...],
         label: str,
         layer: LinearMap,
     ) -> Node:
-        """A constant as integers and their DQ."""
+        """Integers and their DQ."""
         low, high, kind = numbers
         qd, dtype = operators(), layer.weight.dtype
-        shape = [1] * value.dim()
-        shape[axis] = -1
-        integers = (value / scales.reshape(shape).to(value.dtype)).round().clamp(low, high).to(kind)
         stored = self.edit.constant(integers, label)
         if self.parameters["granularity"] == "tensor" and label == "weight":
             call = (stored, float(scales[0]), 0, low, high, kind)
@@ -254,6 +255,13 @@ class Writer:
         step = self.edit.constant(scales.to(dtype), f"{label}_scale")
         call = (stored, step, None, axis, low, high, kind)
         return self.edit.call(qd.dequantize_per_channel.default, call, {"out_dtype": dtype}, label="dq")
+
+
+def _nearest(value: torch.Tensor, scales: torch.Tensor, axis: int, numbers: tuple[Any, ...]) -> torch.Tensor:
+    low, high, kind = numbers
+    shape = [1] * value.dim()
+    shape[axis] = -1
+    return (value / scales.reshape(shape).to(value.dtype)).round().clamp(low, high).to(kind)
 
 
 def _axis(layer: LinearMap) -> int:

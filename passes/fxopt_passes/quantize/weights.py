@@ -12,7 +12,7 @@ import torch
 from torch.fx import Node
 
 from fxopt.ir.quantized import operators
-from fxopt_passes.quantize.gptq import hessians, round_weights
+from fxopt_passes.quantize.gptq import ROUNDINGS, hessians, round_weights
 from fxopt_passes.quantize.stored import StoredWeights, Weight, weights
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class _IntegerWeights(StoredWeights):
     def __post_init__(self) -> None:
         if self.group not in (0, *GROUPS):
             raise ValueError(f"group is 0 or one of {', '.join(map(str, GROUPS))}, not {self.group}")
-        if self.rounding not in ("nearest", "gptq"):
-            raise ValueError(f"rounding is nearest or gptq, not {self.rounding!r}")
+        if self.rounding not in ROUNDINGS:
+            raise ValueError(f"rounding is {' or '.join(ROUNDINGS)}, not {self.rounding!r}")
 
     def form(self, weight: Weight, view: View) -> dict[str, Any] | str:
         group = self.group_of(weight, view)

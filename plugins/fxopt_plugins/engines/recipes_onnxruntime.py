@@ -90,9 +90,12 @@ def _quantize_static(
     key = _digest(prepared, samples)
     if key in _ranges:
         ranges.write_bytes(_ranges[key])
-    quantize_static(prepared, target, _reader(inputs, samples), calibration_cache_path=ranges, **options)
-    _ranges.clear()
-    _ranges[key] = ranges.read_bytes()
+    try:
+        quantize_static(prepared, target, _reader(inputs, samples), calibration_cache_path=ranges, **options)
+    finally:  # what was found serves the next recipe, whatever this one fails at
+        if ranges.exists():
+            _ranges.clear()
+            _ranges[key] = ranges.read_bytes()
 
 
 def _digest(model: Path, samples: Iterable[Sequence[np.ndarray[Any, Any]]]) -> str:
