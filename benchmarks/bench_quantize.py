@@ -176,7 +176,7 @@ class Contest:
         from fxopt.measure import Plan, Variant, measure
 
         order = [*first, *(label for label in self.entries if label not in first and label not in self.failures)]
-        chosen: dict[tuple[str, str], Variant] = {}
+        chosen: dict[str, Variant] = {}
         for label in order:
             chosen.setdefault(
                 self._content(label), Variant(label, self.entries[label].engine, self.entries[label].artifact)
@@ -227,12 +227,9 @@ class Contest:
             return label
         return next((name for name in session.timings if self._content(name) == self._content(label)), label)
 
-    def _content(self, label: str) -> tuple[str, str]:
-        """Of equal artifacts the same: what an engine runs under stands in them, however it was asked for."""
-        from fxopt.contracts.engine import Artifact
-
-        artifact = self.entries[label].artifact
-        return Artifact.read(artifact).engine, digest(artifact)
+    def _content(self, label: str) -> str:
+        """Of equal artifacts the same: their manifests have the engine and what it runs under, however it was asked for."""
+        return digest(self.entries[label].artifact)
 
     def _say(self, text: str) -> None:
         print(f"{self.task.title}: {text}", file=sys.stderr, flush=True)
