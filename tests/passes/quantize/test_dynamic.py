@@ -48,7 +48,8 @@ def test_a_layer_is_the_product_of_integers_of_its_inputs_own_range() -> None:
 @pytest.mark.parametrize("shape", [(2, 64), (2, 5, 64)], ids=["two axes", "three axes"])
 def test_onnxruntime_has_one_kernel_for_a_layer(shape: tuple[int, ...], tmp_path: Path) -> None:
     program, x = mlp(*shape)
-    after = quantized(Int8Dynamic(), program, scheme=ONNX_RUNTIME)
+    right_anywhere = replace(ONNX_RUNTIME, weight_bits=(7,))  # sums of 8 bits saturate on some CPUs
+    after = quantized(Int8Dynamic(), program, scheme=right_anywhere)
     graph, _, found = run("onnxruntime", after, [x], tmp_path)
     kinds = Counter(kernel.kind for kernel in graph.kernels)
     assert kinds["DynamicQuantizeMatMul"] == 2
