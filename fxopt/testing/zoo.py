@@ -363,7 +363,7 @@ def quantized_residual() -> Program:
         y = rounded(F.conv2d(x, weight, bias, padding=1).relu(), 0.0171, 0)
         return rounded(x + y, 0.0313, 90)
 
-    weight = torch.randint(-127, 128, (4, 4, 3, 3), dtype=torch.int8)
+    weight = torch.randint(-63, 64, (4, 4, 3, 3), dtype=torch.int8)  # sums of 8-bit products saturate on some CPUs
     bias = torch.randint(-999, 1000, (4,), dtype=torch.int32)
     return captured(forward, _image(), weight=weight, bias=bias, scale=torch.rand(4) / 400 + 1e-3)
 
