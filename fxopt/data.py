@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,9 @@ class Data:
     ranges: dict[str, tuple[float, float]]
     _open: Callable[[], Iterator[tuple[str, Any]]]
     _chosen: torch.Tensor | None = None  # sorted numbers of the samples in a part of the data
+    _digests: list[str] = field(
+        default_factory=list, repr=False, compare=False
+    )  # of the whole's samples, once asked for
 
     @classmethod
     def read(cls, source: Any, interface: Interface, role: str) -> Data:
@@ -131,13 +134,17 @@ class Data:
 
     def sample_digests(self) -> list[str]:
         """The digest of each sample's inputs: dtypes, shapes and contents, without its label."""
-        return [
-            hashlib.sha256(
-                json.dumps([tensor_digest(value[row].clone()) for value in batch.inputs]).encode()
-            ).hexdigest()
-            for batch in self.batches()
-            for row in range(batch.samples)
-        ]
+        if not self._digests:  # a part shares them with the whole
+            self._digests.extend(
+                [
+                    hashlib.sha256(
+                        json.dumps([tensor_digest(value[row].clone()) for value in batch.inputs]).encode()
+                    ).hexdigest()
+                    for batch in dataclasses.replace(self, _chosen=None).batches()
+                    for row in range(batch.samples)
+                ]
+            )
+        return self._digests if self._chosen is None else [self._digests[number] for number in self._chosen.tolist()]
 
     def to_json(self) -> dict[str, Any]:
         """What a plan records."""

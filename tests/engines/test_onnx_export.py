@@ -15,7 +15,7 @@ from fxopt.testing import captured
 from fxopt_plugins.engines import onnx_export
 from fxopt_plugins.engines.onnx_export import export_onnx
 from fxopt_plugins.engines.onnx_translation import untranslatable
-from tests.engines.nets import case, program
+from tests.engines.nets import CASES, case, program
 
 
 def exported(program: Program, folder: Path) -> onnx.ModelProto:
@@ -113,3 +113,19 @@ def test_a_node_without_translation_is_told_before_emission() -> None:
     found = untranslatable(program(NoTranslation(), torch.eye(3)))
     assert len(found) == 1
     assert "has no translation to ONNX" in found[0].reason
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_folding_constants_first_changes_nothing_of_what_the_optimizer_makes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, _ = case(name)
+    found = []
+    for folder, fold in ((tmp_path / "first", onnx_export._fold), (tmp_path / "not", lambda model: None)):
+        folder.mkdir()
+        monkeypatch.setattr(onnx_export, "_fold", fold)
+        onnx_export._exports.clear()
+        graph = exported(net, folder).graph
+        found.append((graph.node, graph.input, graph.output, {value.name: value for value in graph.initializer}))
+    onnx_export._exports.clear()
+    assert found[0] == found[1]
