@@ -22,6 +22,7 @@ from benchmarks.bench_rewrites import outcome
 from benchmarks.by_model import TINY
 from benchmarks.quantize.models import TASKS, task
 from benchmarks.sites import SITES
+from fxopt.contracts.cost import Drop
 from fxopt.report.table import summary_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,6 +105,8 @@ def sample(report: dict[str, Any]) -> str:
 def quantize(report: dict[str, Any]) -> str:
     """The table of `bench_quantize.py`: the fastest of each kind that keeps the budget with what it loses, one row a model."""
     models = {name: model for name, model in report["models"].items() if "fxopt" in model["runs"] and name != TINY}
+    if not models:
+        return NOT_YET
     lines = [
         "| ms; what it loses | budget | fastest without integers | fastest int8 peer that keeps it | int8 peers that keep it"
         " | fxopt | what ships | of the fastest peer's time | without engines' own recipes | run |",
@@ -142,8 +145,8 @@ def _budget(model: dict[str, Any]) -> str:
 
 
 def _rounded(budget: str) -> str:
-    number, unit = (budget[:-2], "pt") if budget.endswith("pt") else (budget, "")
-    return f"{float(number):.3g}{' ' if unit else ''}{unit}" if number.replace(".", "").isdigit() else budget
+    drop = Drop.parse(budget)
+    return f"{drop.value:.3g} {drop.unit}".rstrip()
 
 
 def _without_recipes(model: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:

@@ -14,7 +14,7 @@ from fxopt import Candidate, Fidelity, Pass, Stage
 from fxopt.ir.quantized import is_dequantize
 from fxopt_passes.quantize.gptq import ROUNDINGS, hessians, round_weights
 from fxopt_passes.quantize.observers import OBSERVERS, Kind, Range, choose, observe
-from fxopt_passes.quantize.placement import Placement, Writer, grid, place, weight_scales
+from fxopt_passes.quantize.placement import Placement, Writer, grid, nearest, place, weight_scales
 from fxopt_passes.quantize.regions import Islands, Region, activations, averages, bare, is_anchor
 from fxopt_passes.quantize.weights import absmax_scales, least_squares_scales
 
@@ -155,11 +155,13 @@ class _Fitting:
             fitted[f"scales.{index}"] = scales
             used = weight_scales(layer, scales, steps[layer.input], self.scheme.bias == "int32")
             integers = self.rounded(layer, used, high)
-            if integers is not None:
+            if integers is None:  # `apply` finds them by itself
+                integers = nearest(layer.weight.float(), used, int(layer.transposed), (-high, high, torch.int8))
+            else:
                 fitted[f"integers.{index}"] = integers
             mean = self._means.get(_mean_of(layer))
             if self.rule.correction and mean is not None:
-                fitted[f"correction.{index}"] = _shift(layer, used, high, mean, integers)
+                fitted[f"correction.{index}"] = _shift(layer, used, mean, integers)
         return fitted
 
     def rounded(self, layer: LinearMap, scales: torch.Tensor, high: int) -> torch.Tensor | None:
@@ -222,16 +224,11 @@ def _mean_of(layer: LinearMap) -> tuple[str, int]:
     return bare(layer.input).name, layer.axis
 
 
-def _shift(
-    layer: LinearMap, scales: torch.Tensor, high: int, mean: torch.Tensor, integers: torch.Tensor | None
-) -> torch.Tensor:
+def _shift(layer: LinearMap, scales: torch.Tensor, mean: torch.Tensor, integers: torch.Tensor) -> torch.Tensor:
     """How far the mean output is moved by the rounding of the weights: float64, shape (channels out,)."""
     shape = [1] * layer.weight.dim()
     shape[int(layer.transposed)] = -1
-    step = scales.reshape(shape)
-    weight = layer.weight.float()
-    nearest = (weight / step).round().clamp(-high, high) if integers is None else integers
-    return replace(layer, weight=nearest * step - weight).of_constant(mean)
+    return replace(layer, weight=integers * scales.reshape(shape) - layer.weight.float()).of_constant(mean)
 
 
 def _names(nodes: Any) -> list[str]:

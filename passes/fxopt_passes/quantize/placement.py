@@ -218,7 +218,7 @@ class Writer:
         high = 2 ** (self.parameters["bits"] - 1) - 1
         numbers, integers = (-high, high, torch.int8), self.fitted.get(f"integers.{index}")
         if integers is None:
-            integers = _nearest(layer.weight.float(), scales, _axis(layer), numbers)
+            integers = nearest(layer.weight.float(), scales, _axis(layer), numbers)
         weight = self._constant(integers, scales, _axis(layer), numbers, "weight", layer)
         bias = layer.bias64
         correction = self.fitted.get(f"correction.{index}")
@@ -230,7 +230,7 @@ class Writer:
                 fine = scales.double() * step
                 if layer.transposed:
                     fine = fine.repeat(layer.groups)
-                integers = _nearest(bias, fine.float(), 0, _INT32)
+                integers = nearest(bias, fine.float(), 0, _INT32)
                 call["bias"] = self._constant(integers, fine.float(), 0, _INT32, "bias", layer)
             else:
                 call["bias"] = self.edit.constant(bias.to(layer.weight.dtype), "bias")
@@ -257,7 +257,8 @@ class Writer:
         return self.edit.call(qd.dequantize_per_channel.default, call, {"out_dtype": dtype}, label="dq")
 
 
-def _nearest(value: torch.Tensor, scales: torch.Tensor, axis: int, numbers: tuple[Any, ...]) -> torch.Tensor:
+def nearest(value: torch.Tensor, scales: torch.Tensor, axis: int, numbers: tuple[Any, ...]) -> torch.Tensor:
+    """The nearest integers, with a scale for each element of an axis; `numbers` are the least, the greatest, and the dtype."""
     low, high, kind = numbers
     shape = [1] * value.dim()
     shape[axis] = -1
