@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,19 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler import profiles
 from fxopt.compiler.context import NOTHING, Context
-from fxopt.compiler.largest import largest
 from fxopt.compiler.steps import closure, replay
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact, Engine
 from fxopt.contracts.planner import NOTHING_KNOWN, Build, Ratio
-from fxopt.errors import DataError, EngineError, MetricError
+from fxopt.errors import EngineError, MetricError
 from fxopt.ir.twin import double
 from fxopt.measure import Plan
 from fxopt.user_code import raised
 from fxopt.verify.fidelity import Evidence, check_whole
-from fxopt.verify.sensitivity import SAMPLES, sensitivities
 
 if TYPE_CHECKING:
     from fxopt.compiler.search import Search
@@ -259,69 +255,17 @@ class EngineLab:
         return self.workshop.kernels(self.engine, self.artifacts[build.key])
 
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
-        """As `Lab.keep`: steps are given back as far as is estimated to help, then by bisection; of many up to a sixteenth too many.
-
-        Those go first that by themselves cost most for what they gain, or have grown most. Where the quality budget is
-        broken, exact steps stay.
-        """
+        """As `Lab.keep`."""
         fault = self.fault(build)
         if fault is None:
             return build
         if build.recipe or not give_back:
             return None
-        blamed = build.steps & self._lossy_steps if self.lossy(build) else build.steps
-        if len(blamed & self._lossy_steps) > 1:
-            self._weigh(build, blamed & self._lossy_steps)
-        ranked = sorted(blamed, key=self._harm(gains))
-
-        def look(first: int) -> tuple[Build | None, float]:
-            part = self.build([*build.steps - blamed, *ranked[:first]])
-            if part is not None and build.tunings:
-                part = self.under(part, build.tunings)
-            if part is None or self.fault(part) is not None:
-                return None, math.inf if part is None else self._excess(part)
-            return part, 1.0
-
-        best = largest(look, self._costs(ranked), self._excess(build))
-        kept = best.steps if best is not None else frozenset()
-        self.refuse(
-            [i for i in ranked if i not in kept], f"with all {len(ranked)} of these the plan as a whole {fault}"
-        )
-        return best
-
-    def _harm(self, gains: Mapping[str, float]) -> Callable[[str], tuple[float, float, str]]:
-        """What steps are ranked by that may have to be given back: what they cost for what they gain, then their growth."""
-        typical = sum(gains.values()) / len(gains) if gains else 1.0
-
-        def harm(identity: str) -> tuple[float, float, str]:
-            evidence, gain = self.search.evidence.get(identity), gains.get(identity, typical)
-            cost = self.search.sensitivity.get(identity, 0.0) / gain if gain > 0 else math.inf
-            return cost, evidence.growth if evidence else 0.0, identity
-
-        return harm
-
-    def _weigh(self, build: Build, steps: Collection[str]) -> None:
-        """Measure the sensitivity of steps of a build where it is not known; they are weighed in the order of the plan."""
-        if self.search.sensitivity.keys() >= set(steps):
-            return
-        known = self.context.statistics
-        data = self.quality.samples(SAMPLES, self.program.interface) if known is None else known.data
-        if data is None:
-            return
-        # Made-up inputs need not begin with a sample axis: they are not cut.
-        most = data.samples if known is None else SAMPLES
-
-        def see(before: Program, after: Program, records: Sequence[Record]) -> None:
-            mine = [record for record in records if record.candidate.id in steps]
-            found = sensitivities(before, [(after, mine)], data, self.search.sensitivity.keys(), most)
-            self.search.sensitivity.update(found)
-
-        # Data that gradients cannot be taken on say nothing about the order, which is then that of the ids.
-        with suppress(DataError):
-            replay(self.program, closure(self.steps, build.steps), self.registry, self.context, see)
+        return give_back_worst(self, build, gains)
 
     @property
-    def _lossy_steps(self) -> set[str]:
+    def lossy_steps(self) -> set[str]:
+        """The steps that are not exact, by their ids."""
         return {step.id for step in self.steps if step.candidate.fidelity is not Fidelity.EXACT}
 
     def lossy(self, build: Build) -> bool:
@@ -356,23 +300,6 @@ class EngineLab:
             return str(error)
         return self.quality.fault(self.drops[build.key])
 
-    def _costs(self, ranked: Sequence[str]) -> list[float]:
-        """Sensitivities; where one is not known, the mean of the others."""
-        known = [self.search.sensitivity[i] for i in ranked if i in self.search.sensitivity]
-        typical = sum(known) / len(known) if known else 1.0
-        return [self.search.sensitivity.get(i, typical) for i in ranked]
-
-    def _excess(self, build: Build) -> float:
-        """How many times what the budget allows a build costs; infinite where that is not what is wrong with it.
-
-        Costs are divergences, and flips go about with the root of these.
-        """
-        drop = self.drops.get(build.key)
-        if drop is None or self.quality.fault(drop) is None:
-            return math.inf
-        excess = self.quality.excess(drop)
-        return excess * excess if drop.metric.rate else excess
-
     def _rounding_fault(self, build: Build) -> str | None:
         """Why a build of exact steps alone is not as exact as each of them: the rounding of many can add up."""
         if not build.steps:
@@ -396,7 +323,7 @@ class EngineLab:
             fault = str(error)
         if fault is not None:
             fault = self.faults[build.key] = f"on the samples kept from the search, {fault}"
-            self.refuse(build.steps & self._lossy_steps, fault)
+            self.refuse(build.steps & self.lossy_steps, fault)
         return fault
 
     def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:
