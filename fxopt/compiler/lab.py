@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler import profiles
 from fxopt.compiler.context import NOTHING, Context
+from fxopt.compiler.give_back import give_back_worst
 from fxopt.compiler.steps import closure, replay
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Fidelity, Step
