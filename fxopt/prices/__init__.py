@@ -1,0 +1,8 @@
+"""Prices: what pieces of a Program cost on an engine of a machine, known before anything is built.
+
+- `KernelTable` keeps what was measured, a figure for each piece and `Place`.
+"""
+
+from fxopt.prices.table import KernelTable, Observation, Place, Price
+
+__all__ = ["KernelTable", "Observation", "Place", "Price"]
