@@ -51,8 +51,8 @@ def peak_bytes(program: Program) -> int:
         inherited = {owner for used in node.all_input_nodes for owner in owners.get(used, ())}
         for owner in inherited:
             last[owner] = step
-        owners[node] = inherited if _is_view(node) else {node}
-        if not _is_view(node) and node.op != "output":
+        owners[node] = inherited if is_view(node) else {node}
+        if not is_view(node) and node.op != "output":
             last[node] = step
             born.setdefault(0 if node.op == "placeholder" else step, []).append(node)
     live = peak = 0
@@ -60,15 +60,15 @@ def peak_bytes(program: Program) -> int:
     for node, step in last.items():
         ends.setdefault(step, []).append(node)
     for step in range(len(order)):
-        live += sum(_held_bytes(program, node) for node in born.get(step, ()))
+        live += sum(held_bytes(program, node) for node in born.get(step, ()))
         peak = max(peak, live)
-        live -= sum(_held_bytes(program, node) for node in ends.get(step, ()))
+        live -= sum(held_bytes(program, node) for node in ends.get(step, ()))
     return peak
 
 
 def node_flops(program: Program, node: Node) -> int:
     """Floating-point operations of one call; of `torch.cond`, the dearer branch."""
-    if _is_view(node):
+    if is_view(node):
         return 0
     packet = getattr(node.target, "overloadpacket", None)
     output = _first_elements(program, node.meta.get("val"))
@@ -97,17 +97,17 @@ def node_flops(program: Program, node: Node) -> int:
 
 def node_bytes(program: Program, node: Node) -> int:
     """Bytes that one call reads and writes."""
-    if _is_view(node):
+    if is_view(node):
         return 0
-    written = _held_bytes(program, node)
+    written = held_bytes(program, node)
     inputs = node.all_input_nodes
     if getattr(node.target, "overloadpacket", None) in _LOOKUPS:
         inputs = inputs[1:]
         written *= 2
-    return written + sum(_held_bytes(program, used) for used in inputs)
+    return written + sum(held_bytes(program, used) for used in inputs)
 
 
-def _held_bytes(program: Program, node: Node) -> int:
+def held_bytes(program: Program, node: Node) -> int:
     """Bytes of a node's value as it lies in memory: integers where floats only stand for them."""
     if is_dequantize(node):
         integers, (low, high) = node.all_input_nodes[0], bounds(node)
@@ -124,7 +124,7 @@ def _is_rounded(node: Node) -> bool:
 
 def value_bytes(program: Program, value: Any) -> int:
     """Bytes of a node's value, of all tensors in it where it is a tuple."""
-    return sum(_product(_sizes(program, t.shape)) * t.element_size() for t in _tensors(value))
+    return sum(_product(measured_sizes(program, t.shape)) * t.element_size() for t in _tensors(value))
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -137,15 +137,16 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
 
 def _first_elements(program: Program, value: Any) -> int:
     tensor = next(_tensors(value), None)
-    return 0 if tensor is None else _product(_sizes(program, tensor.shape))
+    return 0 if tensor is None else _product(measured_sizes(program, tensor.shape))
 
 
 def _shape(program: Program, node: Node) -> Shape:
     value = node.meta.get("val")
-    return _sizes(program, value.shape) if isinstance(value, torch.Tensor) else ()
+    return measured_sizes(program, value.shape) if isinstance(value, torch.Tensor) else ()
 
 
-def _sizes(program: Program, shape: Any) -> Shape:
+def measured_sizes(program: Program, shape: Any) -> Shape:
+    """A shape of the Program's at the measured sizes of its dynamic dimensions."""
     measured = {dim.name: dim.measured for dim in program.interface.dims}
     return tuple(_size(program, size, measured) for size in shape)
 
@@ -159,7 +160,8 @@ def _size(program: Program, size: Any, measured: dict[str, int]) -> int:
     return max(int(expression), 0) if expression.is_number else 1
 
 
-def _is_view(node: Node) -> bool:
+def is_view(node: Node) -> bool:
+    """Whether a call computes and moves nothing: it yields its input's memory, or one part of a tuple."""
     target = node.target
     if is_dequantize(node) or (is_quantize(node) and _is_rounded(node.all_input_nodes[0])):
         return True

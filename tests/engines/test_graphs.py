@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fxopt.contracts.engine import EngineGraph
@@ -100,3 +100,21 @@ def test_a_profile_gives_each_kernel_its_time(engine: str, tmp_path: Path) -> No
     assert [kernel.name for kernel in kernels] == [kernel.name for kernel in runtime.fused_kernels(artifact).kernels]
     assert all(kernel.milliseconds is not None and kernel.milliseconds >= 0 for kernel in kernels)
     assert sum(kernel.milliseconds or 0 for kernel in kernels) > 0
+
+
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+        self.last = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.second(nn.functional.silu(self.first(x))))
+
+
+def test_onnxruntimes_own_fusions_cover_what_they_are_named_after(tmp_path: Path) -> None:
+    """QuickGelu of x * sigmoid(x), and Gemm of a product with three axes."""
+    kernels = graph("onnxruntime", program(Gated(), torch.randn(1, 3, 10, 10)), tmp_path / "graph").kernels
+    by_kind = {kernel.kind: kernel.covers for kernel in kernels}
+    assert by_kind["QuickGelu"] == ("silu",)
+    assert "linear" in by_kind["Gemm"]

@@ -127,4 +127,12 @@ def _anchors(node: onnx.NodeProto, by_name: dict[str, Any], by_output: dict[str,
     found = {node.name} & by_name.keys() | {by_output[name] for name in node.output if name in by_output}
     # The layout transformer names nodes after what they make: `relu_nchwc` makes `relu` in blocks.
     bare = [_DECORATION.sub("", name) for name in (node.name, *node.output)]
-    return found or {by_output[name] for name in bare if name in by_output} or set(bare) & by_name.keys()
+    found = found or {by_output[name] for name in bare if name in by_output} or set(bare) & by_name.keys()
+    return found or _prefix(node.name, by_name)
+
+
+def _prefix(name: str, by_name: dict[str, Any]) -> set[str]:
+    """The source node that a name goes on from, as `silu/1/QuickGeluFusion/` does from `silu/1`."""
+    while "/" in name and name not in by_name:
+        name = name.rpartition("/")[0]
+    return {name} & by_name.keys()

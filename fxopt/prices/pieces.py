@@ -1,0 +1,214 @@
+"""Pieces: parts of a Program that an engine runs as one kernel, named so that equal ones have one name in all models."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from fxopt.ir.program import Program
+from fxopt.ir.quantized import is_dequantize, is_quantize
+from fxopt.ir.text import format_argument, target_name
+from fxopt.ir.work import held_bytes, is_view, measured_sizes, node_flops
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Calls that one kernel runs, or a few that engines do not take apart.
+
+    Attributes:
+        kernel: what identifies it: its calls with shapes, dtypes, and attributes, free of names, of values and of what
+            surrounds it but for the operators that its inputs come from, since layouts depend on them.
+        features: what it computes and moves: `main`, the kind of call that computes most, and `sort`, its sort;
+            `dtype`, what that call reads; `flops`; bytes `read`, of `weights` and `written`; `calls`; and `bare`, the kernel whatever its
+            inputs come from.
+        nodes: names of the calls.
+    """
+
+    kernel: str
+    features: Mapping[str, Any]
+    nodes: tuple[str, ...]
+
+
+def cut_calls(program: Program) -> list[Node]:
+    """The calls that a Program is cut into pieces at: those that depend on an input, but for dequantizes.
+
+    What depends on constants alone is computed before; a dequantize says how the integers are to be read that its users
+    take. Both belong to every piece that uses them.
+    """
+    found: list[Node] = program.memo("cut_calls", _cut_calls)
+    return found
+
+
+def _cut_calls(program: Program) -> list[Node]:
+    varying: set[Node] = set()
+    for node in program.nodes:
+        if node.op == "placeholder" or any(used in varying for used in node.all_input_nodes):
+            varying.add(node)
+    return [node for node in program.calls if node in varying and not is_dequantize(node)]
+
+
+def sources(program: Program, node: Node) -> list[Node]:
+    """The calls and placeholders that a call's values come from, past dequantizes; constants are none."""
+    cut = program.memo("cut_set", lambda program: set(cut_calls(program)))
+    found: list[Node] = []
+    for used in node.all_input_nodes:
+        if is_dequantize(used):
+            found += sources(program, used)
+        elif used in cut or used.op == "placeholder":
+            found.append(used)
+    return found
+
+
+def piece(program: Program, names: Collection[str]) -> Piece:
+    """The piece that some of `cut_calls` make."""
+    inside = {program.node(name) for name in names}
+    order = [node for node in cut_calls(program) if node in inside]
+    around = _Surroundings(program, inside)
+    lines = [around.line(node) for node in _with_what_they_read(order, inside)]
+    leaving = [node for node in order if any(_leaves(user, inside) for user in node.users)]
+    lines.append("-> " + ", ".join(f"{around.names[node]} : {_type(program, node)}" for node in leaving))
+    main = max(order, key=lambda node: node_flops(program, node))
+    bare = "\n".join(lines)
+    entering = [f"{around.names[node]} of {_maker(program, node)}" for node in around.read]
+    features = {
+        "main": kind(program, main),
+        "sort": sort(main),
+        "dtype": _dtype(main),
+        "flops": sum(node_flops(program, node) for node in order),
+        "read": sum(held_bytes(program, node) for node in around.read),
+        "weights": sum(held_bytes(program, node) for node in around.constants),
+        "written": sum(held_bytes(program, node) for node in leaving),
+        "calls": sum(not is_view(node) for node in order),
+        "bare": bare,
+    }
+    return Piece("\n".join([*entering, bare]), features, tuple(node.name for node in order))
+
+
+class _Surroundings:
+    """What a piece reads, in the order in which it does, and what is called what in it."""
+
+    def __init__(self, program: Program, inside: Collection[Node]) -> None:
+        self._program, self._inside = program, inside
+        self.names: dict[Node, str] = {}
+        self.read: list[Node] = []
+        self.constants: list[Node] = []
+
+    def line(self, node: Node) -> str:
+        """A call, after what it reads has been named."""
+        arguments = [self._argument(value) for value in node.args]
+        arguments += [f"{name}={self._argument(value)}" for name, value in sorted(node.kwargs.items())]
+        text = f"{target_name(node.target)}({', '.join(arguments)})"
+        self.names[node] = f"%{sum(name[0] == '%' for name in self.names.values())}"
+        return f"{self.names[node]} = {text}"
+
+    def _argument(self, value: Any) -> str:
+        if isinstance(value, Node):
+            if value in self.names:
+                return self.names[value]
+            constant = value.op == "get_attr" or not _varies(self._program, value)
+            known = self.constants if constant else self.read
+            known.append(value)
+            self.names[value] = f"{'w' if constant else 'x'}{len(known)}"
+            return f"{self.names[value]} : {_type(self._program, value)}"
+        if isinstance(value, (list, tuple)):
+            return f"[{', '.join(self._argument(item) for item in value)}]"
+        # Scales, bounds and the like change nothing about how long a kernel takes.
+        return "_" if isinstance(value, float) else format_argument(value)
+
+
+def _with_what_they_read(order: Iterable[Node], inside: Collection[Node]) -> list[Node]:
+    """Calls of a piece with the dequantizes before them."""
+    found: dict[Node, None] = {}
+    for node in order:
+        for used in node.all_input_nodes:
+            if is_dequantize(used):
+                found[used] = None
+        found[node] = None
+    return list(found)
+
+
+def _leaves(user: Node, inside: Collection[Node]) -> bool:
+    """Whether a user of a value lies outside of a piece, past dequantizes."""
+    if is_dequantize(user):
+        return any(_leaves(other, inside) for other in user.users)
+    return user not in inside
+
+
+def _varies(program: Program, node: Node) -> bool:
+    return (
+        node.op == "placeholder" or is_dequantize(node) or node in program.memo("cut_set", lambda p: set(cut_calls(p)))
+    )
+
+
+def _maker(program: Program, node: Node) -> str:
+    """The operator that a value comes from, past views."""
+    while node.op == "call_function" and (is_view(node) or is_dequantize(node)) and node.all_input_nodes:
+        node = node.all_input_nodes[0]
+    return target_name(node.target) if node.op == "call_function" else "input"
+
+
+def kind(program: Program, node: Node) -> str:
+    """What a call is among those of its operator: convolutions of one channel a group are another matter, and so on."""
+    name = str(getattr(node.target, "overloadpacket", getattr(node.target, "__name__", node.target)))
+    weight = node.args[1].meta.get("val") if len(node.args) > 1 and isinstance(node.args[1], Node) else None
+    if not name.startswith("aten.conv") or not isinstance(weight, torch.Tensor):
+        return name
+    kernel = tuple(int(size) for size in weight.shape[2:])
+    groups = int(node.args[6]) if len(node.args) > 6 else 1  # type: ignore[arg-type]
+    form = "dense" if groups == 1 else "depthwise" if int(weight.shape[1]) == 1 else "grouped"
+    return f"{name} {form} {'x'.join(map(str, kernel))}"
+
+
+def sort(node: Node) -> str:
+    """What sort of call one is, in a word: what engines do with one of a sort they mostly do with others of it."""
+    name = str(getattr(node.target, "overloadpacket", getattr(node.target, "__name__", node.target)))
+    if is_quantize(node):
+        return "quantize"
+    if is_view(node):
+        return "view"
+    if name.startswith("aten.conv"):
+        return "convolution"
+    found = next((sort for sort, names in _SORTS.items() if name.removeprefix("aten.") in names), None)
+    if found is not None:
+        return found
+    value, inputs = node.meta.get("val"), [used for used in node.all_input_nodes if used.op != "get_attr"]
+    like = [used for used in inputs if _same_shape(used.meta.get("val"), value)]
+    return "other" if not like else "unary" if len(inputs) == 1 else "binary"
+
+
+_SORTS = {
+    "product": {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm"},
+    "attention": {"scaled_dot_product_attention"},
+    "normalization": {"batch_norm", "layer_norm", "group_norm", "native_layer_norm", "rms_norm"},
+    "softmax": {"softmax", "log_softmax", "_softmax"},
+    "reduction": {"mean", "sum", "amax", "adaptive_avg_pool2d", "max", "argmax"},
+    "pooling": {"max_pool2d", "avg_pool2d", "max_pool2d_with_indices"},
+    "move": {"cat", "clone", "pad", "constant_pad_nd", "roll", "stack", "index_select", "embedding", "unbind"},
+}
+
+
+def _same_shape(left: Any, right: Any) -> bool:
+    tensors = isinstance(left, torch.Tensor) and isinstance(right, torch.Tensor)
+    return tensors and tuple(left.shape) == tuple(right.shape)
+
+
+def _dtype(node: Node) -> str:
+    """What a call reads: integers where a dequantize stands before it."""
+    first = next(iter(node.all_input_nodes), None)
+    if first is not None and is_dequantize(first):
+        first = first.all_input_nodes[0]
+    value = None if first is None else first.meta.get("val")
+    return str(value.dtype).removeprefix("torch.") if isinstance(value, torch.Tensor) else "none"
+
+
+def _type(program: Program, node: Node) -> str:
+    value = node.meta.get("val")
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(measured_sizes(program, value.shape))}"
+    if isinstance(value, (list, tuple)):
+        return f"tuple of {len(value)}"
+    return type(value).__name__

@@ -1,0 +1,118 @@
+"""What engines run together: read from kernels, and foretold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from fxopt.prices.fusion import Cluster, FusionRules, clusters
+from fxopt.prices.pieces import cut_calls
+from tests.engines.nets import program
+
+
+class Stack(nn.Module):
+    """Convolutions with batch norm and an activation, and a residual after each but the first."""
+
+    def __init__(self, depth: int, activation: type[nn.Module] = nn.ReLU) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), activation()) for _ in range(depth)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layers[0](x)
+        for layer in self.layers[1:]:
+            x = x + layer(x)
+        return x
+
+
+IMAGE = torch.randn(1, 4, 8, 8)
+STACK = program(Stack(3), IMAGE)
+# As an engine that runs a layer with its activation, and an addition by itself.
+LAYERS = [("conv2d", "batch_norm", "relu"), ("conv2d_1", "batch_norm_1", "relu_1"), ("add",)]
+LAYERS += [("conv2d_2", "batch_norm_2", "relu_2"), ("add_1",)]
+
+
+def kernel(*covers: str, ms: float | None = 1.0) -> dict[str, Any]:
+    return {"name": "kernel", "kind": "Kernel", "covers": list(covers), "dtype": None, "ms": ms}
+
+
+def test_kernels_are_clusters_in_the_order_of_the_graph() -> None:
+    found = clusters(STACK, [kernel(*names) for names in LAYERS])
+    assert found == [Cluster(names, 1.0) for names in LAYERS]
+
+
+def test_a_kernel_that_covers_nothing_belongs_to_the_next_that_does_and_the_last_to_the_one_before() -> None:
+    before, after = kernel(ms=0.25), kernel(ms=0.5)
+    found = clusters(STACK, [kernel(*LAYERS[0]), before, *(kernel(*names) for names in LAYERS[1:]), after])
+    assert [cluster.milliseconds for cluster in found] == [1.0, 1.25, 1.0, 1.0, 1.5]
+
+
+def test_kernels_that_share_a_call_are_taken_together() -> None:
+    split = [kernel("conv2d", "batch_norm"), kernel("batch_norm", "relu"), *(kernel(*names) for names in LAYERS[1:])]
+    found = clusters(STACK, split)
+    assert found[0] == Cluster(LAYERS[0], 2.0)
+
+
+def test_a_call_that_no_kernel_covers_goes_with_what_uses_it() -> None:
+    found = clusters(STACK, [kernel("conv2d", "relu"), *(kernel(*names) for names in LAYERS[1:])])
+    assert found[0].nodes == LAYERS[0]
+
+
+def test_a_kernel_that_was_not_timed_leaves_its_cluster_without_a_time() -> None:
+    found = clusters(STACK, [kernel(*LAYERS[0], ms=None), *(kernel(*names) for names in LAYERS[1:])])
+    assert [cluster.milliseconds for cluster in found] == [None, 1.0, 1.0, 1.0, 1.0]
+
+
+NAMES = [node.name for node in cut_calls(STACK)]
+KERNELS = st.lists(
+    st.builds(
+        lambda covers, ms: kernel(*covers, ms=ms),
+        st.lists(st.sampled_from([*NAMES, "of no call"]), max_size=4),
+        st.floats(0, 10),
+    ),
+    max_size=12,
+)
+
+
+@given(kernels=KERNELS)
+def test_each_call_is_in_one_cluster_and_no_time_is_lost(kernels: list[dict[str, Any]]) -> None:
+    found = clusters(STACK, kernels)
+    assert sorted(name for cluster in found for name in cluster.nodes) == sorted(NAMES)
+    covering = any(set(item["covers"]) & set(NAMES) for item in kernels)
+    assert sum(cluster.milliseconds or 0.0 for cluster in found) == pytest.approx(
+        sum(item["ms"] for item in kernels) if covering else 0.0
+    )
+
+
+def test_what_was_seen_on_one_network_is_foretold_for_another() -> None:
+    rules = FusionRules()
+    rules.learn(STACK, clusters(STACK, [kernel(*names) for names in LAYERS]))
+    foretold = rules.foretell(program(Stack(5), IMAGE))
+    assert [len(names) for names in foretold] == [3, 3, 1, 3, 1, 3, 1, 3, 1]
+    assert all(names[-1].startswith(("relu", "add")) for names in foretold)
+
+
+def test_an_activation_that_was_never_seen_is_run_like_others() -> None:
+    rules = FusionRules()
+    rules.learn(STACK, clusters(STACK, [kernel(*names) for names in LAYERS]))
+    foretold = rules.foretell(program(Stack(2, nn.SiLU), IMAGE))
+    assert [len(names) for names in foretold] == [3, 3, 1]
+
+
+def test_nothing_is_foretold_to_run_together_without_a_rule() -> None:
+    assert all(len(names) == 1 for names in FusionRules().foretell(STACK))
+
+
+@given(kernels=KERNELS)
+def test_what_is_foretold_has_each_call_once(kernels: list[dict[str, Any]]) -> None:
+    rules = FusionRules()
+    rules.learn(STACK, clusters(STACK, kernels))
+    other = program(Stack(4), IMAGE)
+    foretold = [name for names in rules.foretell(other) for name in names]
+    assert sorted(foretold) == sorted(node.name for node in cut_calls(other))
