@@ -151,7 +151,8 @@ def optimize(context: click.Context, /, **flags: Any) -> None:
 
 def _optimize(request: Request, progress: Progress, as_json: bool) -> None:
     from fxopt.compiler.optimize import optimize_model
-    from fxopt.report import summary_table
+    from fxopt.compiler.progress import NULL
+    from fxopt.report import figures, summary_table
 
     result = optimize_model(request, progress)
     if as_json:
@@ -159,6 +160,11 @@ def _optimize(request: Request, progress: Progress, as_json: bool) -> None:
         return
     show(summary_table(result.ledger))
     say(result.ledger["result"]["verdict"])
+    if (quality := result.ledger["result"]["quality"]) is not None:
+        say(figures.kept(quality))
+    if progress is NULL:  # else they were shown when they came up
+        for note in result.ledger["notes"]:
+            say(note)
     say(f"report: {result.out / 'report.html'}")
     for fault in result.ledger["faults"]:
         say(f"at fault: {fault}")
@@ -188,7 +194,19 @@ def summary(ledger: dict[str, Any], out: Path) -> dict[str, Any]:
     verdicts: dict[str, int] = {}
     for entry in ledger["rewrites"]:
         verdicts[entry["verdict"]] = verdicts.get(entry["verdict"], 0) + 1
-    keys = ("version", "fxopt", "command", "target", "threads", "baseline", "result", "variants", "noise", "faults")
+    keys = (
+        "version",
+        "fxopt",
+        "command",
+        "target",
+        "threads",
+        "baseline",
+        "result",
+        "variants",
+        "noise",
+        "faults",
+        "notes",
+    )
     return {
         "out": str(out),
         "report": str(out / "report.html"),

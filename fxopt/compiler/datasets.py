@@ -11,7 +11,7 @@ from fxopt.contracts.metric import Metric
 from fxopt.data import BATCH, Data
 from fxopt.data_parts import at_most, calibration, doubts, without
 from fxopt.errors import InputError
-from fxopt.verify.paired import check_unit
+from fxopt.verify.paired import check_budget
 from fxopt.verify.quality import Quality, WorstError
 from fxopt.verify.score import Scores, default_metric, on_data
 
@@ -107,8 +107,8 @@ def make_quality(request: Request, registry: Registry, program: Program, evaluat
     found = on_data(program.run, evaluation)(list(batch.inputs))
     outputs = [value[: batch.samples] if value.dim() else value for value in found]
     metric = _metric(request.metric, registry) or registry.make_metric(default_metric(drop, batch.labels, outputs))
-    check_unit(metric, drop.unit)
     Scores(metric, first, program.run).original()
+    check_budget(metric, drop)
     return Quality.on(evaluation, metric, program, drop, confidence)
 
 

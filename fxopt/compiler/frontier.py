@@ -33,7 +33,7 @@ def content(run: Run, lab: EngineLab, build: Build) -> str:
     return "exact rewrites" if build.steps else "the unmodified model"
 
 
-def points(run: Run, contenders: dict[str, Contender]) -> list[dict[str, Any]]:
+def points(run: Run, contenders: dict[str, Contender], shipped: Contender) -> list[dict[str, Any]]:
     """A point for every build that was timed or judged, engine by engine; the smallest latency ratios first.
 
     `latency_ratio` is to the unmodified model on the same engine, from the sessions in which plans were made; `drop` is
@@ -59,11 +59,22 @@ def points(run: Run, contenders: dict[str, Contender]) -> list[dict[str, Any]]:
                     "drop": drop and drop.drop,
                     "kept": unmodified or (key in lab.faults and fault is None),
                     "reason": fault
-                    or (
-                        None
-                        if unmodified or key in lab.faults
-                        else "not judged: it does not pay, or another does better"
-                    ),
+                    or (None if unmodified or key in lab.faults else f"not judged: {_unjudged(run, lab, build)}"),
+                    "shipped": key == shipped.build.key and lab.engine == shipped.engine,
                 }
             )
-    return sorted(found, key=lambda item: item["latency_ratio"]["estimate"] if item["latency_ratio"] else math.inf)
+    order = [run.engines[engine].name for engine in dict.fromkeys([shipped.engine, *engines])]
+
+    def place(item: dict[str, Any]) -> tuple[int, float]:
+        ratio = item["latency_ratio"]
+        return order.index(item["engine"]), ratio["estimate"] if ratio else math.inf
+
+    return sorted(found, key=place)
+
+
+def _unjudged(run: Run, lab: EngineLab, build: Build) -> str:
+    """Why a build that was timed was not held to the quality budget."""
+    ratio = lab.ratios.get(build.key)
+    if run.request.budget.minimize == "latency" and ratio is not None and ratio.interval.high >= 1:
+        return "no gain beyond the noise"
+    return "other plans promised more"

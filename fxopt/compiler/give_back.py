@@ -43,7 +43,7 @@ def give_back_worst(lab: EngineLab, build: Build, gains: Mapping[str, float]) ->
 
     best = largest(look, _costs(lab.search.sensitivity, ranked), _excess(lab, build))
     kept = best.steps if best is not None else frozenset()
-    lab.refuse([i for i in ranked if i not in kept], f"with all {len(ranked)} of these the plan as a whole {fault}")
+    lab.refuse([i for i in ranked if i not in kept], f"with all {len(ranked)} of these in the plan, {fault}")
     return best
 
 

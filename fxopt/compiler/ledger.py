@@ -67,6 +67,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             "speedup": speedup,
             "ratio": None if ratio is None else ratio.to_json(),
             "verdict": _verdict(run, outcome, ratio),
+            "unmet": None,
         },
         "variants": _variants(run, outcome),
         "noise": {
@@ -77,7 +78,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         },
         "checks": checks,
         "rewrites": [*_of_the_whole(run, outcome), *told, *of_other_searches(run.labs, ship.lab, told)],
-        "frontier": points(run, outcome.contenders),
+        "frontier": points(run, outcome.contenders, ship),
         "layers": layers,
         "engines": {
             name: run.failures.get(name) or engine.available() or "available"
@@ -97,6 +98,16 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
     return finite
 
 
+def unmet(ledger: dict[str, Any], fault: str) -> None:
+    """Let a ledger say that no model was written, as a limit is not kept, and that what was applied is taken back."""
+    result = ledger["result"]
+    result["unmet"] = fault
+    result["verdict"] = f"no model was written: {fault}. What came nearest was {result['verdict']}"
+    for entry in ledger["rewrites"]:
+        if entry["verdict"] == "applied":
+            entry["verdict"], entry["reason"] = "reverted", f"no model was written; it was {entry['reason']}"
+
+
 def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:
     """What came out, in a sentence; `ratio` is the latency of what ships over the best engine's on the unmodified model."""
     ship, base = outcome.contenders[outcome.shipped], outcome.contenders[outcome.base]
@@ -108,11 +119,16 @@ def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:
     verdict = f"{1.0 if ratio is None else 1 / ratio.estimate:.2f}x faster than {reference}"
     if ratio is not None and ratio.estimate > 1:
         verdict = f"{ratio.estimate:.2f} times the latency of {reference}, which breaks a limit"
-    if ship.build.tunings or ship.lab.lossy(ship.build):
+    if ship.lab.lossy(ship.build) or (ship.build.tunings and ship.build.steps):
         return f"{verdict}: {what} on {engine}"
-    if not ship.build.steps:
-        return f"no rewrite pays: the unmodified model on {engine}, its best engine"
-    return verdict
+    if ship.build.steps:
+        return verdict
+    lost = any(fault is not None for lab in run.labs for key, fault in lab.faults.items() if key in lab.drops)
+    none = "no rewrite pays within the quality budget" if lost else "no rewrite pays"
+    if ship.build.tunings:
+        faster = f"{1.0 if ratio is None else 1 / ratio.estimate:.2f}x as fast as the best engine ({outcome.base}) is without"
+        return f"{none}; with {ship.build.tunings_text} the unmodified model on {engine} is {faster}"
+    return f"{none}: the unmodified model on {engine}, its best engine"
 
 
 def _silent(told: Iterable[Mapping[str, Any]], engine: str) -> list[str]:
@@ -220,6 +236,7 @@ def _entry_of_the_whole(name: str, verdict: str, reason: str, ratio: Ratio | Non
         "fidelity": Fidelity.APPROXIMATE.value,
         "error": None,
         "float32_error_ratio": None,
+        "nodes": [],
         "needs": [],
         "group": None,
         "latency_ratio": ratio and ratio.interval.to_json(),
@@ -244,6 +261,7 @@ def rewrites(
         dtypes: what the engine computes with where steps are, or would be, by id.
     """
     applied = {step.id for step in plan}
+    origins = _Origins(search)
     entries = []
     for step in search.steps:
         verdict = verdicts.get(step.id, Verdict("refused", "not in the plan that won"))
@@ -255,8 +273,9 @@ def rewrites(
                 reason = f"needed by {users[0]}"
                 verdict = dataclasses.replace(verdicts.get(users[0], verdict), reason=reason)
         elif step.id not in applied and kind == "applied":
-            kind, reason = "reverted", f"{reason}; the composite plan was not confirmed, or another was faster"
+            kind, reason = "reverted", f"{reason}; the plan as a whole was not confirmed, or another is better"
         entry = _entry(step.candidate, kind, reason, search.evidence.get(step.id))
+        entry["nodes"] = origins.of(step.candidate.writes)
         entry["needs"] = list(step.needs)
         entry["group"] = verdict.group
         entry["latency_ratio"] = verdict.ratio.interval.to_json() if verdict.ratio is not None else None
@@ -264,13 +283,17 @@ def rewrites(
         entry["sensitivity"] = search.sensitivity.get(step.id)
         entry["dtypes"] = list(dtypes.get(step.id, ()))
         entries.append(entry)
-    entries += [_entry(r.candidate, r.verdict, r.reason, r.evidence) for r in search.refusals]
+    entries += [
+        {**_entry(r.candidate, r.verdict, r.reason, r.evidence), "nodes": origins.of(r.candidate.writes)}
+        for r in search.refusals
+    ]
     for decline in search.declines:
         entries.append(
             {
                 "id": f"{decline.rule}@{decline.site}",
                 "pass": decline.rule,
                 "site": decline.site,
+                "nodes": origins.of([decline.site]),
                 "verdict": "declined",
                 "reason": decline.reason,
             }
@@ -296,6 +319,31 @@ def of_other_searches(
     return [entry for entry in entries if entry["pass"] not in known]
 
 
+class _Origins:
+    """Which of the model's own nodes lie behind those that rewrites made."""
+
+    def __init__(self, search: Search) -> None:
+        self._maker = search.maker
+        self._writes = {step.id: step.candidate.writes for step in search.steps}
+
+    def of(self, names: Iterable[str]) -> list[str]:
+        """Names of the model's nodes, in no order of meaning."""
+        found: set[str] = set()
+        seen: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            before = self._writes.get(self._maker.get(name, ""))
+            if before is None:
+                found.add(name)
+            else:
+                waiting += before
+        return sorted(found)
+
+
 def _entry(candidate: Candidate, verdict: str, reason: str, evidence: Evidence | None) -> dict[str, Any]:
     ratio = None
     if evidence is not None and evidence.original_error > 0:
@@ -309,6 +357,7 @@ def _entry(candidate: Candidate, verdict: str, reason: str, evidence: Evidence |
         "fidelity": candidate.fidelity.value,
         "error": None if evidence is None else evidence.float64_error,
         "float32_error_ratio": ratio,
+        "nodes": [],
         "needs": [],
         "group": None,
         "latency_ratio": None,

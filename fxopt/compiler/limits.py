@@ -85,8 +85,25 @@ def check_writable(out: Path) -> None:
         refuse_foreign(out)
 
 
-def over_budget(budget: Budget, ledger: dict[str, Any]) -> str | None:
-    """The first limit that the result does not keep, in words; None if it keeps all."""
+def over_budget(budget: Budget, ledger: dict[str, Any], out_of_time: bool = False) -> str | None:
+    """The first limit that the result does not keep, in words; None if it keeps all.
+
+    Args:
+        budget: the limits.
+        ledger: of the result.
+        out_of_time: whether `--time-limit` was reached before all was tried.
+    """
+    found = _over_budget(budget, ledger)
+    if found is None:
+        return None
+    if out_of_time:
+        return f"{found}; --time-limit was reached before all was tried, raise it"
+    if found.startswith("--max-size") and budget.minimize != "size":
+        return f"{found}; --minimize size tries more"
+    return found
+
+
+def _over_budget(budget: Budget, ledger: dict[str, Any]) -> str | None:
     result = ledger["result"]
     bounds = [
         ("--max-latency", budget.max_latency_ms, result["latency_ms"]["estimate"], "ms"),

@@ -107,6 +107,8 @@ class Run:
             if self.quality.lossy:
                 with self.progress.phase("judge the original"):
                     self.quality.begin()
+                for doubt in self.quality.doubts():
+                    self.progress.note(doubt)
             outcome = self.measure(self.search())
             ledger = self.ledger(outcome)
         self.write(ledger, outcome)
@@ -270,7 +272,7 @@ class Run:
 
     def fault(self, ledger: dict[str, Any]) -> str | None:
         """The first limit that is not kept, in words."""
-        return limits.over_budget(self.request.budget, ledger)
+        return limits.over_budget(self.request.budget, ledger, self.workshop.out_of_time())
 
     def write(self, ledger: dict[str, Any], outcome: Outcome) -> None:
         """Meet the limits or say so; then stage everything and publish it at once."""
@@ -278,6 +280,8 @@ class Run:
 
         out, fault = self.request.out, self.fault(ledger)
         ship, base = outcome.contenders[outcome.shipped], outcome.contenders[outcome.base]
+        if fault is not None:
+            ledgers.unmet(ledger, fault)
         folder = output.staging(self.workshop.journal.path)
         with self.progress.phase("write the output"):
             output.write_json(folder / "ledger.json", ledger)

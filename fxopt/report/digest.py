@@ -78,7 +78,8 @@ def counts(ledger: Mapping[str, Any]) -> dict[str, int]:
 
 def tried(ledger: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Points of the frontier, without the unmodified models."""
-    return [point for point in ledger.get("frontier", ()) if point["what"] != "the unmodified model"]
+    points = ({"shipped": False, **point} for point in ledger.get("frontier", ()))
+    return [point for point in points if point["what"] != "the unmodified model"]
 
 
 @dataclass(frozen=True)

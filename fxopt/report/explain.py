@@ -16,17 +16,23 @@ def explain(ledger: Mapping[str, Any], node: str | None = None) -> list[str]:
 
     Args:
         ledger: as `read` returns it.
-        node: a node's name, a rewrite's id, or the name of a pass; None for all rewrites.
+        node: the name of a node, in the model or of one that a rewrite made; a rewrite's id, or the name of a pass; None for
+            all rewrites.
 
     Raises:
         InputError: no rewrite was considered there.
     """
     entries = list(ledger["rewrites"])
     if node is not None:
-        entries = [entry for entry in entries if node in (entry["site"], entry["id"], entry["pass"])]
+        entries = [
+            entry for entry in entries if node in (entry["site"], entry["id"], entry["pass"], *entry.get("nodes", ()))
+        ]
         if not entries:
-            known = {text for entry in ledger["rewrites"] for text in (entry["site"], entry["pass"])}
-            raise InputError(f"{node}: no rewrite was considered there{_near(node, known)}")
+            told = ((entry["site"], entry["pass"], *entry.get("nodes", ())) for entry in ledger["rewrites"])
+            known = {text for texts in told for text in texts}
+            raise InputError(
+                f"{node}: no rewrite was considered at a node of that name, and no pass has it{_near(node, known)}"
+            )
     lines = [] if node is not None else [ledger["result"]["verdict"], ""]
     for verdict in ORDER:
         chosen = [entry for entry in entries if entry["verdict"] == verdict]
@@ -52,8 +58,10 @@ def _line(entry: Mapping[str, Any]) -> str:
         parts.append(
             f"latency ratio {figures.ratio(ratio)}" + (f" as part of {entry['group']}" if entry.get("group") else "")
         )
-    if (error := entry.get("error")) is not None:
+    if (error := entry.get("error")) is not None and entry.get("fidelity") == "exact":
         parts.append(f"float64 error {figures.scientific(error)}")
+    if entry.get("sensitivity") is not None:
+        parts.append(f"sensitivity {figures.scientific(entry['sensitivity'])}")
     if entry.get("size_bytes"):
         parts.append(f"size {figures.change(entry['size_bytes'])}")
     if entry.get("dtypes"):

@@ -58,6 +58,14 @@ def asked(quality: Mapping[str, Any]) -> str:
     return f"--max-drop {quality['budget']} of {quality['metric']} on {data}; {rule}. Intervals at {level}."
 
 
+def kept(quality: Mapping[str, Any]) -> str:
+    """What was lost on what no search has seen, in a line: `top1 92.1% before, 91.9% after, ...`."""
+    part, where = parts(quality)[0][1], parts(quality)[0][0]
+    what = f"on {part['samples']} {where}" if quality["data"] is not None else f"on {where}"
+    values = f"{quality['metric']} {part['original']:.4g} before, {part['candidate']:.4g} after {what}"
+    return f"{values}: worse by {drop(part['drop'])}; allowed is {quality['budget']}"
+
+
 def parts(quality: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """What the quality was judged on, in words, with the figures; what is quoted first."""
     if quality["data"] is None:

@@ -13,6 +13,7 @@ The difference is taken sample by sample, so what makes samples hard or easy can
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -155,7 +156,12 @@ class PairedDrop:
             which = f" or, with {confidence:.0%} confidence, by up to {reached / scale:.3g}{unit}"
         allowed = f"--max-drop allows {budget.value:g}{unit}"
         samples = "1 sample" if self.samples == 1 else f"{self.samples} samples"
-        return f"{self.metric.spec()} is worse by {self.drop / scale:.3g}{unit}{which} ({allowed}; {samples})"
+        if self.drop < 0 and not math.isinf(reached):
+            which = which.replace(" or, with", ", but with").replace(", by up to", " perhaps worse, by up to")
+        direction = "better" if self.drop < 0 else "worse"
+        return (
+            f"{self.metric.spec()} is {direction} by {abs(self.drop) / scale:.3g}{unit}{which} ({allowed}; {samples})"
+        )
 
     def excess(self, budget: Drop, confidence: float | None = None) -> float:
         """How many times the budget it is, by the estimate or its upper bound; infinite where nothing is allowed.
@@ -218,8 +224,31 @@ def check_unit(metric: Metric, unit: Unit) -> None:
     if unit == "pt" and not metric.rate:
         raise InputError(
             f"percentage points (pt) are of rates, which {metric.spec()} is not;"
-            " give a number in its own unit, or a percentage"
+            f" give a number in its own unit, or a percentage{_of_a_rate(metric)}"
         )
+
+
+def check_budget(metric: Metric, budget: Drop) -> None:
+    """Refuse a budget that no drop of the metric has, or that allows all of a rate.
+
+    Raises:
+        InputError: as `check_unit`; or a rate may become 0.
+    """
+    check_unit(metric, budget.unit)
+    points = {"pt": budget.value, "%": budget.value, "": 100 * budget.value}[budget.unit]
+    if metric.rate and points >= 100:
+        meant = (
+            f"; {budget.value:g} percentage points are {budget.value:g}pt"
+            if budget.unit == "" and budget.value < 100
+            else ""
+        )
+        raise InputError(f"--max-drop {budget}: {metric.spec()} lies between 0 and 1, so all of it might go{meant}")
+
+
+def _of_a_rate(metric: Metric) -> str:
+    """How a metric is told to be a rate, where that is one of its options."""
+    optional = "rate" in {field.name for field in dataclasses.fields(metric)}
+    return "; if its scores lie between 0 and 1, say so by its option rate=true" if optional else ""
 
 
 def samples_without_flip(share: float, confidence: float = CONFIDENCE) -> int | None:

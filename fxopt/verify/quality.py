@@ -103,6 +103,28 @@ class Quality:
             statistics = part.original()
             PairedDrop.between(part.metric, statistics, statistics, resamples=1).limit(self.budget)
 
+    def doubts(self) -> list[str]:
+        """Lines for a user who may have meant another budget."""
+        allowed = []
+        if self.metric.rate and self.budget.unit == "" and self.budget.value:
+            points = 100 * self.budget.value
+            allowed = [f"--max-drop {self.budget} allows {points:g} percentage points of {self.metric.spec()}"]
+        return [*allowed, *filter(None, [self._cannot_be_proven()])]
+
+    def _cannot_be_proven(self) -> str | None:
+        """Why nothing may come of the budget however good a candidate is; None if something may."""
+        if self.confidence is None or not self.metric.rate:
+            return None
+        original = self.rest.original()
+        same = PairedDrop.between(self.metric, original, original, resamples=1)
+        needed = same.samples_needed(self.budget, self.confidence)
+        if needed is None or needed <= same.samples:
+            return None
+        return (
+            f"{same.samples} samples prove no drop of {self.budget} with {self.confidence:.0%} confidence, even without a"
+            f" single change: that takes about {needed} kept from the search; only what is exact may ship"
+        )
+
     def drop(self, run: Run) -> PairedDrop:
         """How much worse than the original a candidate is, on what the search may look at.
 

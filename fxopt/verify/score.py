@@ -40,7 +40,10 @@ def default_metric(drop: Drop, labels: torch.Tensor | None, outputs: Sequence[to
     integers = not (labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool)
     if integers and len(outputs) == 1 and outputs[0].dim() == 2 and labels.numel() == len(outputs[0]):
         return "top1"
-    raise InputError(f"there are labels of the shape {list(labels.shape)}: say with --metric what they are for")
+    kind = f"of {str(labels.dtype).removeprefix('torch.')}, {list(labels.shape[1:]) or 'one'} a sample"
+    raise InputError(
+        f"there are labels {kind}: give the number of its class for each sample as an integer, or say with --metric what they are for"
+    )
 
 
 def pick(metric: Metric, outputs: Sequence[torch.Tensor], names: Sequence[str]) -> Outputs:
@@ -105,7 +108,7 @@ def collect(
         if len(labels) != count:
             raise InputError(f"{name}: labels are those of {len(labels)} samples, the outputs of {count}")
         if misfit := _call(name, metric.misfit, outputs, labels):
-            raise InputError(f"{name}: {misfit}")
+            raise InputError(f"{name}: {misfit}{_culprit(metric, outputs, labels, first)}")
     elif reference is None:
         raise MetricError(f"{name} needs the original's outputs")
     elif _shapes(reference) != _shapes(outputs):
@@ -120,6 +123,19 @@ def collect(
             f"{name} is {float(found[sample][~torch.isfinite(found[sample])][0])} (sample {first + sample})"
         )
     return found
+
+
+def _culprit(metric: Metric, outputs: Outputs, labels: torch.Tensor, first: int) -> str:
+    """The first sample whose labels do not fit by themselves; nothing where that is so of all, or of none."""
+
+    def misfit(row: int) -> bool:
+        parts = outputs if isinstance(outputs, tuple) else (outputs,)
+        alone = tuple(part[row : row + 1] for part in parts)
+        mine = alone if isinstance(outputs, tuple) else alone[0]
+        return _call(metric.spec(), metric.misfit, mine, labels[row : row + 1]) is not None
+
+    rows = [row for row in range(len(labels)) if misfit(row)]
+    return f" (sample {first + rows[0]})" if 0 < len(rows) < len(labels) else ""
 
 
 def value(metric: Metric, statistics: torch.Tensor) -> float:

@@ -172,8 +172,15 @@ def test_without_data_the_error_on_made_up_inputs_judges() -> None:
     assert judge(request(metric="error")).spec() == "error"
 
 
+LABELLED = samples(0, 8, labels=torch.zeros(8))
+
+
 def raises(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     raise ValueError("the list of words is empty")
+
+
+def first(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return outputs[:, 0]
 
 
 def nan(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -193,6 +200,10 @@ def nan(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         ({"eval": samples(0, 8, labels=torch.randn(8, 3))}, InputError, "say with --metric what they are for"),
         ({"eval": samples(0, 8, labels=torch.zeros(7))}, InputError, "labels has 7 samples, but x has 8"),
         ({"budget": PT, "metric": "error", "eval": samples(0, 8)}, InputError, "pt.* which error is not"),
+        ({"budget": Budget(max_drop=Drop(5)), "metric": "agreement", "eval": samples(0, 8)}, InputError, "5pt$"),
+        ({"budget": Budget(max_drop=Drop(200, "pt")), "eval": samples(0, 8)}, InputError, "all of it might go$"),
+        ({"budget": PT, "metric": f"{__name__}:first", "eval": LABELLED}, InputError, "pt.*its option rate=true"),
+        ({"budget": PT, "metric": f"{__name__}:absent", "eval": LABELLED}, InputError, "absent"),
         ({"metric": f"{__name__}:raises", "eval": samples(0, 8, labels=torch.zeros(8))}, InputError, "list of words"),
         ({"metric": f"{__name__}:nan", "eval": samples(0, 8, labels=torch.zeros(8))}, MetricError, "is nan"),
     ],

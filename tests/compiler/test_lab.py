@@ -143,7 +143,7 @@ def test_a_plan_that_fails_as_a_whole_loses_the_steps_that_round_most(
     assert part is not None
     assert part.steps == {step.id for step in lab.steps[:clamps]}
     assert set(lab.verdicts) == {step.id for step in lab.steps[clamps:]}
-    assert all("as a whole its rounding error" in verdict.reason for verdict in lab.verdicts.values())
+    assert all("in the plan, its rounding error" in verdict.reason for verdict in lab.verdicts.values())
 
 
 def test_a_plan_of_which_no_part_is_sound_is_refused(lab: EngineLab, monkeypatch: pytest.MonkeyPatch) -> None:

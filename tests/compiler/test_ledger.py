@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from fxopt.compiler.lab import Verdict
-from fxopt.compiler.ledger import finite_only, of_other_searches, rewrites
+from fxopt.compiler.ledger import finite_only, of_other_searches, rewrites, unmet
 from fxopt.compiler.search import Search
 from fxopt.testing.planners import nothing, scripted_step
 
@@ -32,3 +32,22 @@ def test_passes_that_were_asked_without_preparations_alone_are_told_of_as_well()
     other = lab("b", "bf16@y")
     entries = of_other_searches([plain, prepared, other], prepared, rewrites(prepared.search, (), {}))
     assert [(entry["id"], entry["verdict"], entry["reason"]) for entry in entries] == [("fp16@y", "skipped", "why")]
+
+
+def test_a_rewrite_names_the_models_own_nodes_behind_those_it_replaces() -> None:
+    first, second = (scripted_step(identity) for identity in ("fold@conv", "int8@conv_folded"))
+    found = Search(nothing(), nothing(), nothing(), [first, second])
+    made = next(iter(second.candidate.writes))
+    found.maker[made] = first.id
+    entries = {entry["id"]: entry for entry in rewrites(found, (), {})}
+    assert entries[first.id]["nodes"] == entries[second.id]["nodes"] == sorted(first.candidate.writes)
+
+
+def test_where_a_limit_is_not_kept_nothing_counts_as_applied() -> None:
+    applied = {"verdict": "applied", "reason": "it pays"}
+    data = {"result": {"verdict": "2.00x faster", "unmet": None}, "rewrites": [applied, {"verdict": "declined"}]}
+    unmet(data, "--max-size 1 bytes cannot be met")
+    assert data["result"]["unmet"] == "--max-size 1 bytes cannot be met"
+    assert data["result"]["verdict"].startswith("no model was written: --max-size 1 bytes cannot be met")
+    assert [entry["verdict"] for entry in data["rewrites"]] == ["reverted", "declined"]
+    assert applied["reason"].startswith("no model was written")

@@ -90,7 +90,7 @@ def test_the_ledger_has_the_documented_keys(finished: Path) -> None:
     ledger, keys = ledger_of(finished), documented()
     assert keys["The ledger"] - {"replay"} <= set(ledger)
     figures = keys["Figures"]
-    assert figures - {"speedup", "ratio", "verdict"} <= set(ledger["baseline"])
+    assert figures - {"speedup", "ratio", "verdict", "unmet"} <= set(ledger["baseline"])
     assert figures <= set(ledger["result"])
     assert keys["Checks"] == set(ledger["checks"])
     assert all(keys["Variant"] == set(variant) for variant in ledger["variants"])
@@ -231,7 +231,9 @@ def test_an_engine_runs_under_the_tunings_that_are_fastest_and_so_does_a_replay(
     assert ledger["result"]["speedup"]["estimate"] > 1.5
     assert ledger["result"]["engine_options"]["threads"] == 1
     assert ledger["baseline"]["engine_options"]["threads"] == 2
-    assert ledger["result"]["verdict"].endswith("the unmodified model with threads=1 on faster_alone")
+    assert ledger["result"]["verdict"].startswith(
+        "no rewrite pays; with threads=1 the unmodified model on faster_alone is"
+    )
     entries = {entry["pass"]: entry for entry in ledger["rewrites"] if entry["pass"].startswith("faster_alone{")}
     assert entries["faster_alone{threads=1}"]["verdict"] == "applied"
     assert entries["faster_alone{threads=1}"]["latency_ratio"]["high"] < 0.7
@@ -280,6 +282,9 @@ def test_a_budget_that_cannot_be_met_writes_the_figures_and_no_model(tmp_path: P
         optimize(tmp_path / "out", budget=budget, passes="fold_batch_norm")
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"ledger.json", "report.html", "report.md"}
     ledger = json.loads((tmp_path / "out" / "ledger.json").read_text())
+    assert ledger["result"]["verdict"].startswith("no model was written: --max-size 1 bytes cannot be met")
+    assert "--time-limit was reached before all was tried" in ledger["result"]["unmet"]
+    assert not [entry for entry in ledger["rewrites"] if entry["verdict"] == "applied"]
     assert [(point["what"], point["size_bytes"] > 1) for point in ledger["frontier"]] == [
         ("the unmodified model", True)
     ]

@@ -254,4 +254,5 @@ def test_a_worker_quantizes(engine: str, recipe: str, saved: tuple[Path, Path], 
     with Worker() as worker:
         artifact = worker.quantize(f"{engine}{{threads=1}}", recipe, *saved, tmp_path / "out")
         graph = worker.graph(engine, artifact.path)
-    assert graph.dtypes()["conv2d"] == {"uint8"}
+    (dtype,) = graph.dtypes()["conv2d"]
+    assert dtype in ("uint8", "int8")  # signed at the input, where the CPU has products of signed integers

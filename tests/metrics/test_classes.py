@@ -74,8 +74,16 @@ def test_kl_of_a_probability_that_became_0_is_finite_and_large() -> None:
         (torch.zeros(4, 1), torch.zeros(4).long(), "one class only; judge it by module:function"),
         (torch.zeros(4, 3), torch.zeros(4, 2).long(), "labels have the shape [4, 2], but the output [4, 3] needs [4]"),
         (torch.zeros(4, 3), torch.zeros(4), "labels are float32; expected integers, the number of the class"),
-        (torch.zeros(4, 3), torch.tensor([1, 2, 3, 1]), "labels lie in 1..3, but the output has classes 0..2"),
-        (torch.zeros(4, 3), torch.tensor([-1, 2, 0, 1]), "labels lie in -1..2, but the output has classes 0..2"),
+        (
+            torch.zeros(4, 3),
+            torch.tensor([1, 2, 3, 1]),
+            "there is a label 3, but the output has classes 0..2 (sample 3)",
+        ),
+        (
+            torch.zeros(4, 3),
+            torch.tensor([-1, 2, 0, 1]),
+            "there is a label -1, but the output has classes 0..2 (sample 1)",
+        ),
     ],
 )
 def test_labels_that_do_not_fit_are_refused_in_one_line(outputs: torch.Tensor, labels: torch.Tensor, says: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fxopt.errors import InputError
 from fxopt.report import digest, explain, figures, write
 from tests.report.ledgers import interval, judged, ledger, rewrite
 
@@ -186,3 +187,11 @@ def test_explain_everything_begins_with_the_verdict_and_groups_by_what_became_of
         "refused (1):",
         "declined (40):",
     ]
+
+
+def test_explain_tells_of_a_node_that_lies_inside_a_rewrite() -> None:
+    inside = rewrite("int8", "batch_norm_2__conv2d_06c5", "applied", "it pays", nodes=["conv2d_2", "batch_norm_2"])
+    found = ledger(rewrites=[inside])
+    assert explain(found, "conv2d_2") == explain(found, "int8")
+    with pytest.raises(InputError, match=r"^conv2d_9: no rewrite was considered at a node of that name.*conv2d_2"):
+        explain(found, "conv2d_9")

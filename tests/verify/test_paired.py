@@ -286,6 +286,12 @@ def test_a_fault_says_how_far_over_it_is_in_the_unit_of_the_budget() -> None:
     assert found.startswith("top1 is worse by 0.333pt or, with 95% confidence, by up to 1pt (--max-drop allows 0.5pt")
 
 
+def test_what_became_better_and_proves_nothing_is_not_called_worse() -> None:
+    found = flips(0, 1, 60).fault(Drop(0.5, "pt"), 0.95)
+    assert found is not None
+    assert found.startswith("top1 is better by 1.67pt, but with 95% confidence perhaps worse, by up to ")
+
+
 def test_better_is_within_any_budget() -> None:
     assert flips(0, 5, 600).drop < 0
     assert flips(0, 5, 600).keeps(Drop(0, "pt"))

@@ -174,3 +174,19 @@ def test_a_candidate_that_gives_other_shapes_on_made_up_inputs_is_refused() -> N
 @pytest.mark.parametrize(("drop", "lossy"), [(Drop(), False), (Drop(0.1), True)])
 def test_rewrites_that_are_not_exact_may_be_tried_where_a_drop_is_allowed(drop: Drop, lossy: bool) -> None:
     assert Quality.made_up(program(), drop).lossy is lossy
+
+
+def test_a_budget_that_no_candidate_can_prove_is_doubted_beforehand() -> None:
+    original = program()
+    few = Quality.on(data(original, 200), Top1(), original, Drop(0.5, "pt"), confidence=0.95)
+    (doubt,) = few.doubts()
+    assert "about 598" in doubt  # as `samples_without_flip` says
+    assert dataclasses.replace(few, confidence=None).doubts() == []
+    assert dataclasses.replace(few, budget=Drop(5.0, "pt")).doubts() == []
+    assert few.fault(few.report(lambda inputs: inputs)) is not None
+
+
+def test_a_bare_number_for_a_rate_is_said_in_points() -> None:
+    original = program()
+    (doubt,) = Quality.on(data(original, 40), Top1(), original, Drop(0.5)).doubts()
+    assert doubt == "--max-drop 0.5 allows 50 percentage points of top1"

@@ -51,7 +51,8 @@ def misfit_of_classes(outputs: torch.Tensor, labels: torch.Tensor, ignore: int |
         return f"labels are {str(labels.dtype).removeprefix('torch.')}; expected integers, the number of the class"
     known = labels if ignore is None else labels[labels != ignore]
     if known.numel() and not 0 <= int(known.min()) <= int(known.max()) < classes:
-        return f"labels lie in {int(known.min())}..{int(known.max())}, but the output has classes 0..{classes - 1}"
+        wrong = int(known.min()) if int(known.min()) < 0 else int(known.max())
+        return f"there is a label {wrong}, but the output has classes 0..{classes - 1}"
     return None
 
 

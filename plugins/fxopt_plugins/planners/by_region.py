@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from typing import ClassVar
 
 from fxopt import Planner, Step
@@ -49,10 +48,15 @@ class ByRegion(Planner):
         lower = _Precision(problem, self.layers, self.stored, self.repairs)
         kinds = lower.promising()
         tried = (kind for i, kind in enumerate(kinds) if i < self.kinds or not problem.lab.out_of_time())
-        refined = ((kind, plan) for kind in tried if (plan := lower.refine(kind)) is not None)
+        refined: list[tuple[str, Build]] = []
+        for kind in tried:
+            if len(refined) >= self.kinds and any(lower.is_safe(other) for other, _ in refined):
+                break
+            if (len(refined) < self.kinds or lower.is_safe(kind)) and (plan := lower.refine(kind)) is not None:
+                refined.append((kind, plan))
         plans = [
             layered
-            for own, plan in list(islice(refined, self.kinds))
+            for own, plan in refined
             for layered in lower.lay_over(plan, [kind for kind in kinds if kind != own])
         ]
         plans += [recipe for recipe in lower.recipes if problem.lab.keep(recipe) is not None]
@@ -152,9 +156,19 @@ class _Precision:
         stored.sort(key=lambda item: -saved[item[0]])
         tried = stored[: self.stored] if room else []
         for kind, group in stored[len(tried) :]:
-            reason = f"this engine does not compute in it here; it would save {saved[kind]} bytes: see --minimize size, --max-size"
+            reason = (
+                f"this engine does not compute in it here; all {len(group)} together would save {saved[kind] / 1000:.3g} kB:"
+                " see --minimize size, --max-size"
+            )
             self.lab.skip([step.id for step in group], reason, kind)
         return native + tried
+
+    def is_safe(self, kind: str) -> bool:
+        """Whether a kind is surely no slower than the unmodified model, where only such may ship."""
+        budget, ratio = self.problem.budget, self.ratios.get(self.builds[kind].key)
+        if budget.minimize != "size" or budget.max_latency_ms is not None:
+            return True
+        return ratio is not None and ratio.interval.high <= 1
 
     def refine(self, kind: str) -> Build | None:
         """A kind where it pays and as far as quality allows."""
