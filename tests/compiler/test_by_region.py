@@ -368,3 +368,13 @@ def test_a_tuning_within_the_noise_is_none() -> None:
 def test_tunings_are_not_tried_where_size_is_asked_for() -> None:
     lab = Lab(script(dict.fromkeys(INT8, 0.8)), sizes=script(dict.fromkeys(INT8, -10)), set={"threads": 0.5})
     assert [dict(build.tunings) for build in found(lab, map(step, INT8), Budget(minimize="size"))] == [{}]
+
+
+def test_where_size_is_asked_for_one_plan_at_least_is_surely_no_slower() -> None:
+    """What cannot be told from the unmodified model may turn out slower when it is confirmed, and then does not ship."""
+    kinds = ("int4@a", "int8@a", "kmeans@a", "fp16@a")
+    lab = Lab(script({"fp16@a": 0.8}), sizes=script({kind: -80 + 10 * index for index, kind in enumerate(kinds)}))
+    names = [kind[:-2] for kind in kinds]
+    found = plans(lab, map(step, kinds), native=names, budget=Budget(minimize="size"))
+    assert {"fp16@a"} in found
+    assert {"kmeans@a"} not in found
