@@ -6,8 +6,9 @@ optimizes it with the engines' own recipes among its plans and, where one of the
 judged on samples that none of them has seen, and measured interleaved in one session at 2 threads and batch 1. Ratios are
 to the fastest peer that keeps the quality budget. fxopt may choose to run on one thread, so these peers are measured on one as
 well, and stand apart (`on_one_thread`). Prints a table and merges the models into
-`benchmarks/results/quantize_vnni.json`, or into `quantize_no_vnni.json` on a CPU without instructions for int8 dot
-products, where int8 pays less and other recipes are right. What peers make and lose is kept in the user's cache folder.
+`benchmarks/results/quantize_vnni.json`; or into `quantize_amx.json` on a CPU that multiplies matrices of int8, or
+`quantize_no_vnni.json` on one without instructions for int8 dot products, where int8 pays less and other recipes are right.
+What peers make and lose is kept in the user's cache folder.
 torchao is a peer where it is installed: `pip install 'fxopt[peers]'`.
 """
 
@@ -262,8 +263,9 @@ def table(model: dict[str, Any]) -> str:
 
 
 def result(machine: Machine) -> Path:
-    """The file for machines of its kind: with and without int8 dot products, figures do not compare."""
-    return RESULTS / f"quantize_{'vnni' if has_dot_products(machine) else 'no_vnni'}.json"
+    """The file for machines of its kind: with int8 matrix products, int8 dot products, or neither, figures do not compare."""
+    kind = "amx" if "amx_int8" in machine.isa else "vnni" if has_dot_products(machine) else "no_vnni"
+    return RESULTS / f"quantize_{kind}.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -203,6 +203,7 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exact.json": exact,
     "exact.json#sample": sample,
     "honesty.json": honesty,
+    "quantize_amx.json": quantize,
     "quantize_no_vnni.json": quantize,
     "quantize_vnni.json": quantize,
     "rewrites.json": rewrites,

@@ -23,6 +23,12 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_prices(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs learn prices: those of tests are not the user's, nor the other way round."""
+    os.environ["FXOPT_PRICES"] = str(tmp_path_factory.mktemp("prices"))
+
+
 @pytest.fixture(scope="module")
 def few_rounds() -> Iterator[None]:
     """For tests that assert nothing of times but plain differences: runs measure briefly."""

@@ -18,6 +18,7 @@ from fxopt import __version__
 from fxopt.cli.bisect import bisect
 from fxopt.cli.look import check, diff, explain, list_
 from fxopt.cli.optimize import optimize
+from fxopt.cli.profile import profile
 from fxopt.cli.replay import replay
 from fxopt.cli.reproduce import reproduce
 from fxopt.cli.scaffold import new_plugin
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (optimize, explain, check, diff, replay, bisect, reproduce, list_, new_plugin):
+for command in (optimize, explain, check, diff, replay, bisect, reproduce, profile, list_, new_plugin):
     cli.add_command(command)
 
 

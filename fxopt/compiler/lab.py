@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fxopt.data import Data
     from fxopt.ir.edit import Record
     from fxopt.ir.program import Program
+    from fxopt.prices.predict import Experience
     from fxopt.registry import Registry
     from fxopt.verify.paired import PairedDrop
     from fxopt.verify.quality import Quality
@@ -72,6 +73,8 @@ class EngineLab:
     fixed: frozenset[str] = frozenset()  # options of the engine that the user has typed
     tunings_fault: str | None = None  # what went wrong when the engine was asked for tunings
     makers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of a build's nodes: ids of steps, by name
+    experience: Experience | None = None  # which learns from the profiles of builds
+    _learned: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.look_into(self.search, self.context)
@@ -241,19 +244,25 @@ class EngineLab:
 
     def step_times(self, build: Build) -> dict[str, float]:
         """As `Lab.step_times`."""
-        return profiles.by_step(self._kernels(build), self.makers[build.key])
+        return profiles.by_step(self.kernels(build), self.makers[build.key])
 
     def node_times(self, build: Build) -> dict[str, float]:
         """As `Lab.node_times`."""
-        return profiles.by_node(self._kernels(build))
+        return profiles.by_node(self.kernels(build))
 
     def dtypes(self, build: Build) -> dict[str, list[str]]:
         """What the engine computes a build with, where it tells, by the id of each step: its part, or what it would replace."""
         left = [step for step in self.steps if step.id not in build.steps]
-        return profiles.dtypes(self._kernels(build), self.makers[build.key], left)
+        return profiles.dtypes(self.kernels(build), self.makers[build.key], left)
 
-    def _kernels(self, build: Build) -> list[dict[str, Any]]:
-        return self.workshop.kernels(self.engine, self.artifacts[build.key])
+    def kernels(self, build: Build) -> list[dict[str, Any]]:
+        """The engine's profile of a build, as `Workshop.kernels`; what it shows of its program is learned."""
+        found = self.workshop.kernels(self.engine, self.artifacts[build.key])
+        if self.experience is not None and build.recipe is None and build.key not in self._learned:
+            self._learned.add(build.key)
+            engine = replace(self.registry.make_engine(self.engine), **build.tunings)
+            self.experience.add(engine, self.programs[build.key], found)
+        return found
 
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
         """As `Lab.keep`."""

@@ -45,9 +45,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
     quality = run.quality.to_json(lab.drops[key], lab.reports[key]) if key in lab.reports else None
     with run.progress.phase("look into what ships"):
         checks = _checks(run, ship)
-        layers = {
-            name: run.workshop.kernels(item.engine, item.artifact) for name, item in (("before", base), ("after", ship))
-        }
+        layers = {name: item.lab.kernels(item.build) for name, item in (("before", base), ("after", ship))}
     dtypes = ship.lab.dtypes(ship.build) if ship.lab.lossy(ship.build) else {}
     told = rewrites(found, steps, _verdicts(run, ship, found), dtypes)
     data = {

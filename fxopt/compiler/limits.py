@@ -19,26 +19,32 @@ if TYPE_CHECKING:
     from fxopt.registry import Registry
 
 
-def engines(registry: Registry, target: Target, request: Request) -> dict[str, Engine]:
+def engines(registry: Registry, target: Target, engine: str, threads: int | None = None) -> dict[str, Engine]:
     """The engines that may be used, by spec, with threads set.
+
+    Args:
+        registry: of engines.
+        target: whose engines they are.
+        engine: a spec, or `"auto"` for all of the target's that can run here.
+        threads: that one call may use; None for all cores.
 
     Raises:
         InputError: the engine asked for is unknown or not installed, or none is.
     """
-    threads = request.threads or len(os.sched_getaffinity(0))
-    names = engines_of(registry, target) if request.engine == "auto" else [request.engine]
+    threads = threads or len(os.sched_getaffinity(0))
+    names = engines_of(registry, target) if engine == "auto" else [engine]
     found, missing = {}, []
     for name in names:
-        if name not in registry.engines and request.engine == "auto":
+        if name not in registry.engines and engine == "auto":
             continue
-        engine = registry.make_engine(name)
-        reason = engine.available()
+        made = registry.make_engine(name)
+        reason = made.available()
         if reason:
             missing.append(reason)
             continue
-        if not engine.threads:
-            engine = dataclasses.replace(engine, threads=threads)
-        found[engine.spec()] = engine
+        if not made.threads:
+            made = dataclasses.replace(made, threads=threads)
+        found[made.spec()] = made
     if not found:
         raise InputError(f"no engine can run here: {'; '.join(missing)}")
     return found

@@ -138,7 +138,7 @@ def prepare(request: Request, progress: Progress = NULL, kind: Callable[..., Run
     registry = Registry.load(request.without)
     target = registry.make_target(request.target)
     registry.make_passes(request.passes)
-    limits.engines(registry, target, request)
+    limits.engines(registry, target, request.engine, request.threads)
     with progress.phase("load and capture the model"):
         program, exported, source = load_program(request, registry, progress)
     return kind(request, registry, program, exported, source, progress)

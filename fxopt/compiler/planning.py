@@ -156,7 +156,17 @@ def _of_prepared(run: Run, found: Search, lab: EngineLab, exact: Problem, broken
         if not preparations:
             return []
         search, reason = _offered_on(basis, run, found, lab.search, context, broken)
-    there = EngineLab(lab.workshop, lab.registry, lab.engine, search, lab.plan, lab.quality, context, fixed=lab.fixed)
+    there = EngineLab(
+        lab.workshop,
+        lab.registry,
+        lab.engine,
+        search,
+        lab.plan,
+        lab.quality,
+        context,
+        fixed=lab.fixed,
+        experience=lab.experience,
+    )
     run.labs.append(there)
     if reason is None:
         return _planned(

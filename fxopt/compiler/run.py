@@ -33,6 +33,8 @@ from fxopt.ir.samples import sample_inputs
 from fxopt.ir.statistics import Statistics
 from fxopt.ir.threads import one_thread
 from fxopt.measure import Limits, Plan, Worker
+from fxopt.prices.predict import Experience
+from fxopt.prices.table import KernelTable
 from fxopt.registry import Registry
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Run:
         self.program, self.exported, self.source = program, exported, source
         self.progress = Timed(progress)
         self.target = registry.make_target(request.target)
-        self.engines = limits.engines(registry, self.target, request)
+        self.engines = limits.engines(registry, self.target, request.engine, request.threads)
         self.passes = registry.make_passes(request.passes)
         if not registry.planners:
             raise InputError("there is no planner, which chooses among rewrites; leave out -p no:planners")
@@ -74,6 +76,7 @@ class Run:
         self.started = time.monotonic()
         self.failures: dict[str, str] = {}  # by name of the engine
         self.labs: list[EngineLab] = []  # all in which something was built
+        self.experience = Experience(KernelTable(note=self.progress.note), self.target.machine())
 
     def judge(self) -> Quality:
         """What rewrites that are not exact are held to."""
@@ -118,6 +121,7 @@ class Run:
         """End the process in which outside passes were called."""
         if self.context.guard is not None:
             self.context.guard.close()
+        self.experience.table.close()
 
     def _inputs(self) -> list[np.ndarray[Any, Any]]:
         """What is measured on."""
@@ -193,6 +197,7 @@ class Run:
                         self.quality,
                         self.context,
                         fixed=limits.typed(self.request.engine),
+                        experience=self.experience,
                     )
                     self.labs.append(labs[spec])
                 except EngineError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,6 +11,8 @@ from fxopt.contracts import plain
 from fxopt.contracts.options import Configurable
 
 if TYPE_CHECKING:
+    import torch
+
     from fxopt.contracts.cost import Cost
     from fxopt.contracts.engine import Engine
     from fxopt.ir.program import Program
@@ -64,6 +66,21 @@ class Capabilities:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """A network whose kernels are timed to profile a machine.
+
+    Attributes:
+        name: for the user.
+        make: gives the module and example inputs for a seed, always the same for the same.
+        seed: of what is random in it.
+    """
+
+    name: str
+    make: Callable[[int], tuple[torch.nn.Module, tuple[torch.Tensor, ...]]]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Target(Configurable, abc.ABC):
     """One backend: its capabilities, its prices, and the engines that it emits to."""
 
@@ -77,6 +94,10 @@ class Target(Configurable, abc.ABC):
     @abc.abstractmethod
     def capabilities(self) -> Capabilities:
         """What it can do."""
+
+    def probes(self) -> Iterable[Probe]:
+        """What `fxopt profile` times, the most telling first; nothing where the hardware is not here."""
+        return ()
 
     @abc.abstractmethod
     def predict(self, program: Program, engine: Engine) -> Cost:

@@ -3,6 +3,7 @@
 - `KernelTable` keeps what was measured, a figure for each piece and `Place`.
 """
 
-from fxopt.prices.table import KernelTable, Observation, Place, Price
+from fxopt.prices.place import Place
+from fxopt.prices.table import KernelTable, Observation, Price
 
 __all__ = ["KernelTable", "Observation", "Place", "Price"]

@@ -9,8 +9,8 @@ a sort share and one of each kind (Rasmussen and Williams, "Gaussian Processes f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -43,12 +43,24 @@ class Roofline:
     bytes: float
     start_s: float = 1e-6
 
+    def reaching(self, known: Iterable[Price]) -> Roofline:
+        """The roofline, raised to what was measured: a peak that is taken too low would make what is faster impossible."""
+        flops, moved = dict(self.flops), self.bytes
+        for price in known:
+            features, seconds = price.features, price.milliseconds / 1e3
+            dtype = features["dtype"] if features["dtype"] in flops else "float32"
+            flops[dtype] = max(flops[dtype], features["flops"] / seconds)
+            moved = max(moved, _moved(features) / seconds)
+        return replace(self, flops=flops, bytes=moved)
+
     def milliseconds(self, features: Mapping[str, Any]) -> float:
         """The least that a piece takes, if what it computes, or what it moves, were all."""
         peak = self.flops.get(features["dtype"], self.flops["float32"])
-        moved: float = features["read"] + features["weights"] + features["written"]
-        computed: float = features["flops"]
-        return 1e3 * (self.start_s + max(computed / peak, moved / self.bytes))
+        return 1e3 * (self.start_s + max(float(features["flops"]) / peak, _moved(features) / self.bytes))
+
+
+def _moved(features: Mapping[str, Any]) -> float:
+    return float(features["read"] + features["weights"] + features["written"])
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,8 @@ class Estimator:
             prices: of the place, by kernel, as `KernelTable.prices` gives it.
             roofline: of the place.
         """
-        self._prices, self._roofline = prices, roofline
+        self._prices = {name: price for name, price in prices.items() if "bare" in price.features}
+        self._roofline = roofline.reaching(self._prices.values())
         self._processes: dict[str, _Process | None] = {}
 
     def estimate(self, piece: Piece) -> Estimate:
@@ -101,8 +114,7 @@ class Estimator:
     def _by_bare(self) -> dict[str, list[Price]]:
         found: dict[str, list[Price]] = {}
         for price in self._prices.values():
-            if "bare" in price.features:
-                found.setdefault(price.features["bare"], []).append(price)
+            found.setdefault(price.features["bare"], []).append(price)
         return found
 
     def _process(self, sort: str) -> _Process | None:

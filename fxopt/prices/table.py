@@ -6,14 +6,17 @@ import fcntl
 import itertools
 import json
 import math
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import platformdirs
+
+from fxopt.prices.place import Place
 
 T = TypeVar("T")
 
@@ -32,6 +35,11 @@ CREATE TABLE IF NOT EXISTS prices (
     count INTEGER NOT NULL CHECK (count > 0), mean REAL NOT NULL, squares REAL NOT NULL CHECK (squares >= 0),
     PRIMARY KEY (place, kernel, source)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fusions (
+    place INTEGER NOT NULL REFERENCES places, edge TEXT NOT NULL,
+    joined INTEGER NOT NULL CHECK (joined >= 0), apart INTEGER NOT NULL CHECK (apart >= 0),
+    PRIMARY KEY (place, edge)
+) STRICT, WITHOUT ROWID;
 """
 # Of logarithms: their mean, and the sum of squared differences to it, as Welford's method keeps both.
 _RECORD = f"""
@@ -43,32 +51,14 @@ ON CONFLICT DO UPDATE SET
     squares = squares * iif(count < {_MOST}, 1.0, {_MOST - 1} / {_MOST}.0)
         + (excluded.mean - mean) * (excluded.mean - mean) * count / (count + 1)
 """
+_JOIN = """
+INSERT INTO fusions SELECT id, ?, ?, ? FROM places WHERE place = ?
+ON CONFLICT DO UPDATE SET joined = joined + excluded.joined, apart = apart + excluded.apart
+"""
 _READ = """
 SELECT k.kernel, k.features, r.source, r.count, r.mean, r.squares
     FROM prices r JOIN places p ON p.id = r.place JOIN kernels k ON k.id = r.kernel WHERE p.place = ?
 """
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a kernel runs. What was measured at one place holds at no other.
-
-    Attributes:
-        engine: its spec without threads, as other options may change its kernels.
-        version: of the engine.
-        cpu: model name.
-        isa: instruction sets, as in `Machine.isa`.
-        threads: that a call may use.
-    """
-
-    engine: str
-    version: str
-    cpu: str
-    isa: tuple[str, ...]
-    threads: int
-
-    def __str__(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -107,6 +97,12 @@ class Price:
     features: Mapping[str, Any]
 
 
+def folder() -> Path:
+    """Where prices are kept: what `FXOPT_PRICES` says, or a folder in the user's cache."""
+    given = os.environ.get("FXOPT_PRICES")
+    return Path(given) if given else platformdirs.user_cache_path("fxopt") / "prices"
+
+
 class KernelTable:
     """What was measured, by place and kernel.
 
@@ -119,10 +115,10 @@ class KernelTable:
         """Open the table, or begin one.
 
         Args:
-            file: of the table; by default under the user's cache folder.
+            file: of the table; by default in `folder()`.
             note: is called with a line for the user.
         """
-        self.file = file or platformdirs.user_cache_path("fxopt") / "prices" / f"kernels-{_VERSION}.sqlite"
+        self.file = file or folder() / f"kernels-{_VERSION}.sqlite"
         self._note = note
         self._connection = self._open()
 
@@ -168,6 +164,31 @@ class KernelTable:
                     spread = math.sqrt(squares / (count - 1)) if count > 1 else math.inf
                     found[kernel] = Price(math.exp(mean), spread, count, source, json.loads(features))
             return found
+
+        return self._do(read, {})
+
+    def record_fusions(self, place: Place, seen: Mapping[str, tuple[int, int]]) -> None:
+        """Add how often calls were run together, and how often not, as `FusionRules.seen` has it."""
+        rows = [(edge, joined, apart, str(place)) for edge, (joined, apart) in seen.items()]
+
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("INSERT OR IGNORE INTO places (place) VALUES (?)", (str(place),))
+                connection.executemany(_JOIN, rows)
+
+        if rows:
+            self._do(write, None)
+
+    def fusions(self, place: Place) -> dict[str, tuple[int, int]]:
+        """All that is known of a place, as `FusionRules.seen`."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+            rows = connection.execute(
+                "SELECT edge, joined, apart FROM fusions f JOIN places p ON p.id = f.place WHERE p.place = ?",
+                (str(place),),
+            )
+            return {edge: (joined, apart) for edge, joined, apart in rows}
 
         return self._do(read, {})
 
@@ -241,8 +262,3 @@ def _set_aside(file: Path, reason: str, note: Callable[[str], None]) -> None:
                 if part.exists():
                     part.rename(free.with_name(free.name + suffix))
             note(f"the kernel table was damaged ({reason}): it is set aside as {free}, and begun anew")
-
-
-def without_threads(place: Place) -> Place:
-    """The place of what does not depend on threads."""
-    return replace(place, threads=0)

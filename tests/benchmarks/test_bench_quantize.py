@@ -23,7 +23,13 @@ SIDE = 64
 
 @pytest.mark.parametrize(
     ("isa", "kind"),
-    [(("avx2",), "no_vnni"), (("avx2", "avx512_vnni"), "vnni"), (("avx2", "avx_vnni"), "vnni"), (("asimddp",), "vnni")],
+    [
+        (("avx2",), "no_vnni"),
+        (("avx2", "avx512_vnni"), "vnni"),
+        (("avx2", "avx_vnni"), "vnni"),
+        (("asimddp",), "vnni"),
+        (("avx512_vnni", "amx_int8"), "amx"),
+    ],
 )
 def test_figures_of_cpus_with_and_without_dot_products_stand_apart(isa: tuple[str, ...], kind: str) -> None:
     machine = Machine("a CPU", isa, 2, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import re
@@ -12,11 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from fxopt.contracts.cost import Cost, Interval
-from fxopt.contracts.target import Capabilities, Machine, Target
+from fxopt.contracts.target import Capabilities, Machine, Probe, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fxopt.contracts.engine import Engine
     from fxopt.ir.program import Program
+    from fxopt.prices import Place
+    from fxopt.prices.estimate import Roofline
+    from fxopt.prices.predict import Predictor
 
 # Instruction sets that engines choose kernels by, as Linux names them on x86 and on Arm.
 _ISA = (
@@ -28,12 +34,21 @@ _NOMINAL_GHZ = 2.5
 _BYTES_PER_SECOND = 20e9  # all cores together, from memory
 _EFFICIENCY = 0.6  # of the peak that dense kernels reach
 _SECONDS_PER_NODE = {"eager": 10e-6}  # what starting a kernel costs
-_SPREAD = 4.0  # between prediction and measurement, either way
+_SPREAD = 4.0  # between prediction and measurement, either way, by the roofline alone
+_ENOUGH = 30  # pieces that are known of an engine before prices rest on them
+# How many times float32's peak other dtypes reach, by what the CPU has.
+_FASTER = {
+    "bfloat16": (("amx_bf16", 16.0), ("avx512_bf16", 2.0)),
+    **dict.fromkeys(("uint8", "int8"), (("amx_int8", 32.0), ("avx512_vnni", 4.0), ("avx_vnni", 4.0), ("avx2", 2.0))),
+}
 
 
 @dataclass(frozen=True)
 class Cpu(Target):
-    """Prices by a roofline: each node takes the longer of its arithmetic and its memory traffic."""
+    """Prices by what the kernel table knows of the machine; without, by a roofline alone.
+
+    The roofline: each node takes the longer of its arithmetic and its memory traffic.
+    """
 
     name: ClassVar[str] = "cpu"
     engines: ClassVar[tuple[str, ...]] = ("onnxruntime", "openvino", "inductor", "eager")
@@ -59,8 +74,49 @@ class Cpu(Target):
             dtypes.add("float16")
         return Capabilities(frozenset(dtypes), isa, channel_grid=16 if "avx512f" in isa else 8)
 
+    def probes(self) -> Iterable[Probe]:
+        from fxopt_plugins.targets.probes import probes
+
+        return probes()
+
     def predict(self, program: Program, engine: Engine) -> Cost:
-        from fxopt.ir.work import node_bytes, node_flops, peak_bytes
+        from fxopt.ir.work import peak_bytes
+
+        low, milliseconds, high = self._latency_ms(program, engine)
+        return Cost(
+            latency_ms=Interval(milliseconds, low, high),
+            size_bytes=program.weight_bytes,
+            peak_bytes=peak_bytes(program),
+            source="predicted",
+        )
+
+    def _latency_ms(self, program: Program, engine: Engine) -> tuple[float, float, float]:
+        """The least that is likely, the estimate, and the most that is likely."""
+        from fxopt.prices import Place
+
+        place = Place.of(engine, self.machine())
+        predictor = _predictor(self, place)
+        if predictor.known < _ENOUGH:
+            milliseconds = self.by_roofline(program, engine)
+            return milliseconds / _SPREAD, milliseconds, milliseconds * _SPREAD
+        found = predictor.predict(program)
+        factor = math.exp(2 * found.spread)
+        return found.milliseconds / factor, found.milliseconds, found.milliseconds * factor
+
+    def roofline(self, place: Place) -> Roofline:
+        """The most that the CPU does by its clock and its instruction sets."""
+        from fxopt.prices.estimate import Roofline
+
+        per_cycle = max((rate for flag, rate in _FLOPS_PER_CYCLE.items() if flag in place.isa), default=4)
+        peak = place.threads * per_cycle * float(_cpuinfo()["ghz"]) * 1e9
+        faster = {
+            dtype: next((rate for flag, rate in rates if flag in place.isa), 1.0) for dtype, rates in _FASTER.items()
+        }
+        return Roofline({"float32": peak, **{dtype: peak * rate for dtype, rate in faster.items()}}, _BYTES_PER_SECOND)
+
+    def by_roofline(self, program: Program, engine: Engine) -> float:
+        """Milliseconds where nothing is known but the CPU."""
+        from fxopt.ir.work import node_bytes, node_flops
 
         machine = self.machine()
         threads = min(engine.threads or machine.cores, machine.cores)
@@ -71,13 +127,20 @@ class Cpu(Target):
             start + max(node_flops(program, node) / speed, node_bytes(program, node) / _BYTES_PER_SECOND)
             for node in program.calls
         )
-        milliseconds = seconds * 1000
-        return Cost(
-            latency_ms=Interval(milliseconds, milliseconds / _SPREAD, milliseconds * _SPREAD),
-            size_bytes=program.weight_bytes,
-            peak_bytes=peak_bytes(program),
-            source="predicted",
-        )
+        return seconds * 1000
+
+
+@lru_cache
+def _predictor(target: Cpu, place: Place) -> Predictor:
+    """What the table knows of a place when it is first asked: a price stays the same while a process runs."""
+    from fxopt.prices import KernelTable
+    from fxopt.prices.predict import Predictor
+
+    table = KernelTable()
+    try:
+        return Predictor(table, place, target.roofline(place))
+    finally:
+        table.close()
 
 
 @lru_cache(1)

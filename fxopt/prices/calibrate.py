@@ -1,0 +1,137 @@
+"""Fill the kernel table from a target's probes, on each engine and with each number of threads."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fxopt.contracts.engine import Artifact
+from fxopt.errors import EngineError
+from fxopt.ir.capture import capture, export
+from fxopt.ir.samples import sample_inputs
+from fxopt.measure import Limits, Worker
+from fxopt.prices.place import Place
+from fxopt.prices.predict import learn, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fxopt.compiler.progress import Progress
+    from fxopt.contracts.engine import Engine
+    from fxopt.contracts.target import Machine, Probe
+    from fxopt.ir.program import Program
+    from fxopt.prices.table import KernelTable
+
+_CALLS, _TOO_WIDE = 30, 0.25  # calls that are timed; how far apart the middle half may lie before more are
+
+
+def calibrate(
+    probes: Iterable[Probe],
+    engines: Sequence[Engine],
+    machine: Machine,
+    table: KernelTable,
+    progress: Progress,
+    limit_s: float,
+) -> int:
+    """Measure what the table does not know yet of each probe, until time is out.
+
+    Args:
+        probes: networks whose kernels are timed; the most telling first.
+        engines: that can run here. One that has no profile learns nothing, and is passed over.
+        machine: at hand.
+        table: is added to after each build, so that another call goes on from there.
+        progress: is told how far it is, and what failed.
+        limit_s: seconds after which no new probe is begun.
+
+    Returns:
+        How many probes were left for another time.
+    """
+    deadline = time.monotonic() + limit_s
+    left = 0
+    for probe in probes:
+        if time.monotonic() > deadline:
+            left += 1
+            continue
+        program = _program(probe)
+        wanted = [(engine, threads) for engine in engines for threads in sorted({1, machine.cores})]
+        missing = [
+            (engine, threads)
+            for engine, threads in wanted
+            if whole(program) not in table.prices(Place.of(replace(engine, threads=threads), machine))
+        ]
+        progress.detail(probe.name)
+        for engine in dict.fromkeys(engine for engine, _ in missing):
+            threads = [count for other, count in missing if other is engine]
+            try:
+                _measure(engine, threads, program, machine, table)
+            except EngineError as error:
+                progress.note(f"{probe.name}: {error}")
+        progress.advance()
+    return left
+
+
+def _program(probe: Probe) -> Program:
+    import torch
+
+    torch.manual_seed(probe.seed)
+    module, inputs = probe.make(probe.seed)
+    return capture(export(module.eval(), inputs))
+
+
+def _measure(engine: Engine, threads: Sequence[int], program: Program, machine: Machine, table: KernelTable) -> None:
+    for there, kernels, milliseconds in profiled(engine, threads, program):
+        learn(table, Place.of(there, machine), program, kernels, milliseconds)
+
+
+def profiled(
+    engine: Engine, threads: Sequence[int], program: Program
+) -> Iterator[tuple[Engine, list[dict[str, Any]], float]]:
+    """A build of a Program, profiled and timed with each number of threads.
+
+    Yields:
+        The engine as it was configured, the kernels as `Workshop.kernels` gives them, and milliseconds of a call without a
+        profiler. Nothing for an engine that has no profile.
+
+    Raises:
+        EngineError: the engine cannot build the program, or fails at it.
+    """
+    values = [value.numpy() for value in sample_inputs(program, seed=0)]
+    with tempfile.TemporaryDirectory() as folder, Worker(Limits()) as worker:
+        saved, out = Path(folder) / "program", Path(folder) / "artifact"
+        saved.mkdir()
+        program.save(saved)
+        worker.emit(engine.spec(), saved, out)
+        for count in threads:
+            there = replace(engine, threads=count)
+            Artifact.change(out, {"threads": count})
+            kernels = worker.profile(there.spec(), out, values)
+            if not kernels:
+                return
+            found = [
+                {"name": k.name, "kind": k.kind, "covers": list(k.covers), "dtype": k.dtype, "ms": k.milliseconds}
+                for k in kernels
+            ]
+            yield there, found, latency_ms(there, out, values)
+
+
+def latency_ms(engine: Engine, artifact: Path, values: Sequence[np.ndarray[Any, Any]]) -> float:
+    """Median milliseconds of a call in a process of its own; where the machine is busy, of more calls.
+
+    Raises:
+        EngineError: the engine fails at it.
+    """
+    with Worker(Limits()) as worker:
+        worker.load(engine.spec(), artifact)
+        worker.run(values)
+        times: list[float] = []
+        for _ in range(3):
+            times += [nanoseconds / 1e6 for nanoseconds in worker.time(_CALLS).tolist()]
+            low, middle, high = statistics.quantiles(times, n=4)
+            if high - low <= _TOO_WIDE * middle:
+                break
+    return statistics.median(times)

@@ -1,0 +1,176 @@
+"""What a Program takes on an engine, foretold: its pieces as the engine would run them, priced one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fxopt.prices.estimate import Estimate, Estimator, Roofline
+from fxopt.prices.fusion import FusionRules, clusters
+from fxopt.prices.pieces import Piece, piece
+from fxopt.prices.place import Place
+from fxopt.prices.table import KernelTable, Observation, Price
+
+if TYPE_CHECKING:
+    from fxopt.contracts.engine import Engine
+    from fxopt.contracts.target import Machine
+    from fxopt.ir.program import Program
+
+_LEAST = 0.2  # share of the sum of its pieces that a build takes at the least
+_BUILD_ERROR = 0.05  # of a build's latency, relative
+_SHARED_ERROR = 0.3  # of the spread of pieces that is not their own: they are interpolated from the same measurements
+_PRIOR = (0.1, 0.002, 0.01)  # how far a build is thought to be from the sum of its pieces: share, ms a piece, ms a call
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A piece with its price."""
+
+    piece: Piece
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a Program is expected to take.
+
+    Attributes:
+        milliseconds: of a call.
+        spread: standard deviation of its logarithm.
+        pieces: as the engine would run them, in order. Their prices add up to more or less than the whole: a profile costs
+            time, and calls do.
+    """
+
+    milliseconds: float
+    spread: float
+    pieces: tuple[Priced, ...]
+
+    @property
+    def measured_share(self) -> float:
+        """Share of the time that was measured, not interpolated."""
+        total = sum(item.estimate.milliseconds for item in self.pieces)
+        known = sum(item.estimate.milliseconds for item in self.pieces if item.estimate.source in ("profile", "micro"))
+        return known / total if total else 1.0
+
+
+@dataclass(frozen=True)
+class Overheads:
+    """By how much a build differs from the sum of its pieces, which were timed under a profiler.
+
+    Attributes:
+        share: of the sum.
+        piece_ms: for each piece.
+        call_ms: for each call.
+    """
+
+    share: float = 1.0
+    piece_ms: float = 0.0
+    call_ms: float = 0.0
+
+    def whole(self, total: float, pieces: int) -> float:
+        """Milliseconds of a build of so many pieces that take so long in all."""
+        return self.share * total + self.piece_ms * pieces + self.call_ms
+
+
+class Predictor:
+    """Prices of Programs at one place, from what a table knows when it is made."""
+
+    def __init__(self, table: KernelTable, place: Place, roofline: Roofline) -> None:
+        """Read what is known.
+
+        Args:
+            table: what was measured.
+            place: that Programs are priced for.
+            roofline: of the place.
+        """
+        known = table.prices(place)
+        self._rules = FusionRules(table.fusions(place.without_threads))
+        self._estimator = Estimator(known, roofline)
+        self.overheads = overheads(known.values())
+        self.known = sum(map(_is_piece, known.values()))
+
+    def predict(self, program: Program) -> Prediction:
+        """What a Program is expected to take."""
+        found = [piece(program, names) for names in self._rules.foretell(program)]
+        priced = tuple(Priced(item, self._estimator.estimate(item)) for item in found)
+        times = np.array([item.estimate.milliseconds for item in priced])
+        spreads = np.array([item.estimate.spread for item in priced])
+        total = float(times.sum())
+        if not total:
+            return Prediction(0.0, 0.0, priced)
+        milliseconds = max(self.overheads.whole(total, len(priced)), _LEAST * total)
+        own = math.sqrt(float(((times * spreads) ** 2).sum())) / total
+        shared = _SHARED_ERROR * float((times * spreads).sum()) / total
+        return Prediction(milliseconds, math.hypot(own, shared), priced)
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What profiles of builds on one machine teach a table."""
+
+    table: KernelTable
+    machine: Machine
+
+    def add(self, engine: Engine, program: Program, kernels: Sequence[Mapping[str, Any]]) -> None:
+        """Learn from the profile of a build by an engine as it was configured."""
+        learn(self.table, Place.of(engine, self.machine), program, kernels)
+
+
+def learn(
+    table: KernelTable,
+    place: Place,
+    program: Program,
+    kernels: Sequence[Mapping[str, Any]],
+    milliseconds: float | None = None,
+) -> None:
+    """Add what a build shows to a table: what its pieces take, which calls were run together, what they take as a whole.
+
+    Args:
+        table: to be added to.
+        place: that was measured at.
+        program: what was built.
+        kernels: the engine's profile of the build, as `Workshop.kernels` gives it.
+        milliseconds: latency of the build without a profiler; None if it was not measured.
+    """
+    found = clusters(program, kernels)
+    if not found or not kernels:
+        return
+    observations = []
+    for cluster in found:
+        if cluster.milliseconds:
+            item = piece(program, cluster.nodes)
+            observations.append(Observation(item.kernel, cluster.milliseconds, "profile", item.features))
+    if milliseconds is not None and all(cluster.milliseconds is not None for cluster in found):
+        total = sum(cluster.milliseconds or 0.0 for cluster in found)
+        features = {"sum": total, "pieces": len(found)}
+        observations.append(Observation(whole(program), milliseconds, "profile", features))
+    table.record(place, observations)
+    rules = FusionRules()
+    rules.learn(program, found)
+    table.record_fusions(place.without_threads, rules.seen)
+
+
+def whole(program: Program) -> str:
+    """The kernel that stands for a build of a Program as a whole."""
+    return f"whole {program.structure_digest}"
+
+
+def _is_piece(price: Price) -> bool:
+    return "bare" in price.features
+
+
+def overheads(known: Iterable[Price]) -> Overheads:
+    """What prices of whole builds show: least squares of relative errors, drawn to no difference where there are few."""
+    rows = [
+        np.array([price.features["sum"], price.features["pieces"], 1.0]) / price.milliseconds / _BUILD_ERROR
+        for price in known
+        if not _is_piece(price)
+    ]
+    matrix = np.array([*rows, *np.diag([1 / width for width in _PRIOR])])
+    wanted = np.array([*(1 / _BUILD_ERROR for _ in rows), 1 / _PRIOR[0], 0.0, 0.0])
+    solution, *_ = np.linalg.lstsq(matrix, wanted, rcond=None)
+    return Overheads(*map(float, solution))
