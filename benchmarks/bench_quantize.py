@@ -2,7 +2,8 @@
 
 Run: `python -m benchmarks.bench_quantize [MODEL ...] [--out FILE] [--peers-only] [--quick | --smoke]`. For each model
 every peer is built from the same module and calibrated on the same samples (NNCF on the first 300, its default); fxopt
-optimizes it with the engines' own recipes among its plans and, where one of them ships, once more without; then all are
+optimizes it with the engines' own recipes among its plans and, where one of them ships for a trained model, once more
+without; then all are
 judged on samples that none of them has seen, and measured interleaved in one session at 2 threads and batch 1. Ratios are
 to the fastest peer that keeps the quality budget. fxopt may choose to run on one thread, so these peers are measured on one as
 well, and stand apart (`on_one_thread`). Prints a table and merges the models into
@@ -110,10 +111,12 @@ class Contest:
         }
 
     def _run_fxopt(self, folder: Path) -> dict[str, dict[str, Any]]:
-        """The runs by label. Without recipes it is the same where none shipped."""
+        """The runs by label. Without recipes it is the same where none shipped, and not asked of what is for speed only."""
         budget = self.task.budget or str(self._limit(self._judge("search", self.int8)))
         runs: dict[str, dict[str, Any]] = {}
         for label, recipes in FXOPT.items():
+            if not recipes and not self.task.trained:
+                continue
             out = folder / label
             if (before := runs.get("fxopt")) is not None and before.get("recipe") is None:
                 runs[label] = before

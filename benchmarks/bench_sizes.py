@@ -61,10 +61,13 @@ class Sizes:
             engine: one with an option `huffman`.
             kinds: specs of passes.
         """
+        from fxopt.compiler.lowered import lowered
+
         floats = self._emitted(engine, self.found.program)
         found: dict[str, dict[str, Any]] = {"float": {"bytes": floats}}
         for kind in kinds:
-            program, steps = self._lowered(engine, kind)
+            context = replace(self.context, scheme=engine.quant_scheme)
+            program, steps = lowered(self.found, kind, self.registry, context)
             if not steps:
                 continue
             covered = _bytes_gone(self.found.program, program)
@@ -78,18 +81,6 @@ class Sizes:
                 "huffman_ratio": floats / self._emitted(replace(engine, huffman=True), program),
             }
         return found
-
-    def _lowered(self, engine: Engine, kind: str) -> tuple[Program, int]:
-        """The program with all rewrites of a kind, and how many there are."""
-        from fxopt.compiler.offers import offer
-        from fxopt.compiler.steps import replay
-
-        context = replace(self.context, scheme=engine.quant_scheme)
-        offered = offer(self.found, [self.registry.make_pass(kind)], self.registry, context)
-        steps = offered.steps[len(self.found.steps) :]
-        fitted = replace(context, fitted=offered.tensors)
-        program, skipped = replay(self.found.program, steps, self.registry, fitted)
-        return program, len(steps) - len(skipped)
 
     def _emitted(self, engine: Engine, program: Program) -> int:
         from fxopt.contracts.engine import Artifact

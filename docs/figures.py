@@ -151,6 +151,8 @@ def _rounded(budget: str) -> str:
 
 def _without_recipes(model: dict[str, Any], kept: dict[str, dict[str, Any]]) -> str:
     """The ratio, or that none of them shipped, so that it is the same."""
+    if "fxopt, no recipes" not in model["runs"]:
+        return "not run"
     if model["runs"]["fxopt"] == model["runs"]["fxopt, no recipes"]:
         return "same"
     row = kept.get("fxopt, no recipes")

@@ -22,7 +22,8 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
     Returns:
         Plain data: what was asked; `nodes` and `weight_bytes` before and after all rewrites; by pass, in their order, how
         many `steps`, what they change in bytes of weights, and the reasons of what was `refused` and `declined` with
-        their counts and sites; "…" stands for a node's name in a reason.
+        their counts and sites; "…" stands for a node's name in a reason; and by engine the latency that is `predicted`
+        before and after all rewrites, in ms.
 
     Raises:
         InputError: as `fxopt.optimize`.
@@ -48,6 +49,14 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
         "nodes": {"before": len(before), "after": len(after)},
         "weight_bytes": {"before": before.weight_bytes, "after": after.weight_bytes},
         "passes": [_of_pass(found, name) for name in dict.fromkeys(rule.name for rule in asked)],
+        "predicted": [
+            {
+                "engine": engine.name,
+                "before": run.target.predict(before, engine).latency_ms.to_json(),
+                "after": run.target.predict(after, engine).latency_ms.to_json(),
+            }
+            for engine in run.engines.values()
+        ],
         "faults": [f"left out: {plugin.fault}" for plugin in run.registry.plugins if plugin.fault],
         "notes": listener.notes,
     }

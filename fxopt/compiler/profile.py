@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler import limits
+from fxopt.compiler.lowered import of_made_up_data
 from fxopt.errors import InputError
 from fxopt.prices import table as tables
 from fxopt.prices.calibrate import calibrate
@@ -17,6 +19,9 @@ from fxopt.registry import Registry
 
 if TYPE_CHECKING:
     from fxopt.compiler.progress import Progress
+    from fxopt.contracts.engine import Engine
+    from fxopt.contracts.target import Target
+    from fxopt.ir.program import Program
 
 
 def profile_machine(
@@ -46,16 +51,45 @@ def profile_machine(
     if file.is_dir() or not _has_folder(file):
         raise InputError(f"-o {file}: cannot be written: give a file in a folder that is there")
     engines = [found for found in limits.engines(registry, made, engine).values() if found.name != "eager"]
-    machine = made.machine()
+    machine, variants = made.machine(), Variants(registry, made, engines)
     table = KernelTable(note=progress.note)
     try:
         with progress.phase("time the kernels of this machine", len(probes)):
-            left = calibrate(probes, engines, machine, table, progress, limit_s)
+            left = calibrate(probes, variants, machine, table, progress, limit_s)
+        configured = [one for engine in engines for one in variants.configured(engine)]
         counts = sorted({1, machine.cores})
-        places = [Place.of(dataclasses.replace(one, threads=count), machine) for one in engines for count in counts]
+        places = [Place.of(dataclasses.replace(one, threads=count), machine) for one in configured for count in counts]
         return profile(table, places, machine), file, left
     finally:
         table.close()
+
+
+class Variants:
+    """What is built of a probe: in floats on each engine and under its tunings, and in the kinds that it computes in."""
+
+    def __init__(self, registry: Registry, target: Target, engines: Sequence[Engine]) -> None:
+        self._registry, self._target, self._engines = registry, target, engines
+        self._dtypes, self._isa = target.capabilities().dtypes, target.capabilities().isa
+
+    def __call__(self, program: Program) -> Iterator[tuple[Engine, Program]]:
+        """Engines with what they are to build."""
+        for engine in self._engines:
+            for configured in self.configured(engine):
+                yield configured, program
+            scheme = engine.quant_scheme
+            if scheme is None or not scheme.runs("int8", self._isa) or "int8" not in self._registry.passes:
+                continue
+            lower = of_made_up_data(program, "int8", self._registry, self._target, engine)
+            if lower is not None:
+                yield engine, lower
+
+    def configured(self, engine: Engine) -> Iterator[Engine]:
+        """An engine as it is, and with other options that may be faster, but for threads."""
+        yield engine
+        told = {field.name: getattr(engine, field.name) for field in dataclasses.fields(engine)}
+        for changes in engine.tunings(told, self._dtypes):
+            if "threads" not in changes:
+                yield dataclasses.replace(engine, **changes)
 
 
 def _has_folder(file: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 _CALLS, _TOO_WIDE = 30, 0.25  # calls that are timed; how far apart the middle half may lie before more are
 
 
+Variants = Callable[["Program"], Iterable[tuple["Engine", "Program"]]]
+
+
 def calibrate(
     probes: Iterable[Probe],
-    engines: Sequence[Engine],
+    variants: Variants,
     machine: Machine,
     table: KernelTable,
     progress: Progress,
@@ -42,7 +45,8 @@ def calibrate(
 
     Args:
         probes: networks whose kernels are timed; the most telling first.
-        engines: that can run here. One that has no profile learns nothing, and is passed over.
+        variants: gives what is built of a probe's program: engines, each with the program or one in lower precision. An
+            engine that has no profile learns nothing, and is passed over.
         machine: at hand.
         table: is added to after each build, so that another call goes on from there.
         progress: is told how far it is, and what failed.
@@ -57,22 +61,22 @@ def calibrate(
         if time.monotonic() > deadline:
             left += 1
             continue
-        program = _program(probe)
-        wanted = [(engine, threads) for engine in engines for threads in sorted({1, machine.cores})]
-        missing = [
-            (engine, threads)
-            for engine, threads in wanted
-            if whole(program) not in table.prices(Place.of(replace(engine, threads=threads), machine))
-        ]
         progress.detail(probe.name)
-        for engine in dict.fromkeys(engine for engine, _ in missing):
-            threads = [count for other, count in missing if other is engine]
+        for engine, program in variants(_program(probe)):
+            counts = [
+                count for count in sorted({1, machine.cores}) if not _known(table, engine, count, machine, program)
+            ]
             try:
-                _measure(engine, threads, program, machine, table)
+                for there, kernels, milliseconds in profiled(engine, counts, program) if counts else ():
+                    learn(table, Place.of(there, machine), program, kernels, milliseconds)
             except EngineError as error:
                 progress.note(f"{probe.name}: {error}")
         progress.advance()
     return left
+
+
+def _known(table: KernelTable, engine: Engine, threads: int, machine: Machine, program: Program) -> bool:
+    return whole(program) in table.prices(Place.of(replace(engine, threads=threads), machine))
 
 
 def _program(probe: Probe) -> Program:
@@ -81,11 +85,6 @@ def _program(probe: Probe) -> Program:
     torch.manual_seed(probe.seed)
     module, inputs = probe.make(probe.seed)
     return capture(export(module.eval(), inputs))
-
-
-def _measure(engine: Engine, threads: Sequence[int], program: Program, machine: Machine, table: KernelTable) -> None:
-    for there, kernels, milliseconds in profiled(engine, threads, program):
-        learn(table, Place.of(there, machine), program, kernels, milliseconds)
 
 
 def profiled(

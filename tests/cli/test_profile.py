@@ -1,0 +1,110 @@
+"""`fxopt profile`: what it measures, writes, and goes on from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fxopt.cli import main
+from fxopt.contracts.target import Probe
+from fxopt.prices import KernelTable, Place, calibrate
+from fxopt.registry import Registry
+from fxopt_plugins.targets.cpu import Cpu
+
+
+def small(seed: int) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    layers = [nn.Conv2d(3, 8 + seed, 3), nn.ReLU(), nn.Conv2d(8 + seed, 4, 3), nn.ReLU()]
+    return nn.Sequential(*layers), (torch.randn(1, 3, 12, 12),)
+
+
+@pytest.fixture(autouse=True)
+def two_probes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FXOPT_PRICES", str(tmp_path / "prices"))
+    monkeypatch.setattr(Cpu, "probes", lambda self: iter([Probe("one", small), Probe("two", small, 1)]))
+
+
+@pytest.fixture
+def table() -> Iterator[KernelTable]:
+    found = KernelTable()
+    yield found
+    found.close()
+
+
+def test_a_machine_is_measured_into_a_table_and_a_readable_profile(
+    table: KernelTable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["profile", "--engine", "onnxruntime"]) == 0
+    written = tomllib.loads((tmp_path / "prices" / "cpu.toml").read_text())
+    machine = Cpu().machine()
+    assert written["machine"]["cpu"] == machine.cpu
+    for threads in {1, machine.cores}:
+        told = written["engine"]["onnxruntime"][f"threads_{threads}"]
+        engine = dataclasses.replace(Registry.load().make_engine("onnxruntime"), threads=threads)
+        known = table.prices(Place.of(engine, machine))
+        assert told["kernels"] == sum("bare" in price.features for price in known.values()) >= 4
+        wholes = sum("bare" not in price.features for price in known.values())
+        assert wholes in (2, 4)  # each probe as a whole, in floats, and on integers where the engine has them here
+        assert told["peak_gflops"]["float32"] > 0
+    assert f"profile: {tmp_path / 'prices' / 'cpu.toml'}" in capsys.readouterr().out
+
+
+def test_what_was_measured_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["profile", "--engine", "onnxruntime", "--json"]) == 0
+    monkeypatch.setattr(calibrate, "profiled", lambda *arguments: pytest.fail("it was measured before"))
+    assert main(["profile", "--engine", "onnxruntime", "--json"]) == 0
+
+
+def test_probes_that_time_does_not_allow_are_left_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "--engine", "onnxruntime", "--time-limit", "0.000001s", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["probes_left"] == 2
+    assert told["engine"] == {}
+
+
+def test_an_engine_that_fails_at_a_probe_is_said_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fxopt.errors import EngineError
+
+    genuine = calibrate.profiled
+
+    def failing(engine: object, threads: object, program: object) -> object:
+        if len(calls) < 1:
+            calls.append(program)
+            raise EngineError("onnxruntime: emit: it does not")
+        return genuine(engine, threads, program)  # type: ignore[arg-type]
+
+    calls: list[object] = []
+    monkeypatch.setattr(calibrate, "profiled", failing)
+    assert main(["profile", "--engine", "onnxruntime", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["engine"]["onnxruntime"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--engine", "none"], "none"),
+        (["--target", "none"], "none"),
+        (["-o", "no/such/folder/file.toml"], "cannot be written"),
+        (["--time-limit", "fast"], "fast"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", *arguments]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert says in lines[-1]
+
+
+def test_a_target_that_is_not_here_has_nothing_to_measure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Cpu, "probes", lambda self: ())
+    assert main(["profile"]) == 2
+    assert "nothing to measure" in capsys.readouterr().err
