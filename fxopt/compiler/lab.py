@@ -17,19 +17,21 @@ from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact, Engine
-from fxopt.contracts.planner import NOTHING_KNOWN, Build, Ratio
+from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Ratio
 from fxopt.errors import EngineError, MetricError
 from fxopt.ir.twin import double
 from fxopt.measure import Plan
+from fxopt.prices.place import Place
 from fxopt.user_code import raised
 from fxopt.verify.fidelity import Evidence, check_whole
 
 if TYPE_CHECKING:
     from fxopt.compiler.search import Search
+    from fxopt.contracts.target import Target
     from fxopt.data import Data
     from fxopt.ir.edit import Record
     from fxopt.ir.program import Program
-    from fxopt.prices.predict import Experience
+    from fxopt.prices.predict import Experience, Prediction
     from fxopt.registry import Registry
     from fxopt.verify.paired import PairedDrop
     from fxopt.verify.quality import Quality
@@ -73,6 +75,7 @@ class EngineLab:
     fixed: frozenset[str] = frozenset()  # options of the engine that the user has typed
     tunings_fault: str | None = None  # what went wrong when the engine was asked for tunings
     makers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of a build's nodes: ids of steps, by name
+    target: Target | None = None  # which prices programs
     experience: Experience | None = None  # which learns from the profiles of builds
     _learned: set[str] = field(default_factory=set)
 
@@ -100,13 +103,7 @@ class EngineLab:
     def build(self, steps: Collection[str]) -> Build | None:
         """As `Lab.build`."""
         wanted = closure(self.steps, steps)
-        makers: dict[str, str] = {}
-
-        def see(before: Program, after: Program, records: Sequence[Record]) -> None:
-            for record in records:
-                makers.update(dict.fromkeys(record.created, record.candidate.id))
-
-        program, skipped = replay(self.program, wanted, self.registry, self.context, see)
+        program, skipped, makers = self._rewritten(wanted)
         kept = frozenset(step.id for step in wanted) - set(skipped)
         try:
             artifact = self.workshop.emit(self.engine, program)
@@ -115,6 +112,37 @@ class EngineLab:
             self.failures[",".join(sorted(steps))] = str(error)
             return None
         return self._keep_in_mind(artifact, program, kept, signature, makers)
+
+    def foretell(self, steps: Collection[str]) -> Foretold | None:
+        """As `Lab.foretell`."""
+        if self._price(self.program) is None:  # before the program is rewritten for nothing
+            return None
+        program, _, makers = self._rewritten(closure(self.steps, steps))
+        price = self._price(program)
+        if price is None:
+            return None
+        kernels = [{"covers": item.piece.nodes, "ms": item.estimate.milliseconds} for item in price.pieces]
+        by_step, by_node = profiles.by_step(kernels, makers), profiles.by_node(kernels)
+        return Foretold(price.milliseconds, price.spread, by_step, by_node)
+
+    def _price(self, program: Program) -> Prediction | None:
+        if self.target is None:
+            return None
+        engine = self.registry.make_engine(self.engine)
+        key = f"price at {Place.of(engine, self.target.machine())}"
+        found: Prediction | None = program.memo(key, lambda program: self.target and self.target.price(program, engine))
+        return found
+
+    def _rewritten(self, wanted: Sequence[Step]) -> tuple[Program, list[str], dict[str, str]]:
+        """The program with steps applied, the ids of those that could not be, and which step made a node, by its name."""
+        makers: dict[str, str] = {}
+
+        def see(before: Program, after: Program, records: Sequence[Record]) -> None:
+            for record in records:
+                makers.update(dict.fromkeys(record.created, record.candidate.id))
+
+        program, skipped = replay(self.program, wanted, self.registry, self.context, see)
+        return program, list(skipped), makers
 
     def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
         """As `Lab.compare`."""

@@ -165,6 +165,7 @@ def _of_prepared(run: Run, found: Search, lab: EngineLab, exact: Problem, broken
         lab.quality,
         context,
         fixed=lab.fixed,
+        target=lab.target,
         experience=lab.experience,
     )
     run.labs.append(there)

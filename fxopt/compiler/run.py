@@ -197,6 +197,7 @@ class Run:
                         self.quality,
                         self.context,
                         fixed=limits.typed(self.request.engine),
+                        target=self.target,
                         experience=self.experience,
                     )
                     self.labs.append(labs[spec])

@@ -69,6 +69,23 @@ class Ratio:
         return Ratio(interval, max(self.p_value, other.p_value))
 
 
+@dataclass(frozen=True)
+class Foretold:
+    """What a program is expected to take, known without building it.
+
+    Attributes:
+        milliseconds: of a call.
+        spread: standard deviation of its logarithm.
+        step_ms: of each step's part, by id, as of `Lab.step_times`.
+        node_ms: by the name of a node, as of `Lab.node_times`.
+    """
+
+    milliseconds: float
+    spread: float
+    step_ms: Mapping[str, float] = field(default_factory=dict)
+    node_ms: Mapping[str, float] = field(default_factory=dict)
+
+
 class Lab(Protocol):
     """Where a planner gets its evidence. Every call may cost seconds; results are remembered."""
 
@@ -114,6 +131,12 @@ class Lab(Protocol):
 
     def node_times(self, build: Build) -> Mapping[str, float]:
         """Milliseconds of the kernels of a build by the name of the first node that each covers, likewise."""
+
+    def foretell(self, steps: Collection[str]) -> Foretold | None:
+        """What the program with these steps and all that they need is expected to take; None where the target cannot tell.
+
+        It costs no build, but a rewritten program: a fraction of a second for hundreds of nodes.
+        """
 
     def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:
         """Write down why these steps are left out of the plan."""

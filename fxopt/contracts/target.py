@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fxopt.contracts.cost import Cost
     from fxopt.contracts.engine import Engine
     from fxopt.ir.program import Program
+    from fxopt.prices.predict import Prediction
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,10 @@ class Target(Configurable, abc.ABC):
     def probes(self) -> Iterable[Probe]:
         """What `fxopt profile` times, the most telling first; nothing where the hardware is not here."""
         return ()
+
+    def price(self, program: Program, engine: Engine) -> Prediction | None:
+        """What its pieces are expected to take; None where too little is known of the engine here to tell them apart."""
+        return None
 
     @abc.abstractmethod
     def predict(self, program: Program, engine: Engine) -> Cost:

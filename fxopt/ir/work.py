@@ -6,7 +6,7 @@ value that is only quantized is never written as floats: the call before writes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -41,28 +41,42 @@ def bytes_moved(program: Program) -> int:
     return sum(node_bytes(program, node) for node in program.calls)
 
 
-def peak_bytes(program: Program) -> int:
-    """Most bytes of inputs and activations that are alive at once, in the order of the graph; views own nothing."""
+def peak_bytes(program: Program, together: Iterable[Collection[str]] = ()) -> int:
+    """Most bytes of inputs and activations that are alive at once, in the order of the graph; views own nothing.
+
+    Args:
+        program: whose values.
+        together: names of calls that run as one. What they read is alive until what they write is there, and what only they
+            read is never written to memory.
+    """
+    order = [node for node in program.nodes if node.op != "get_attr"]
+    position = {node.name: step for step, node in enumerate(order)}
+    at = {name: max(position[name] for name in names) for names in together for name in names}
     owners: dict[Node, set[Node]] = {}
     last: dict[Node, int] = {}
-    born: dict[int, list[Node]] = {}
-    order = [node for node in program.nodes if node.op != "get_attr"]
+    born: dict[Node, int] = {}
     for step, node in enumerate(order):
         inherited = {owner for used in node.all_input_nodes for owner in owners.get(used, ())}
+        if is_view(node):
+            owners[node] = inherited
+            continue
+        owners[node], now = {node}, at.get(node.name, step)
+        if node.op != "output":
+            born[node] = 0 if node.op == "placeholder" else now
+            if node.name not in at:  # else only where something else reads it
+                last[node] = now
         for owner in inherited:
-            last[owner] = step
-        owners[node] = inherited if is_view(node) else {node}
-        if not is_view(node) and node.op != "output":
-            last[node] = step
-            born.setdefault(0 if node.op == "placeholder" else step, []).append(node)
+            if owner.name not in at or at[owner.name] != now:
+                last[owner] = max(last.get(owner, 0), now)
+    changes: dict[int, list[int]] = {}
+    for node, end in last.items():
+        size = held_bytes(program, node)
+        changes.setdefault(2 * born[node], []).append(size)
+        changes.setdefault(2 * end + 1, []).append(-size)
     live = peak = 0
-    ends: dict[int, list[Node]] = {}
-    for node, step in last.items():
-        ends.setdefault(step, []).append(node)
-    for step in range(len(order)):
-        live += sum(held_bytes(program, node) for node in born.get(step, ()))
+    for moment in sorted(changes):
+        live += sum(changes[moment])
         peak = max(peak, live)
-        live -= sum(held_bytes(program, node) for node in ends.get(step, ()))
     return peak
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,16 +128,19 @@ def _merged(owner: dict[Node, list[Node]], first: list[Node], second: list[Node]
     return first
 
 
+def _readers(program: Program) -> Counter[Node]:
+    """How many calls read each value."""
+    return Counter(used for node in cut_calls(program) for used in sources(program, node))
+
+
 def _keys(program: Program, used: Node, node: Node, before: Sequence[Node]) -> list[str]:
     """Descriptions of an edge, the most specific first."""
     others = [other for other in sources(program, node) if other.op != "placeholder"]
     place = program.memo("cut_order", lambda program: {call: i for i, call in enumerate(cut_calls(program))})
     latest = max(others, key=place.__getitem__) is used
-    readers = (
-        {reader for reader in cut_calls(program) if used in sources(program, reader)} if len(used.users) > 1 else ()
-    )
+    readers = program.memo("cut_readers", _readers)[used]
     ends = f"{kind(program, used)} -> {kind(program, node)}"
-    shape = f"{'many' if len(readers) > 1 else 'one'} {'latest' if latest else 'earlier'}"
+    shape = f"{'many' if readers > 1 else 'one'} {'latest' if latest else 'earlier'}"
     chain = " ".join(kind(program, call) for call in before if not is_view(call))
     sorts = f"{sort(used)} -> {sort(node)}"
     ranks = " ".join(sort(call) for call in before if not is_view(call))

@@ -53,13 +53,16 @@ def _cut_calls(program: Program) -> list[Node]:
 
 def sources(program: Program, node: Node) -> list[Node]:
     """The calls and placeholders that a call's values come from, past dequantizes; constants are none."""
-    cut = program.memo("cut_set", lambda program: set(cut_calls(program)))
-    found: list[Node] = []
-    for used in node.all_input_nodes:
-        if is_dequantize(used):
-            found += sources(program, used)
-        elif used in cut or used.op == "placeholder":
-            found.append(used)
+    found: dict[Node, list[Node]] = program.memo("cut_sources", _sources)
+    return found[node]
+
+
+def _sources(program: Program) -> dict[Node, list[Node]]:
+    found: dict[Node, list[Node]] = {}
+    varying = set(cut_calls(program)) | {node for node in program.nodes if node.op == "placeholder"}
+    for node in program.calls:
+        entries = [[used] if used in varying else found.get(used, []) for used in node.all_input_nodes]
+        found[node] = list(dict.fromkeys(used for entry in entries for used in entry))
     return found
 
 
@@ -139,9 +142,8 @@ def _leaves(user: Node, inside: Collection[Node]) -> bool:
 
 
 def _varies(program: Program, node: Node) -> bool:
-    return (
-        node.op == "placeholder" or is_dequantize(node) or node in program.memo("cut_set", lambda p: set(cut_calls(p)))
-    )
+    calls: set[Node] = program.memo("cut_set", lambda program: set(cut_calls(program)))
+    return node.op == "placeholder" or is_dequantize(node) or node in calls
 
 
 def _maker(program: Program, node: Node) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget, Interval
-from fxopt.contracts.planner import NOTHING_KNOWN, Build, Planner, Problem, Ratio
+from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Planner, Problem, Ratio
 from fxopt.ir.program import Program
 from fxopt.testing.cases import Fault, case, parameters
 from fxopt.testing.options import is_documented, options_round_trip
@@ -98,6 +98,10 @@ class ScriptedLab:
     def node_times(self, build: Build) -> dict[str, float]:
         """None, likewise."""
         return {}
+
+    def foretell(self, steps: Collection[str]) -> Foretold | None:
+        """None: a target that cannot tell."""
+        return None
 
     def refuse(self, steps: Collection[str], reason: str, group: str | None = None, ratio: Ratio | None = None) -> None:
         """Write down a refusal."""

@@ -10,7 +10,7 @@ import pytest
 
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget
-from fxopt.contracts.planner import NOTHING_KNOWN, Build, Problem, Ratio
+from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Problem, Ratio
 from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing, scripted_ratio
 from fxopt_plugins.planners.by_region import ByRegion
 
@@ -26,6 +26,8 @@ class Lab(ScriptedLab):
     broken: frozenset[str] = frozenset()  # recipes and tunings that lose too much
     set: Mapping[str, float] = field(default_factory=dict)  # tunings, with the factor that they bring
     profile: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # by step: ms of its part, in floats
+    prices: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # likewise, foretold
+    spread: float = 0.1
 
     def build(self, steps: Any) -> Build | None:
         build = super().build(steps)
@@ -72,6 +74,16 @@ class Lab(ScriptedLab):
         while kept and sum(self.losses.get(step, 0.0) for step in kept) > self.limit:
             self.refuse([kept.pop()], "it loses too much")
         return self.build(kept) if kept else None
+
+    def foretell(self, steps: Any) -> Foretold | None:
+        if not self.prices:
+            return None
+        taken = {step: self.prices[step][0] for step in steps}
+        floats = {step.partition("@")[2].split(".")[0]: ms for step, (_, ms) in self.prices.items()}
+        left = [
+            ms for node, ms in floats.items() if not any(node == step.partition("@")[2].split(".")[0] for step in taken)
+        ]
+        return Foretold(sum(taken.values()) + sum(left), self.spread, taken, floats)
 
     def step_times(self, build: Build) -> dict[str, float]:
         return {step: self.profile[step][0] for step in build.steps if step in self.profile}
@@ -378,3 +390,21 @@ def test_where_size_is_asked_for_one_plan_at_least_is_surely_no_slower() -> None
     found = plans(lab, map(step, kinds), native=names, budget=Budget(minimize="size"))
     assert {"fp16@a"} in found
     assert {"kmeans@a"} not in found
+
+
+def test_a_kind_that_is_foretold_to_be_slower_for_sure_is_not_built() -> None:
+    prices = script({"int8@a": (0.5, 1.0), "int8@b": (0.5, 1.0), "dynamic@a": (3.0, 1.0), "dynamic@b": (2.0, 1.0)})
+    lab = Lab(script({"int8@a": 0.5}), prices=prices)
+    assert plans(lab, map(step, ("int8@a", "int8@b", "dynamic@a", "dynamic@b"))) == [{"int8@a", "int8@b"}]
+    assert all(not any("dynamic" in identity for identity in build) for build in lab.builds)
+    verdict, reason, _ = lab.verdicts[step("dynamic@a").id]
+    assert verdict == "refused"
+    assert reason == "predicted to take 2.50 times as long as floats, for sure more than 1.88; not built"
+
+
+@pytest.mark.parametrize(("spread", "faster"), [(0.5, 2.0), (0.1, 0.2)])
+def test_a_kind_that_may_be_faster_or_is_in_places_is_built(spread: float, faster: float) -> None:
+    prices = script({"dynamic@a": (3.0, 1.0), "dynamic@b": (faster, 1.0)})
+    lab = Lab(script({"dynamic@a": 0.5}), prices=prices, spread=spread)
+    plans(lab, map(step, ("dynamic@a", "dynamic@b")))
+    assert lab.builds

@@ -65,3 +65,18 @@ class Residual(nn.Module):
 
 def test_a_value_lives_until_its_last_use() -> None:
     assert peak_bytes(program(Residual(), torch.randn(10, 10))) == 3 * 400
+
+
+def test_what_runs_together_writes_only_what_others_read() -> None:
+    net = program(Chain(), torch.randn(10, 10))
+    names = [node.name for node in net.calls]  # exp, view, relu, sigmoid
+    assert peak_bytes(net, [names]) == 2 * 400  # the input and the output
+    assert peak_bytes(net, [names[:3], names[3:]]) == 2 * 400
+
+
+def test_what_runs_together_is_alive_until_its_last_call_has_read_it() -> None:
+    net = program(Residual(), torch.randn(10, 10))
+    exp, relu, sigmoid, add = (node.name for node in net.calls)
+    assert peak_bytes(net, [[exp], [relu, sigmoid, add]]) == 2 * 400  # exp's value and the sum
+    assert peak_bytes(net, [[exp], [relu], [sigmoid], [add]]) == peak_bytes(net) == 3 * 400
+    assert peak_bytes(net, [[exp, relu], [sigmoid, add]]) == 3 * 400  # two values from the first, one of the last

@@ -10,6 +10,7 @@ from fxopt.contracts.engine import signature_of
 if TYPE_CHECKING:
     import onnx
 
+_ROUNDING = ("QuantizeLinear", "Relu", "Clip")
 _DECORATION = re.compile(r"(_nchwc|_fused|_quant|_gelu|/duplicated|_token_\d+)+$|^fused ")
 
 
@@ -82,7 +83,8 @@ def covers(source: onnx.GraphProto, optimized: onnx.GraphProto) -> list[tuple[st
     """For each node of `optimized`, the names of the Program's nodes that it covers, as far as names tell.
 
     An optimizer names what it makes after one of the nodes that it fused. A source node that no kernel is named after
-    belongs to the kernel that takes its place: of a convolution with an addend for an Add, else of its first user.
+    belongs to the kernel that takes its place: of a convolution with an addend for an Add, of the kernel on integers before
+    it for what bounds and rounds its result, else of its first user.
     """
     by_name = {node.name: node for node in source.node}
     by_output = {output: node.name for node in source.node for output in node.output}
@@ -95,6 +97,12 @@ def covers(source: onnx.GraphProto, optimized: onnx.GraphProto) -> list[tuple[st
     for index, node in enumerate(optimized.node):
         for anchor in _anchors(node, by_name, by_output):
             kernel_of.setdefault(anchor, index)
+    integer = {index for index, node in enumerate(optimized.node) if node.op_type.startswith(("QLinear", "QGemm"))}
+    for node in source.node:  # forward: what bounds and rounds the result of a kernel on integers, into it
+        producers = [by_output[value] for value in node.input if value in by_output]
+        before = next((kernel_of[p] for p in producers if kernel_of.get(p) in integer), None)
+        if node.name not in kernel_of and node.op_type in _ROUNDING and before is not None:
+            kernel_of[node.name] = before
     fused_add = {index for index, node in enumerate(optimized.node) if kind(node).endswith("+Add")}
     for node in source.node:  # forward: an Add into the convolution before it
         producers = [by_output[value] for value in node.input if value in by_output]

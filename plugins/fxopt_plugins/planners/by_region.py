@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
 from fxopt import Planner, Step
-from fxopt.contracts.planner import Build, Problem, Ratio
+from fxopt.contracts.planner import Build, Foretold, Problem, Ratio
 from fxopt_plugins.planners.by_pass import ByPass
 from fxopt_plugins.planners.faults import Attempt, Bisection
 from fxopt_plugins.planners.tunings import tuned
@@ -83,7 +84,9 @@ class _Precision:
     def promising(self) -> list[str]:
         """Build every kind wherever it is offered, and the recipes; the kinds that bring something, the best first."""
         for kind, group in self._worth_building():
-            if self.lab.out_of_time():
+            if (reason := self._foretold_slower(group)) is not None:
+                self._refuse(group, reason, kind)
+            elif self.lab.out_of_time():
                 self.lab.skip([step.id for step in group], "not measured: the time limit was reached", kind)
             else:
                 self._build_kind(kind, self._attempt)
@@ -162,6 +165,37 @@ class _Precision:
             )
             self.lab.skip([step.id for step in group], reason, kind)
         return native + tried
+
+    def _foretold_slower(self, group: Sequence[Step]) -> str | None:
+        """Why a kind is not worth building by what is known of its kernels; None if it may be, or too little is known."""
+        floats = self._foretold_floats
+        if (
+            floats is None
+            or not floats.milliseconds
+            or self.problem.budget.minimize != "latency"
+            or self.problem.budget.max_size_bytes is not None
+        ):
+            return None
+        lower = self.lab.foretell([*self.basis, *(step.id for step in group)])
+        if lower is None:
+            return None
+        ratio, doubt = lower.milliseconds / floats.milliseconds, math.exp(2 * math.hypot(lower.spread, floats.spread))
+        gains = sum(max(0.0, self._foretold_gain(step, lower, floats)) for step in group)
+        if ratio <= doubt or gains > 0.05 * floats.milliseconds:
+            return None
+        return (
+            f"predicted to take {ratio:.2f} times as long as floats, for sure more than {ratio / doubt:.2f}; not built"
+        )
+
+    @cached_property
+    def _foretold_floats(self) -> Foretold | None:
+        return self.lab.foretell(self.basis)
+
+    @staticmethod
+    def _foretold_gain(step: Step, lower: Foretold, floats: Foretold) -> float:
+        """Milliseconds that a region is predicted to bring by itself."""
+        before = sum(floats.node_ms.get(node, 0.0) for node in step.candidate.writes)
+        return before - lower.step_ms.get(step.id, before)
 
     def is_safe(self, kind: str) -> bool:
         """Whether a kind is surely no slower than the unmodified model, where only such may ship."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
     from fxopt.prices import Place
     from fxopt.prices.estimate import Roofline
-    from fxopt.prices.predict import Predictor
+    from fxopt.prices.predict import Prediction, Predictor
 
 # Instruction sets that engines choose kernels by, as Linux names them on x86 and on Arm.
 _ISA = (
@@ -79,27 +79,34 @@ class Cpu(Target):
 
         return probes()
 
-    def predict(self, program: Program, engine: Engine) -> Cost:
-        from fxopt.ir.work import peak_bytes
+    def price(self, program: Program, engine: Engine) -> Prediction | None:
+        from fxopt.prices import Place
 
+        predictor = _predictor(self, Place.of(engine, self.machine()))
+        return predictor.predict(program) if predictor.known >= _ENOUGH else None
+
+    def predict(self, program: Program, engine: Engine) -> Cost:
         low, milliseconds, high = self._latency_ms(program, engine)
         return Cost(
             latency_ms=Interval(milliseconds, low, high),
             size_bytes=program.weight_bytes,
-            peak_bytes=peak_bytes(program),
+            peak_bytes=self._peak_bytes(program, engine),
             source="predicted",
         )
 
+    def _peak_bytes(self, program: Program, engine: Engine) -> int:
+        """Of what the engine writes to memory, as far as it is known which calls it runs together."""
+        from fxopt.ir.work import peak_bytes
+
+        found = self.price(program, engine)
+        return peak_bytes(program, [item.piece.nodes for item in found.pieces] if found else ())
+
     def _latency_ms(self, program: Program, engine: Engine) -> tuple[float, float, float]:
         """The least that is likely, the estimate, and the most that is likely."""
-        from fxopt.prices import Place
-
-        place = Place.of(engine, self.machine())
-        predictor = _predictor(self, place)
-        if predictor.known < _ENOUGH:
+        found = self.price(program, engine)
+        if found is None:
             milliseconds = self.by_roofline(program, engine)
             return milliseconds / _SPREAD, milliseconds, milliseconds * _SPREAD
-        found = predictor.predict(program)
         factor = math.exp(2 * found.spread)
         return found.milliseconds / factor, found.milliseconds, found.milliseconds * factor
 
