@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from fxopt.ir.program import Program
+from fxopt.ir.work import peak_bytes
+from fxopt.prices import KernelTable, Place
+from fxopt.prices.estimate import Roofline
 from fxopt.prices.fusion import Cluster, FusionRules, clusters
 from fxopt.prices.pieces import cut_calls
-from tests.engines.nets import program
+from fxopt.prices.predict import Predictor, learn
+from fxopt.testing.zoo import ZOO
+from tests.engines.nets import CASES, case, program
 
 
 class Stack(nn.Module):
@@ -116,3 +123,20 @@ def test_what_is_foretold_has_each_call_once(kernels: list[dict[str, Any]]) -> N
     other = program(Stack(4), IMAGE)
     foretold = [name for names in rules.foretell(other) for name in names]
     assert sorted(foretold) == sorted(node.name for node in cut_calls(other))
+
+
+def apart(net: Program) -> list[dict[str, Any]]:
+    """As an engine that runs each call by itself."""
+    return [kernel(node.name) for node in net.calls]
+
+
+@pytest.mark.parametrize("name", [*ZOO, *CASES])
+def test_any_program_can_be_cut_learned_from_and_foretold(name: str, tmp_path: Path) -> None:
+    net = ZOO[name]() if name in ZOO else case(name)[0]
+    table, place = KernelTable(tmp_path / "kernels.sqlite"), Place("engine", "1", "a CPU", (), 1)
+    learn(table, place, net, apart(net), 1.0)
+    found = Predictor(table, place, Roofline({"float32": 1e11}, 1e10)).predict(net)
+    assert sorted(node for item in found.pieces for node in item.piece.nodes) == sorted(n.name for n in cut_calls(net))
+    assert all(item.estimate.source == "profile" for item in found.pieces)
+    assert peak_bytes(net, [item.piece.nodes for item in found.pieces]) == peak_bytes(net)
+    table.close()
