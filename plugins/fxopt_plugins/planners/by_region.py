@@ -160,7 +160,7 @@ class _Precision:
         tried = stored[: self.stored] if room else []
         for kind, group in stored[len(tried) :]:
             reason = (
-                f"this engine does not compute in it here; all {len(group)} together would save {saved[kind] / 1000:.3g} kB:"
+                f"this engine does not compute in it here; all {len(group)} together would save {saved[kind]:,} bytes:"
                 " see --minimize size, --max-size"
             )
             self.lab.skip([step.id for step in group], reason, kind)
