@@ -113,15 +113,22 @@ class Merged(nn.Module):
         return self.convs(x).relu()
 
 
+_RANDOM = torch.Generator().manual_seed(0)  # else what the inputs are depends on what was imported before
+
+
+def _normal(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=_RANDOM)
+
+
 CASES: dict[str, tuple[type[nn.Module], Sequence[Tensor], bool]] = {
-    "convolutions": (ConvNet, [torch.randn(2, 3, 16, 16)], True),
-    "static": (ConvNet, [torch.randn(1, 3, 16, 16)], False),
-    "transformer": (Transformer, [torch.randint(0, 11, (2, 6)), torch.rand(2, 6) < 0.8], True),
-    "many outputs": (ManyOutputs, [torch.randn(3, 4), torch.randn(4, 5)], False),
-    "outputs that are no calls": (GivesBack, [torch.randn(3, 4)], False),
-    "condition": (Branches, [torch.randn(2, 4)], False),
-    "half": (Half, [torch.randn(2, 4).half()], False),
-    "unused input": (Unused, [torch.randn(2, 4), torch.randn(2, 4)], True),
+    "convolutions": (ConvNet, [_normal(2, 3, 16, 16)], True),
+    "static": (ConvNet, [_normal(1, 3, 16, 16)], False),
+    "transformer": (Transformer, [torch.randint(0, 11, (2, 6), generator=_RANDOM), torch.rand(2, 6, generator=_RANDOM) < 0.8], True),
+    "many outputs": (ManyOutputs, [_normal(3, 4), _normal(4, 5)], False),
+    "outputs that are no calls": (GivesBack, [_normal(3, 4)], False),
+    "condition": (Branches, [_normal(2, 4)], False),
+    "half": (Half, [_normal(2, 4).half()], False),
+    "unused input": (Unused, [_normal(2, 4), _normal(2, 4)], True),
 }
 
 
