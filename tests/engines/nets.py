@@ -123,7 +123,11 @@ def _normal(*shape: int) -> Tensor:
 CASES: dict[str, tuple[type[nn.Module], Sequence[Tensor], bool]] = {
     "convolutions": (ConvNet, [_normal(2, 3, 16, 16)], True),
     "static": (ConvNet, [_normal(1, 3, 16, 16)], False),
-    "transformer": (Transformer, [torch.randint(0, 11, (2, 6), generator=_RANDOM), torch.rand(2, 6, generator=_RANDOM) < 0.8], True),
+    "transformer": (
+        Transformer,
+        [torch.randint(0, 11, (2, 6), generator=_RANDOM), torch.rand(2, 6, generator=_RANDOM) < 0.8],
+        True,
+    ),
     "many outputs": (ManyOutputs, [_normal(3, 4), _normal(4, 5)], False),
     "outputs that are no calls": (GivesBack, [_normal(3, 4)], False),
     "condition": (Branches, [_normal(2, 4)], False),
