@@ -88,7 +88,7 @@ def measured(name: str, registry: Registry, keep: Path) -> Iterator[Case]:
     from fxopt.errors import FxoptError
     from fxopt.ir.program import Program
     from fxopt.prices import Place
-    from fxopt.prices.calibrate import latency_ms, profiled
+    from fxopt.prices.calibrate import profiled
 
     machine = registry.make_target("cpu").machine()
     for engine, kind, make in _variants(name, registry):
@@ -99,7 +99,7 @@ def measured(name: str, registry: Registry, keep: Path) -> Iterator[Case]:
                 program = make()
                 found = []
                 for there, kernels, first in profiled(engine, THREADS, program):
-                    found.append([there.spec(), kernels, first, _again(there, program, latency_ms)])
+                    found.append([there.spec(), kernels, first, _again(there, program)])
             except FxoptError as error:
                 print(f"{name} {kind} on {engine.name}: {error}", file=sys.stderr)
                 continue
@@ -112,18 +112,12 @@ def measured(name: str, registry: Registry, keep: Path) -> Iterator[Case]:
             yield Case(name, kind, spec, place, program, kernels, first, second)
 
 
-def _again(engine: Engine, program: Program, time: Callable[..., float]) -> float:
+def _again(engine: Engine, program: Program) -> float:
     """A build once more, timed in another process."""
-    from fxopt.ir.samples import sample_inputs
-    from fxopt.measure import Limits, Worker
+    from fxopt.prices.calibrate import emitted, latency_ms
 
-    values = [value.numpy() for value in sample_inputs(program, seed=0)]
-    with tempfile.TemporaryDirectory() as folder, Worker(Limits()) as worker:
-        saved, out = Path(folder) / "program", Path(folder) / "artifact"
-        saved.mkdir()
-        program.save(saved)
-        worker.emit(engine.spec(), saved, out)
-        return time(engine, out, values)
+    with emitted(engine, program) as (_, artifact, values):
+        return latency_ms(engine, artifact, values)
 
 
 def _variants(name: str, registry: Registry) -> Iterator[tuple[Engine, str, Callable[[], Program]]]:

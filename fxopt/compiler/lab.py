@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -288,8 +288,9 @@ class EngineLab:
         found = self.workshop.kernels(self.engine, self.artifacts[build.key])
         if self.experience is not None and build.recipe is None and build.key not in self._learned:
             self._learned.add(build.key)
-            engine = replace(self.registry.make_engine(self.engine), **build.tunings)
-            self.experience.add(engine, self.programs[build.key], found)
+            engine = self.registry.make_engine(self.engine)
+            if build.tunings.keys() <= {option.name for option in fields(engine)}:  # an artifact may have others
+                self.experience.add(replace(engine, **build.tunings), self.programs[build.key], found)
         return found
 
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:

@@ -6,6 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,12 +100,7 @@ def profiled(
     Raises:
         EngineError: the engine cannot build the program, or fails at it.
     """
-    values = [value.numpy() for value in sample_inputs(program, seed=0)]
-    with tempfile.TemporaryDirectory() as folder, Worker(Limits()) as worker:
-        saved, out = Path(folder) / "program", Path(folder) / "artifact"
-        saved.mkdir()
-        program.save(saved)
-        worker.emit(engine.spec(), saved, out)
+    with emitted(engine, program) as (worker, out, values):
         for count in threads:
             there = replace(engine, threads=count)
             Artifact.change(out, {"threads": count})
@@ -116,6 +112,22 @@ def profiled(
                 for k in kernels
             ]
             yield there, found, latency_ms(there, out, values)
+
+
+@contextmanager
+def emitted(engine: Engine, program: Program) -> Iterator[tuple[Worker, Path, list[np.ndarray[Any, Any]]]]:
+    """The process that has built a Program, the artifact, and inputs for it; all are gone afterwards.
+
+    Raises:
+        EngineError: the engine cannot build the program.
+    """
+    values = [value.numpy() for value in sample_inputs(program, seed=0)]
+    with tempfile.TemporaryDirectory() as folder, Worker(Limits()) as worker:
+        saved, out = Path(folder) / "program", Path(folder) / "artifact"
+        saved.mkdir()
+        program.save(saved)
+        worker.emit(engine.spec(), saved, out)
+        yield worker, out, values
 
 
 def latency_ms(engine: Engine, artifact: Path, values: Sequence[np.ndarray[Any, Any]]) -> float:

@@ -28,7 +28,7 @@ class Cluster:
     milliseconds: float | None
 
 
-def clusters(program: Program, kernels: Iterable[Mapping[str, Any]]) -> list[Cluster]:
+def clusters(program: Program, kernels: Sequence[Mapping[str, Any]]) -> list[Cluster]:
     """What an engine runs together, by the kernels that it reports, so that each call is in one cluster.
 
     Kernels that share a call are taken together. One that covers none (it reorders, converts, or computes what is

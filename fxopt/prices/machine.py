@@ -36,7 +36,7 @@ def profile(table: KernelTable, places: Iterable[Place], machine: Machine) -> di
         above = overheads(prices)
         engine[f"threads_{place.threads}"] = {
             "kernels": len(known),
-            "spread": round(statistics.median(_spreads(known)), 4),
+            **_spread(known),
             "call_us": round(1e3 * above.call_ms, 2),
             "piece_us": round(1e3 * above.piece_ms, 2),
             "share_of_profile": round(above.share, 4),
@@ -74,8 +74,10 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _spreads(known: Sequence[Price]) -> list[float]:
-    return [price.spread for price in known if math.isfinite(price.spread)] or [0.0]
+def _spread(known: Sequence[Price]) -> dict[str, float]:
+    """The median; nothing where all were measured but once."""
+    found = [price.spread for price in known if math.isfinite(price.spread)]
+    return {"spread": round(statistics.median(found), 4)} if found else {}
 
 
 def _peaks(known: Sequence[Price]) -> dict[str, float]:

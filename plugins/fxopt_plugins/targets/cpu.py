@@ -86,29 +86,19 @@ class Cpu(Target):
         return predictor.predict(program) if predictor.known >= _ENOUGH else None
 
     def predict(self, program: Program, engine: Engine) -> Cost:
-        low, milliseconds, high = self._latency_ms(program, engine)
-        return Cost(
-            latency_ms=Interval(milliseconds, low, high),
-            size_bytes=program.weight_bytes,
-            peak_bytes=self._peak_bytes(program, engine),
-            source="predicted",
-        )
-
-    def _peak_bytes(self, program: Program, engine: Engine) -> int:
-        """Of what the engine writes to memory, as far as it is known which calls it runs together."""
         from fxopt.ir.work import peak_bytes
 
         found = self.price(program, engine)
-        return peak_bytes(program, [item.piece.nodes for item in found.pieces] if found else ())
-
-    def _latency_ms(self, program: Program, engine: Engine) -> tuple[float, float, float]:
-        """The least that is likely, the estimate, and the most that is likely."""
-        found = self.price(program, engine)
-        if found is None:
-            milliseconds = self.by_roofline(program, engine)
-            return milliseconds / _SPREAD, milliseconds, milliseconds * _SPREAD
-        factor = math.exp(2 * found.spread)
-        return found.milliseconds / factor, found.milliseconds, found.milliseconds * factor
+        milliseconds = self.by_roofline(program, engine) if found is None else found.milliseconds
+        factor = _SPREAD if found is None else math.exp(2 * found.spread)
+        # Of activations only those count that the engine writes, as far as it is known which calls it runs together.
+        together = () if found is None else [item.piece.nodes for item in found.pieces]
+        return Cost(
+            latency_ms=Interval(milliseconds, milliseconds / factor, milliseconds * factor),
+            size_bytes=program.weight_bytes,
+            peak_bytes=peak_bytes(program, together),
+            source="predicted",
+        )
 
     def roofline(self, place: Place) -> Roofline:
         """The most that the CPU does by its clock and its instruction sets."""

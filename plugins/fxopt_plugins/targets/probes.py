@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fxopt.contracts.target import Probe
 
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU)
-_STAGES = ((112, 16), (56, 32), (28, 64), (14, 128), (7, 256))  # resolution, typical channels
+_CHANNELS = (16, 32, 64, 128, 256)  # typical ones, stage by stage
 _WIDTHS, _TOKENS = (128, 256, 320, 512, 640), (32, 100, 160, 256)
 
 
@@ -72,7 +72,7 @@ def _inverted_residuals(seed: int) -> Network:
     stem = choose.choice((16, 24, 32))
     layers: list[nn.Module] = [_layer(3, stem, 3, 2, 1, activation)]
     before = stem
-    for number, (_, typical) in enumerate(_STAGES):
+    for number, typical in enumerate(_CHANNELS):
         width = typical // 2 + 8 * choose.randrange(1, typical // 8)
         inner, kernel = before * choose.choice((3, 4, 6)), choose.choice((3, 3, 5))
         gate = [_Excite(inner, activation)] if excite else []
