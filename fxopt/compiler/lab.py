@@ -27,11 +27,12 @@ from fxopt.verify.fidelity import Evidence, check_whole
 
 if TYPE_CHECKING:
     from fxopt.compiler.search import Search
+    from fxopt.contracts.price import Prediction
     from fxopt.contracts.target import Target
     from fxopt.data import Data
     from fxopt.ir.edit import Record
     from fxopt.ir.program import Program
-    from fxopt.prices.predict import Experience, Prediction
+    from fxopt.prices.predict import Experience
     from fxopt.registry import Registry
     from fxopt.verify.paired import PairedDrop
     from fxopt.verify.quality import Quality

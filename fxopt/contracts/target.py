@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from fxopt.contracts.cost import Cost
     from fxopt.contracts.engine import Engine
+    from fxopt.contracts.price import Prediction
     from fxopt.ir.program import Program
-    from fxopt.prices.predict import Prediction
 
 
 @dataclass(frozen=True)

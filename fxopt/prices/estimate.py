@@ -12,13 +12,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from fxopt.prices.pieces import Piece
+from fxopt.contracts.price import Estimate, Piece
 from fxopt.prices.table import Price
 
 Array = NDArray[np.float64]
@@ -61,22 +61,6 @@ class Roofline:
 
 def _moved(features: Mapping[str, Any]) -> float:
     return float(features["read"] + features["weights"] + features["written"])
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a piece is expected to take.
-
-    Attributes:
-        milliseconds: of a call.
-        spread: standard deviation of its logarithm.
-        source: whether it was measured as it is, was but after another operator (`"context"`), was interpolated from
-            others of its sort, or nothing like it is known (`"roofline"`).
-    """
-
-    milliseconds: float
-    spread: float
-    source: Literal["profile", "micro", "context", "interpolated", "roofline"]
 
 
 class Estimator:

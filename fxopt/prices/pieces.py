@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
 from torch.fx import Node
 
+from fxopt.contracts.price import Piece
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize, is_quantize
 from fxopt.ir.text import format_argument, target_name
 from fxopt.ir.work import held_bytes, is_view, measured_sizes, node_flops
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Calls that one kernel runs, or a few that engines do not take apart.
-
-    Attributes:
-        kernel: what identifies it: its calls with shapes, dtypes, and attributes, free of names, of values and of what
-            surrounds it but for the operators that its inputs come from, since layouts depend on them.
-        features: what it computes and moves: `main`, the kind of call that computes most, and `sort`, its sort;
-            `dtype`, what that call reads; `flops`; bytes `read`, of `weights` and `written`; `calls`; and `bare`, the kernel whatever its
-            inputs come from.
-        nodes: names of the calls.
-    """
-
-    kernel: str
-    features: Mapping[str, Any]
-    nodes: tuple[str, ...]
 
 
 def cut_calls(program: Program) -> list[Node]:

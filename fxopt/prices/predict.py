@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fxopt.prices.estimate import Estimate, Estimator, Roofline
+from fxopt.contracts.price import Prediction, Priced
+from fxopt.prices.estimate import Estimator, Roofline
 from fxopt.prices.fusion import FusionRules, clusters
-from fxopt.prices.pieces import Piece, piece
+from fxopt.prices.pieces import piece
 from fxopt.prices.place import Place
 from fxopt.prices.table import KernelTable, Observation, Price
 
@@ -24,37 +25,6 @@ _LEAST = 0.2  # share of the sum of its pieces that a build takes at the least
 _BUILD_ERROR = 0.05  # of a build's latency, relative
 _SHARED_ERROR = 0.3  # of the spread of pieces that is not their own: they are interpolated from the same measurements
 _PRIOR = (0.1, 0.002, 0.01)  # how far a build is thought to be from the sum of its pieces: share, ms a piece, ms a call
-
-
-@dataclass(frozen=True)
-class Priced:
-    """A piece with its price."""
-
-    piece: Piece
-    estimate: Estimate
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a Program is expected to take.
-
-    Attributes:
-        milliseconds: of a call.
-        spread: standard deviation of its logarithm.
-        pieces: as the engine would run them, in order. Their prices add up to more or less than the whole: a profile costs
-            time, and calls do.
-    """
-
-    milliseconds: float
-    spread: float
-    pieces: tuple[Priced, ...]
-
-    @property
-    def measured_share(self) -> float:
-        """Share of the time that was measured, not interpolated."""
-        total = sum(item.estimate.milliseconds for item in self.pieces)
-        known = sum(item.estimate.milliseconds for item in self.pieces if item.estimate.source in ("profile", "micro"))
-        return known / total if total else 1.0
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fxopt.contracts.price import Piece
 from fxopt.prices.estimate import Estimator, Roofline
-from fxopt.prices.pieces import Piece
 from fxopt.prices.table import Price
 
 ROOF = Roofline({"float32": 1e11, "uint8": 4e11}, 2e10)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fxopt.contracts.price import Piece
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import operators
-from fxopt.prices.pieces import Piece, cut_calls, piece
+from fxopt.prices.pieces import cut_calls, piece
 from tests.engines.nets import program
 
 IMAGE = torch.randn(1, 4, 8, 8)

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fxopt.contracts.engine import Engine
+    from fxopt.contracts.price import Prediction
     from fxopt.ir.program import Program
     from fxopt.prices import Place
     from fxopt.prices.estimate import Roofline
-    from fxopt.prices.predict import Prediction, Predictor
+    from fxopt.prices.predict import Predictor
 
 # Instruction sets that engines choose kernels by, as Linux names them on x86 and on Arm.
 _ISA = (
