@@ -78,6 +78,7 @@ def left_out(text: str) -> str:
     help="The objective.",
 )
 @click.option("--passes", metavar="SPEC", help="Passes to use, like a,b{option=value}; all by default.")
+@click.option("--planner", metavar="SPEC", help="What chooses among rewrites; milp by default.")
 @click.option(
     "-p",
     "without",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fxopt.contracts.planner import Build
     from fxopt.ir.edit import Record
     from fxopt.ir.program import Program
+    from fxopt.verify.paired import PairedDrop
+    from fxopt.verify.quality import Quality
 
 
 def give_back_worst(lab: EngineLab, build: Build, gains: Mapping[str, float]) -> Build | None:
@@ -38,10 +40,10 @@ def give_back_worst(lab: EngineLab, build: Build, gains: Mapping[str, float]) ->
         if part is not None and build.tunings:
             part = lab.under(part, build.tunings)
         if part is None or lab.fault(part) is not None:
-            return None, math.inf if part is None else _excess(lab, part)
+            return None, math.inf if part is None else _degree(lab, part)
         return part, 1.0
 
-    best = largest(look, _costs(lab.search.sensitivity, ranked), _excess(lab, build))
+    best = largest(look, _costs(lab.search.sensitivity, ranked), _degree(lab, build))
     kept = best.steps if best is not None else frozenset()
     lab.refuse([i for i in ranked if i not in kept], f"with all {len(ranked)} of these in the plan, {fault}")
     return best
@@ -87,13 +89,15 @@ def _costs(sensitivity: Mapping[str, float], ranked: Sequence[str]) -> list[floa
     return [sensitivity.get(i, typical) for i in ranked]
 
 
-def _excess(lab: EngineLab, build: Build) -> float:
-    """How many times what the budget allows a build costs; infinite where that is not what is wrong with it.
-
-    Costs are divergences, and flips go about with the root of these.
-    """
+def _degree(lab: EngineLab, build: Build) -> float:
+    """How many times what the budget allows a faulty build costs; infinite where that is not what is wrong with it."""
     drop = lab.drops.get(build.key)
     if drop is None or lab.quality.fault(drop) is None:
         return math.inf
-    excess = lab.quality.excess(drop)
-    return excess * excess if drop.metric.rate else excess
+    return excess(lab.quality, drop)
+
+
+def excess(quality: Quality, drop: PairedDrop) -> float:
+    """How many times what a budget allows a drop is, as costs go: they are divergences, and flips go with the root of these."""
+    found = quality.excess(drop)
+    return found * found if drop.metric.rate else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler import profiles
 from fxopt.compiler.context import NOTHING, Context
-from fxopt.compiler.give_back import give_back_worst
+from fxopt.compiler.give_back import excess, give_back_worst
 from fxopt.compiler.steps import closure, replay
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact, Engine
-from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Ratio
+from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Look, Ratio
 from fxopt.errors import EngineError, MetricError
 from fxopt.ir.twin import double
 from fxopt.measure import Plan
@@ -62,6 +63,7 @@ class EngineLab:
     calib: Data | None = None  # where recipes are wanted
     progress: Callable[[int, int], None] = lambda done, total: None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
     programs: dict[str, Program] = field(default_factory=dict)
     artifacts: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -124,7 +126,7 @@ class EngineLab:
             return None
         kernels = [{"covers": item.piece.nodes, "ms": item.estimate.milliseconds} for item in price.pieces]
         by_step, by_node = profiles.by_step(kernels, makers), profiles.by_node(kernels)
-        return Foretold(price.milliseconds, price.spread, by_step, by_node)
+        return Foretold(price.milliseconds, price.spread, by_step, by_node, _neighbours(program, makers))
 
     def _price(self, program: Program) -> Prediction | None:
         if self.target is None:
@@ -303,6 +305,14 @@ class EngineLab:
             return None
         return give_back_worst(self, build, gains)
 
+    def excess(self, build: Build) -> float:
+        """As `Lab.excess`."""
+        fault, drop = self.fault(build), self.drops.get(build.key)
+        if drop is None or (fault is not None and self.quality.fault(drop) is None):
+            return 0.0 if fault is None else math.inf
+        found = excess(self.quality, drop)
+        return min(found, 1.0) if fault is None else max(found, math.nextafter(1.0, 2.0))
+
     @property
     def lossy_steps(self) -> set[str]:
         """The steps that are not exact, by their ids."""
@@ -381,9 +391,25 @@ class EngineLab:
         for identity in steps:
             self.verdicts[identity] = Verdict("applied", f"{group} together: {describe(ratio)}", group, ratio)
 
+    def tell(self, look: Look) -> None:
+        """As `Lab.tell`."""
+        self.looks.append(look)
+
     def out_of_time(self) -> bool:
         """As `Lab.out_of_time`."""
         return self.workshop.out_of_time()
+
+
+def _neighbours(program: Program, makers: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """Steps of which one's part takes what the other's gives."""
+    pairs = (
+        (makers[used.name], makers[node.name])
+        for node in program.calls
+        if node.name in makers
+        for used in node.all_input_nodes
+        if used.name in makers
+    )
+    return frozenset((min(pair), max(pair)) for pair in pairs if pair[0] != pair[1])
 
 
 def describe(ratio: Ratio) -> str:

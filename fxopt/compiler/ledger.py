@@ -77,6 +77,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "checks": checks,
         "rewrites": [*_of_the_whole(run, outcome), *told, *of_other_searches(run.labs, ship.lab, told)],
         "frontier": points(run, outcome.contenders, ship),
+        "planning": _planning(run),
         "layers": layers,
         "engines": {
             name: run.failures.get(name) or engine.available() or "available"
@@ -104,6 +105,20 @@ def unmet(ledger: dict[str, Any], fault: str) -> None:
     for entry in ledger["rewrites"]:
         if entry["verdict"] == "applied":
             entry["verdict"], entry["reason"] = "reverted", f"no model was written; it was {entry['reason']}"
+
+
+def _planning(run: Run) -> list[dict[str, Any]]:
+    """How the plans for each engine were chosen."""
+    return [
+        {
+            "engine": run.engines[lab.engine].name,
+            "planner": run.planner.spec(),
+            "builds": len(lab.tried),
+            "looks": [{**dataclasses.asdict(look), "taken": dict(look.taken)} for look in lab.looks],
+        }
+        for lab in run.labs
+        if len(lab.tried) > 1
+    ]
 
 
 def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:

@@ -61,6 +61,7 @@ def optimize(
     out: str | Path | None = None,
     threads: int | None = None,
     recipes: bool = True,
+    planner: str | None = None,
     progress: Progress = NULL,
 ) -> Result:
     """Make a model as fast as this machine's engines allow, without changing what it computes.
@@ -83,6 +84,7 @@ def optimize(
         out: the output folder; a new temporary folder by default.
         threads: threads that one call may use; all cores by default.
         recipes: whether the engines' own ways to quantize are tried as well, where quality may drop.
+        planner: a planner's spec, of what chooses among rewrites; `milp` by default.
         progress: told what is going on.
 
     Raises:
@@ -103,6 +105,7 @@ def optimize(
         budget=budget or Budget(),
         threads=threads,
         recipes=recipes,
+        planner=planner,
         out=folder,
         command=f"fxopt.optimize({type(model).__name__}, ...)",
     )

@@ -127,10 +127,9 @@ def _finalists(run: Run, made: list[Contender], first: Session) -> list[Contende
 
 def _planned(run: Run, lab: EngineLab, problem: Problem) -> list[Contender]:
     """What the planner makes of a problem, as far as it is right."""
-    planner = run.registry.make_planner(next(iter(run.registry.planners)))
     with run.progress.phase(f"plan for {run.engines[lab.engine].name}", 60):
         lab.progress = run.advance()
-        kept = (lab.keep(build) for build in planner.plan(problem))
+        kept = (lab.keep(build) for build in run.planner.plan(problem))
         return [Contender(lab.engine, build, lab) for build in kept if build is not None]
 
 

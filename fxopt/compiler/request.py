@@ -23,6 +23,7 @@ class Request:
         calib, eval, train, metric: as on the command line, or objects from the Python interface.
         budget: objective and limits.
         passes: a pipeline in the option grammar; None for all passes.
+        planner: a planner's spec; None for the first there is.
         without: names of plugins that are left out.
         threads: threads that one call may use; None for all cores.
         seed: of everything random.
@@ -47,6 +48,7 @@ class Request:
     metric: Any = None
     budget: Budget = field(default_factory=Budget)
     passes: str | None = None
+    planner: str | None = None
     without: tuple[str, ...] = ()
     threads: int | None = None
     seed: int = 0

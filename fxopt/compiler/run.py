@@ -64,6 +64,7 @@ class Run:
         self.passes = registry.make_passes(request.passes)
         if not registry.planners:
             raise InputError("there is no planner, which chooses among rewrites; leave out -p no:planners")
+        self.planner = registry.make_planner(request.planner or next(iter(registry.planners)))
         self.data = Datasets.read(request, program.interface, self.progress)
         self.calib = self.data.calib
         self.quality = self.judge()

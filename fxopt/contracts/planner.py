@@ -78,12 +78,43 @@ class Foretold:
         spread: standard deviation of its logarithm.
         step_ms: of each step's part, by id, as of `Lab.step_times`.
         node_ms: by the name of a node, as of `Lab.node_times`.
+        neighbours: pairs of steps, in order, of which one's part takes what the other's gives.
     """
 
     milliseconds: float
     spread: float
     step_ms: Mapping[str, float] = field(default_factory=dict)
     node_ms: Mapping[str, float] = field(default_factory=dict)
+    neighbours: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True)
+class Look:
+    """A choice that a planner made by prices, for the ledger.
+
+    Attributes:
+        options: how many there were to choose from.
+        taken: how many of each kind were chosen.
+        most_loss: limit on what they lose, in multiples of what the budget allows; infinite for none.
+        objective: what they are expected to change together, in milliseconds or bytes.
+        bound: what no choice is below; minus infinity where the solver cannot tell.
+        feasible: whether there is a choice within the limits. If not, this one is over them by the least.
+        complete: whether the solver came to its end.
+        seconds: that it took.
+        build: key of the build that was made of it, if one was.
+        excess: how many times what the budget allows that lost; None if it was not judged.
+    """
+
+    options: int
+    taken: Mapping[str, int]
+    most_loss: float
+    objective: float
+    bound: float
+    feasible: bool
+    complete: bool
+    seconds: float
+    build: str | None = None
+    excess: float | None = None
 
 
 class Lab(Protocol):
@@ -126,6 +157,12 @@ class Lab(Protocol):
             gains: what steps bring, by id, in any unit. Those that are not there count as much as the others on average.
         """
 
+    def excess(self, build: Build) -> float:
+        """How many times what the quality budget allows a build loses, on the unit of `Problem.sensitivity`.
+
+        At most 1 where it keeps the budget; infinite where something else is wrong with it. It costs a judgement.
+        """
+
     def step_times(self, build: Build) -> Mapping[str, float]:
         """Milliseconds of each step's part of a build, as the engine profiles it, by id; empty where it cannot."""
 
@@ -146,6 +183,9 @@ class Lab(Protocol):
 
     def credit(self, steps: Collection[str], group: str, ratio: Ratio) -> None:
         """Write down what these steps bring."""
+
+    def tell(self, look: Look) -> None:
+        """Write down how a choice was made."""
 
     def out_of_time(self) -> bool:
         """Whether no new build should be begun."""

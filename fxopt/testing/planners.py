@@ -10,7 +10,7 @@ import torch
 
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget, Interval
-from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Planner, Problem, Ratio
+from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Look, Planner, Problem, Ratio
 from fxopt.ir.program import Program
 from fxopt.testing.cases import Fault, case, parameters
 from fxopt.testing.options import is_documented, options_round_trip
@@ -34,6 +34,7 @@ class ScriptedLab:
         builds: what was built.
         compared: keys of what was timed, by session.
         verdicts: what was written down, by id.
+        looks: what was told of choices.
     """
 
     factors: Mapping[str, float]
@@ -45,6 +46,7 @@ class ScriptedLab:
     builds: list[frozenset[str]] = field(default_factory=list)
     compared: list[list[str]] = field(default_factory=list)
     verdicts: dict[str, tuple[str, str, Ratio | None]] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.baseline = Build("base", frozenset(), "", BASE_BYTES)
@@ -91,6 +93,10 @@ class ScriptedLab:
         """The build: quality is no matter here."""
         return build
 
+    def excess(self, build: Build) -> float:
+        """None: quality is no matter here."""
+        return 0.0
+
     def step_times(self, build: Build) -> dict[str, float]:
         """None: an engine without a profile."""
         return {}
@@ -114,6 +120,10 @@ class ScriptedLab:
     def credit(self, steps: Collection[str], group: str, ratio: Ratio) -> None:
         """Write down a gain."""
         self.verdicts |= dict.fromkeys(self._known(steps), ("applied", group, ratio))
+
+    def tell(self, look: Look) -> None:
+        """Remember it."""
+        self.looks.append(look)
 
     def out_of_time(self) -> bool:
         """Whether time is out."""

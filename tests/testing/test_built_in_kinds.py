@@ -14,6 +14,8 @@ from fxopt_plugins.engines.inductor import Inductor
 from fxopt_plugins.engines.onnxruntime import OnnxRuntime
 from fxopt_plugins.engines.openvino import OpenVino
 from fxopt_plugins.planners.by_pass import ByPass
+from fxopt_plugins.planners.by_price import Exhaustive, Greedy, Milp
+from fxopt_plugins.planners.by_region import ByRegion
 from fxopt_plugins.targets.cpu import Cpu
 
 
@@ -22,8 +24,11 @@ def test_the_target_cpu(check: Callable[[], None]) -> None:
     check()
 
 
-@pytest.mark.parametrize("check", planner_checks(ByPass(), ByPass(splits=0)))
-def test_the_planner_by_pass(check: Callable[[], None]) -> None:
+PLANNERS = [Milp(), Greedy(), Exhaustive(), ByRegion(), ByPass(), ByPass(splits=0)]
+
+
+@pytest.mark.parametrize("check", planner_checks(*PLANNERS))
+def test_a_planner(check: Callable[[], None]) -> None:
     check()
 
 
@@ -50,5 +55,5 @@ def test_every_built_in_target_engine_and_planner_is_checked() -> None:
     registry = Registry.load()
     built_in = {key for key, owner in registry.owners.items() if owner == "fxopt"}
     assert {name for kind, name in built_in if kind == "targets"} == {"cpu"}
-    assert {name for kind, name in built_in if kind == "planners"} == {"by_pass", "by_region"}
+    assert {name for kind, name in built_in if kind == "planners"} == {planner.name for planner in PLANNERS}
     assert {name for kind, name in built_in if kind == "engines"} == {"onnxruntime", "openvino", "eager", "inductor"}

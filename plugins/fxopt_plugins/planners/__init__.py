@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fxopt import hookimpl
 from fxopt_plugins.planners.by_pass import ByPass
+from fxopt_plugins.planners.by_price import Exhaustive, Greedy, Milp
 from fxopt_plugins.planners.by_region import ByRegion
 
 if TYPE_CHECKING:
@@ -15,4 +16,4 @@ if TYPE_CHECKING:
 @hookimpl
 def fxopt_planners() -> list[type[Planner]]:
     """Planners that come with fxopt."""
-    return [ByRegion, ByPass]
+    return [Milp, Greedy, Exhaustive, ByRegion, ByPass]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from examples import greedy_planner
-from examples.greedy_planner import Greedy
+from examples import growing_planner
+from examples.growing_planner import Growing
 from fxopt.contracts.cost import Budget
 from fxopt.contracts.planner import Build, Problem
 from fxopt.registry import Registry
@@ -17,14 +17,14 @@ from tests.compiler.test_by_region import Lab, script, step
 from tests.house.tree import ROOT
 
 
-@pytest.mark.parametrize("check", planner_checks(Greedy()))
+@pytest.mark.parametrize("check", planner_checks(Growing()))
 def test_the_kit(check: Callable[[], None]) -> None:
     check()
 
 
 def planned(lab: Lab, *identities: str) -> list[Build]:
     offers = [step(identity) for identity in identities]
-    return Greedy().plan(Problem(nothing(), (), Budget(), 0.95, lab, offers=offers, native=["int8", "dynamic"]))
+    return Growing().plan(Problem(nothing(), (), Budget(), 0.95, lab, offers=offers, native=["int8", "dynamic"]))
 
 
 def test_an_offer_for_the_same_nodes_stays_out() -> None:
@@ -52,10 +52,10 @@ def test_recipes_are_plans_where_they_pay_and_keep_the_budget() -> None:
 
 def test_it_is_the_planner_where_the_built_in_ones_are_left_out() -> None:
     registry = Registry.load(["planners"])
-    registry.register(greedy_planner, "example", "example")
-    assert next(iter(registry.planners)) == "greedy"
+    registry.register(growing_planner, "example", "example")
+    assert next(iter(registry.planners)) == "growing"
 
 
 def test_stands_in_the_docs_as_it_is() -> None:
-    source = (ROOT / "examples" / "greedy_planner.py").read_text().split("\n\n", 1)[1]
+    source = (ROOT / "examples" / "growing_planner.py").read_text().split("\n\n", 1)[1]
     assert f"```python\n{source}```" in (ROOT / "docs" / "write-a-planner.md").read_text()

@@ -9,10 +9,10 @@ from fxopt.contracts.planner import Build, Problem, Ratio
 
 
 @dataclass(frozen=True)
-class Greedy(Planner):
+class Growing(Planner):
     """Add the rewrites of one pass after another to the plan, where the whole is measured to be faster with them."""
 
-    name: ClassVar[str] = "greedy"
+    name: ClassVar[str] = "growing"
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: exact rewrites; lower precision on top of the basis; the engine's own recipes."""
@@ -66,4 +66,4 @@ def excludes(problem: Problem, step: Step, other: Step) -> bool:
 
 @hookimpl
 def fxopt_planners() -> list[type[Planner]]:
-    return [Greedy]
+    return [Growing]

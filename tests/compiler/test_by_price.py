@@ -1,0 +1,255 @@
+"""The planners that choose by prices, in a world whose figures are known: milliseconds, conversions, and losses."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fxopt.contracts.cost import Budget, Interval
+from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Problem, Ratio
+from fxopt.errors import InputError
+from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing
+from fxopt_plugins.planners.by_price import ByPrice, Exhaustive, Greedy, Milp
+from fxopt_plugins.planners.selection import Option, Selection, exhaustive
+from tests.compiler.test_by_region import step
+
+PLANNERS = [Milp(), Greedy(), Exhaustive()]
+FLOATS_MS = 2.0  # of a region
+
+
+@dataclass
+class World(ScriptedLab):
+    """A chain of regions, each in floats or in one of some kinds.
+
+    Attributes:
+        ms: of a region in a kind, by `KIND@REGION`.
+        conversion_ms: at each end of an island of regions in one kind; a profile counts it for the region there.
+        losses: what a region in a kind costs, in multiples of what the budget allows.
+        profiled: whether the engine gives a profile.
+        foretells: whether the target tells what a program takes.
+        clock: what a build takes over what its profile shows.
+    """
+
+    ms: Mapping[str, float] = field(default_factory=dict)
+    conversion_ms: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    profiled: bool = True
+    foretells: bool = False
+    clock: float = 1.0
+
+    @property
+    def regions(self) -> list[str]:
+        return sorted({identity.partition("@")[2] for identity in self.ms})
+
+    def parts(self, steps: Collection[str]) -> dict[str, float]:
+        """What each region in a kind takes, with its conversions."""
+        kinds = {identity.partition("@")[2]: identity.partition("@")[0] for identity in map(plain, steps)}
+        order = self.regions
+        found = {}
+        for index, region in enumerate(order):
+            if (kind := kinds.get(region)) is not None:
+                beside = [order[i] for i in (index - 1, index + 1) if 0 <= i < len(order)]
+                ends = 2 - sum(kinds.get(other) == kind for other in beside)
+                found[f"{kind}@{region}"] = self.ms[f"{kind}@{region}"] + ends * self.conversion_ms
+        return found
+
+    def latency(self, steps: Iterable[str]) -> float:
+        parts = self.parts(list(steps))
+        lowered = sum(parts.values()) + FLOATS_MS * (len(self.regions) - len(parts))
+        return lowered * self.clock / (FLOATS_MS * len(self.regions))
+
+    def loss(self, steps: Iterable[str]) -> float:
+        return sum(self.losses.get(plain(identity), 0.0) for identity in steps)
+
+    def build(self, steps: Collection[str]) -> Build | None:
+        build = super().build(steps)
+        size = BASE_BYTES + sum(self.sizes.get(plain(identity), 0) for identity in steps)
+        return build and replace(build, size_bytes=size)
+
+    def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
+        self.compared.append([build.key for build in builds])
+        found = {build.key: self.latency(build.steps) for build in builds}
+        return {key: Ratio(Interval(r, r * 0.999, r * 1.001), 1e-9 if r != 1 else 0.5) for key, r in found.items()}
+
+    def excess(self, build: Build) -> float:
+        return self.loss(build.steps)
+
+    def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
+        if not give_back:
+            return build if self.loss(build.steps) <= 1 else None
+        kept = sorted(build.steps, key=lambda identity: self.losses.get(plain(identity), 0.0))
+        while kept and self.loss(kept) > 1:
+            kept.pop()
+        return self.build(kept) if kept else None
+
+    def step_times(self, build: Build) -> dict[str, float]:
+        return {step(one).id: ms for one, ms in self.parts(build.steps).items()} if self.profiled else {}
+
+    def node_times(self, build: Build) -> dict[str, float]:
+        return dict.fromkeys(self.regions, FLOATS_MS) if self.profiled else {}
+
+    def foretell(self, steps: Collection[str]) -> Foretold | None:
+        if not self.foretells:
+            return None
+        parts = {step(one).id: ms for one, ms in self.parts(steps).items()}
+        total = self.latency(steps) * FLOATS_MS * len(self.regions)
+        order = self.regions
+        kinds = {plain(one).partition("@")[2]: one for one in parts}
+        pairs = [(kinds[a], kinds[b]) for a, b in itertools.pairwise(order) if a in kinds and b in kinds]
+        alike = frozenset((min(pair), max(pair)) for pair in pairs)
+        return Foretold(total, 0.05, parts, dict.fromkeys(order, FLOATS_MS), alike)
+
+
+def plain(identity: str) -> str:
+    """The id that a test gave, without the digest."""
+    return identity.rpartition(".")[0] if "." in identity else identity
+
+
+def problem(world: World, budget: Budget | None = None, sensitivity: Mapping[str, float] | None = None) -> Problem:
+    offers = [step(identity) for identity in world.ms]
+    world.factors = {offer.id: 1.0 for offer in offers}
+    return Problem(
+        nothing(),
+        (),
+        budget or Budget(),
+        0.95,
+        world,
+        offers=offers,
+        native=sorted({identity.partition("@")[0] for identity in world.ms}),
+        sensitivity={step(i).id: loss for i, loss in (world.losses if sensitivity is None else sensitivity).items()},
+        size_change={step(identity).id: change for identity, change in world.sizes.items()},
+        latency_ms=FLOATS_MS * len(world.regions),
+    )
+
+
+def plan(planner: ByPrice, world: World, **fields: object) -> list[set[str]]:
+    return [set(map(plain, build.steps)) for build in planner.plan(problem(world, **fields))]  # type: ignore[arg-type]
+
+
+def chain(kind: str, *ms: float) -> dict[str, float]:
+    return {f"{kind}@r{index}": each for index, each in enumerate(ms)}
+
+
+@pytest.mark.parametrize("planner", PLANNERS, ids=lambda planner: planner.spec())
+def test_each_region_gets_the_kind_that_is_fastest_there(planner: ByPrice) -> None:
+    world = World({}, ms=chain("int8", 0.5, 1.8, 0.5, 2.5) | chain("bf16", 1.0, 1.0, 1.0, 1.9))
+    assert plan(planner, world)[0] == {"int8@r0", "bf16@r1", "int8@r2", "bf16@r3"}
+
+
+@pytest.mark.parametrize("planner", PLANNERS, ids=lambda planner: planner.spec())
+def test_a_region_that_is_slower_in_each_kind_stays_in_floats_and_it_is_said_why(planner: ByPrice) -> None:
+    world = World({}, ms=chain("int8", 0.5, 3.0, 0.5))
+    assert plan(planner, world)[0] == {"int8@r0", "int8@r2"}
+    verdict, reason, _ = world.verdicts[step("int8@r1").id]
+    assert verdict == "refused"
+    assert reason.startswith("slower by the engine's profile: 1.000 ms more than in floats")
+
+
+@pytest.mark.parametrize("planner", PLANNERS, ids=lambda planner: planner.spec())
+def test_the_budget_is_kept_by_what_costs_most_for_what_it_brings(planner: ByPrice) -> None:
+    world = World({}, ms=chain("int8", 0.5, 0.5, 1.5, 0.5), losses=chain("int8", 0.4, 0.4, 0.9, 0.1))
+    assert plan(planner, world)[0] == {"int8@r0", "int8@r1", "int8@r3"}
+    assert "given back" in world.verdicts[step("int8@r2").id][1]
+
+
+def test_losses_are_learned_from_what_was_judged_where_sensitivities_are_off_by_kind() -> None:
+    true = chain("int8", 0.6, 0.6, 0.6, 0.6) | chain("bf16", 0.01, 0.01, 0.01, 0.01)
+    told = {identity: loss * (0.01 if identity.startswith("int8") else 1.0) for identity, loss in true.items()}
+    world = World({}, ms=chain("int8", 0.5, 0.6, 0.7, 0.8) | chain("bf16", 1.0, 1.0, 1.0, 1.0), losses=true)
+    best, *_ = plan(Milp(), world, sensitivity=told)
+    assert best == {"int8@r0", "bf16@r1", "bf16@r2", "bf16@r3"}
+
+
+@pytest.mark.parametrize("foretells", [False, True])
+def test_islands_are_not_split_for_less_than_their_conversions_cost(foretells: bool) -> None:
+    ms = chain("int8", 0.5, 2.2, 0.5)
+    world = World({}, ms=ms, conversion_ms=0.3, foretells=foretells)
+    assert plan(Milp(), world)[0] == set(ms)
+    if foretells:  # else it takes a build to find out
+        assert len(world.builds) <= 4
+
+
+def test_regions_of_an_engine_without_a_profile_are_taken_together() -> None:
+    world = World({}, ms=chain("int8", 0.5, 3.0, 0.5) | chain("bf16", 1.9, 1.9, 1.9), profiled=False)
+    assert plan(Milp(), world)[0] == set(chain("int8", 0, 0, 0))
+
+
+def test_regions_of_an_engine_without_a_profile_are_told_apart_by_what_is_foretold() -> None:
+    world = World({}, ms=chain("int8", 0.5, 3.0, 0.5), profiled=False, foretells=True)
+    assert plan(Milp(), world)[0] == {"int8@r0", "int8@r2"}
+
+
+def test_a_choice_that_turns_out_slower_than_a_kind_is_not_the_plan() -> None:
+    world = World({}, ms=chain("int8", 0.5, 2.2, 0.5), conversion_ms=1.0)
+    assert plan(Milp(), world)[0] == set(world.ms)
+
+
+def test_size_is_minimized_where_the_latency_bears_it() -> None:
+    world = World({}, ms=chain("int8", 1.0, 3.5, 2.5), sizes={"int8@r0": -5, "int8@r1": -30, "int8@r2": -20})
+    assert plan(Milp(), world, budget=Budget(minimize="size"))[0] == {"int8@r0", "int8@r2"}
+
+
+def test_a_limit_on_size_is_kept_at_the_least_latency() -> None:
+    world = World({}, ms=chain("int8", 1.0, 2.5, 3.5), sizes={"int8@r0": -5, "int8@r1": -30, "int8@r2": -30})
+    assert plan(Milp(), world, budget=Budget(max_size_bytes=BASE_BYTES - 30))[0] == {"int8@r0", "int8@r1"}
+
+
+def test_what_an_engine_fails_at_is_refused_and_the_rest_is_planned() -> None:
+    ids = [step(f"int8@r{index}").id for index in range(3)]
+    world = World({}, ms=chain("int8", 0.5, 0.5, 0.5), unbuildable=frozenset({ids[1]}))
+    assert plan(Milp(), world)[0] == {"int8@r0", "int8@r2"}
+    assert "cannot build" in world.verdicts[ids[1]][1]
+
+
+def test_choices_are_told() -> None:
+    world = World({}, ms=chain("int8", 0.5, 3.0), losses=chain("int8", 2.0, 0.0))
+    plan(Milp(), world)
+    first = world.looks[0]
+    assert (first.options, first.taken, first.most_loss, first.feasible, first.complete) == (
+        2,
+        {"int8": 1},
+        math.inf,
+        True,
+        True,
+    )
+    assert first.objective == pytest.approx(-1.5, rel=0.4)
+    assert first.excess == 2.0
+    assert first.bound <= first.objective + 1e-6
+
+
+def test_too_many_options_to_try_all_is_bad_input() -> None:
+    world = World({}, ms=chain("int8", *([0.5] * 23)))
+    with pytest.raises(InputError, match="--planner exhaustive: 23 options .*use milp"):
+        plan(Exhaustive(), world)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    ms = st.integers(1, 10).map(lambda tenths: tenths / 4)
+    loss = st.integers(0, 8).map(lambda tenths: tenths / 8)
+    count = draw(st.integers(1, 4))
+    kinds = draw(st.sampled_from((["int8"], ["int8", "bf16"])))
+    names = [f"{kind}@r{region}" for kind in kinds for region in range(count)]
+    return World({}, ms={name: draw(ms) for name in names}, losses={name: draw(loss) for name in names})
+
+
+@given(worlds())
+def test_plans_keep_the_budget_and_the_best_is_near_the_best_there_is(world: World) -> None:
+    """Without conversions, prices are exact after the first builds, so the plan is what trying all would give."""
+    plans = plan(Milp(), world)
+    truth = Selection(
+        {name: Option(ms - FLOATS_MS, loss=world.losses[name]) for name, ms in world.ms.items()},
+        [frozenset(name for name in world.ms if name.endswith(region)) for region in world.regions],
+        most_loss=1.0,
+    )
+    least = exhaustive(truth).objective
+    reached = min((truth.latency(taken) for taken in plans), default=0.0)
+    assert all(world.loss(taken) <= 1 for taken in plans)
+    assert reached <= least * 0.99 + 0.011 * FLOATS_MS * len(world.regions)
