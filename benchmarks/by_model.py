@@ -42,3 +42,9 @@ def keep(
     report["models"] = {key: models[key] for key in [*names, TINY] if key in models}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(report | more(models), indent=1) + "\n")
+
+
+def read(out: Path) -> dict[str, Any]:
+    """What a file holds."""
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found

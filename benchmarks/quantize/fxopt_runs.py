@@ -16,7 +16,7 @@ from benchmarks.quantize.models import task
 from benchmarks.quantize.peers import THREADS
 
 
-def run(name: str, budget: str, out: Path, *, recipes: bool) -> dict[str, Any]:
+def run(name: str, budget: str, out: Path, *, recipes: bool, planner: str | None = None) -> dict[str, Any]:
     """What `fxopt.optimize` made of a model.
 
     Args:
@@ -24,6 +24,7 @@ def run(name: str, budget: str, out: Path, *, recipes: bool) -> dict[str, Any]:
         budget: as `--max-drop` takes it.
         out: the output folder.
         recipes: whether the engines' own recipes are among the plans.
+        planner: what chooses; None for the default.
 
     Returns:
         `ledger`, the spec of the `engine` and the `recipe`, if one ships; or `error`, one line. Beside these `seconds`
@@ -35,14 +36,14 @@ def run(name: str, budget: str, out: Path, *, recipes: bool) -> dict[str, Any]:
     sampler.start()
     try:
         with apart() as pool:
-            found = pool.submit(_optimize, name, budget, out, recipes).result()
+            found = pool.submit(_optimize, name, budget, out, recipes, planner).result()
     finally:
         stop.set()
         sampler.join()
     return found | {"seconds": round(time.perf_counter() - started, 1), "peak_rss_bytes": peak[0]}
 
 
-def _optimize(name: str, budget: str, out: Path, recipes: bool) -> dict[str, Any]:
+def _optimize(name: str, budget: str, out: Path, recipes: bool, planner: str | None) -> dict[str, Any]:
     import fxopt
     from benchmarks.smoke import few_rounds
     from fxopt.contracts.cost import Budget, Drop
@@ -61,6 +62,7 @@ def _optimize(name: str, budget: str, out: Path, recipes: bool) -> dict[str, Any
                 budget=Budget(max_drop=Drop.parse(budget)),
                 threads=THREADS,
                 recipes=recipes,
+                planner=planner,
                 out=out,
             ).ledger
     except FxoptError as error:

@@ -64,6 +64,9 @@ class EngineLab:
     progress: Callable[[int, int], None] = lambda done, total: None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
+    foretold: dict[str, float] = field(default_factory=dict)  # ms of steps' parts, by id
+    profiled: dict[str, float] = field(default_factory=dict)  # likewise, by the engine's profile of the first build
+    float_times: dict[str, float] = field(default_factory=dict)  # ms by node, of the first build of exact steps
     programs: dict[str, Program] = field(default_factory=dict)
     artifacts: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -126,6 +129,7 @@ class EngineLab:
             return None
         kernels = [{"covers": item.piece.nodes, "ms": item.estimate.milliseconds} for item in price.pieces]
         by_step, by_node = profiles.by_step(kernels, makers), profiles.by_node(kernels)
+        self.foretold = {**by_step, **self.foretold}
         return Foretold(price.milliseconds, price.spread, by_step, by_node, _neighbours(program, makers))
 
     def _price(self, program: Program) -> Prediction | None:
@@ -275,11 +279,16 @@ class EngineLab:
 
     def step_times(self, build: Build) -> dict[str, float]:
         """As `Lab.step_times`."""
-        return profiles.by_step(self.kernels(build), self.makers[build.key])
+        times = profiles.by_step(self.kernels(build), self.makers[build.key])
+        self.profiled = {**times, **self.profiled}
+        return times
 
     def node_times(self, build: Build) -> dict[str, float]:
         """As `Lab.node_times`."""
-        return profiles.by_node(self.kernels(build))
+        times = profiles.by_node(self.kernels(build))
+        if not self.lossy(build):
+            self.float_times = {**times, **self.float_times}
+        return times
 
     def dtypes(self, build: Build) -> dict[str, list[str]]:
         """What the engine computes a build with, where it tells, by the id of each step: its part, or what it would replace."""

@@ -14,6 +14,8 @@ from fxopt import __version__
 from fxopt.compiler import limits
 from fxopt.compiler.frontier import content, describe, points
 from fxopt.compiler.lab import Verdict
+from fxopt.compiler.options_told import options_told
+from fxopt.compiler.origins import Origins
 from fxopt.compiler.search import Search
 from fxopt.compiler.workshop import Measured
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
@@ -78,6 +80,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "rewrites": [*_of_the_whole(run, outcome), *told, *of_other_searches(run.labs, ship.lab, told)],
         "frontier": points(run, outcome.contenders, ship),
         "planning": _planning(run),
+        "options": options_told(run.labs, {s: e.name for s, e in run.engines.items()}, ship.lab, ship.build.steps),
         "layers": layers,
         "engines": {
             name: run.failures.get(name) or engine.available() or "available"
@@ -274,7 +277,7 @@ def rewrites(
         dtypes: what the engine computes with where steps are, or would be, by id.
     """
     applied = {step.id for step in plan}
-    origins = _Origins(search)
+    origins = Origins(search)
     entries = []
     for step in search.steps:
         verdict = verdicts.get(step.id, Verdict("refused", "not in the plan that won"))
@@ -330,31 +333,6 @@ def of_other_searches(
     others = [lab for lab in labs if lab is not ship and lab.engine == ship.engine]
     entries = [entry for lab in others for entry in rewrites(lab.search, (), lab.verdicts)]
     return [entry for entry in entries if entry["pass"] not in known]
-
-
-class _Origins:
-    """Which of the model's own nodes lie behind those that rewrites made."""
-
-    def __init__(self, search: Search) -> None:
-        self._maker = search.maker
-        self._writes = {step.id: step.candidate.writes for step in search.steps}
-
-    def of(self, names: Iterable[str]) -> list[str]:
-        """Names of the model's nodes, in no order of meaning."""
-        found: set[str] = set()
-        seen: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            name = waiting.pop()
-            if name in seen:
-                continue
-            seen.add(name)
-            before = self._writes.get(self._maker.get(name, ""))
-            if before is None:
-                found.add(name)
-            else:
-                waiting += before
-        return sorted(found)
 
 
 def _entry(candidate: Candidate, verdict: str, reason: str, evidence: Evidence | None) -> dict[str, Any]:

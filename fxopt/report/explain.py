@@ -39,9 +39,34 @@ def explain(ledger: Mapping[str, Any], node: str | None = None) -> list[str]:
         if chosen:
             lines.append(f"{verdict} ({len(chosen)}):")
             lines += [f"  {_line(entry)}" for entry in chosen]
+    if node is not None:
+        lines += _options(ledger, node)
     if not entries:
         lines.append("no rewrite was considered")
     return lines if node is not None else [*lines, *(f"at fault: {fault}" for fault in ledger["faults"])]
+
+
+def _options(ledger: Mapping[str, Any], node: str) -> list[str]:
+    """What the options at a node were priced at on each engine, the fastest first."""
+    there = [
+        item for item in ledger.get("options", ()) if node in (item["site"], item["id"], item["pass"], *item["nodes"])
+    ]
+    there = [item for item in there if item["profiled_ms"] is not None or item["predicted_ms"] is not None]
+    there.sort(key=lambda item: (item["engine"], item["profiled_ms"] or item["predicted_ms"]))
+    return [f"options ({len(there)}):", *(f"  {_option(item)}" for item in there)] if there else []
+
+
+def _option(item: Mapping[str, Any]) -> str:
+    parts = [f"{item['pass']} at {item['site']} on {item['engine']}"]
+    prices = [
+        f"{item[key]:.3f} ms {how}"
+        for key, how in (("profiled_ms", "by the engine's profile"), ("predicted_ms", "predicted"))
+        if item[key] is not None
+    ]
+    floats = "" if item["floats_ms"] is None else f", {item['floats_ms']:.3f} ms in floats"
+    parts.append(" and ".join(prices) + floats)
+    parts.append("ships" if item["ships"] else item["reason"])
+    return "; ".join(filter(None, parts))
 
 
 def _near(node: str, known: set[str]) -> str:

@@ -189,6 +189,47 @@ def test_explain_everything_begins_with_the_verdict_and_groups_by_what_became_of
     ]
 
 
+def test_explain_shows_what_the_options_at_a_node_were_priced_at_on_each_engine() -> None:
+    there = {"id": "int8@r", "site": "r", "nodes": ["conv2d_2"], "floats_ms": 0.31, "predicted_ms": 0.12}
+    options = [
+        {
+            **there,
+            "pass": "bf16",
+            "engine": "openvino",
+            "profiled_ms": None,
+            "ships": False,
+            "reason": "int8 is better",
+        },
+        {**there, "pass": "int8", "engine": "openvino", "profiled_ms": 0.1, "ships": True, "reason": ""},
+        {
+            **there,
+            "pass": "int8",
+            "engine": "onnxruntime",
+            "profiled_ms": 0.4,
+            "predicted_ms": None,
+            "ships": False,
+            "reason": "slow",
+        },
+        {
+            **there,
+            "pass": "fp16",
+            "engine": "onnxruntime",
+            "profiled_ms": None,
+            "predicted_ms": None,
+            "ships": False,
+            "reason": "",
+        },
+    ]
+    found = {**ledger(), "options": options, "rewrites": [rewrite("int8", "r", "applied", "fast", nodes=["conv2d_2"])]}
+    assert explain(found, "conv2d_2")[-4:] == [
+        "options (3):",
+        "  int8 at r on onnxruntime; 0.400 ms by the engine's profile, 0.310 ms in floats; slow",
+        "  int8 at r on openvino; 0.100 ms by the engine's profile and 0.120 ms predicted, 0.310 ms in floats; ships",
+        "  bf16 at r on openvino; 0.120 ms predicted, 0.310 ms in floats; int8 is better",
+    ]
+    assert not any("options" in line for line in explain({**found, "options": []}, "conv2d_2"))
+
+
 def test_explain_tells_of_a_node_that_lies_inside_a_rewrite() -> None:
     inside = rewrite("int8", "batch_norm_2__conv2d_06c5", "applied", "it pays", nodes=["conv2d_2", "batch_norm_2"])
     found = ledger(rewrites=[inside])

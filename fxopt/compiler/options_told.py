@@ -1,0 +1,48 @@
+"""What each engine's options of lower precision were priced at, and what became of them, for the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fxopt.compiler.origins import Origins
+from fxopt.contracts.candidate import Fidelity
+
+if TYPE_CHECKING:
+    from fxopt.compiler.lab import EngineLab
+
+
+def options_told(
+    labs: Iterable[EngineLab], names: Mapping[str, str], ship: EngineLab, shipped: frozenset[str]
+) -> list[dict[str, Any]]:
+    """One entry for each option that an engine had; of two searches for one engine, that which found what ships tells.
+
+    Args:
+        labs: all of the run.
+        names: of engines, by spec.
+        ship: that of what ships.
+        shipped: ids of its steps.
+    """
+    entries: dict[tuple[str, str], dict[str, Any]] = {}
+    for lab in sorted(labs, key=lambda lab: lab is not ship):
+        origins = Origins(lab.search)
+        for step in lab.search.steps:
+            key = names[lab.engine], step.id
+            if step.candidate.fidelity is Fidelity.EXACT or key in entries:
+                continue
+            verdict = lab.verdicts.get(step.id)
+            here = lab is ship and step.id in shipped
+            floats = [lab.float_times[node] for node in sorted(step.candidate.writes) if node in lab.float_times]
+            entries[key] = {
+                "engine": names[lab.engine],
+                "pass": step.candidate.rule,
+                "id": step.id,
+                "site": step.candidate.site[0],
+                "nodes": origins.of(step.candidate.writes),
+                "floats_ms": sum(floats) if floats else None,
+                "profiled_ms": lab.profiled.get(step.id),
+                "predicted_ms": lab.foretold.get(step.id),
+                "ships": here,
+                "reason": "" if here or verdict is None else verdict.reason,
+            }
+    return [*entries.values()]
