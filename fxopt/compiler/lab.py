@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fxopt.compiler import profiles
 from fxopt.compiler.context import NOTHING, Context
 from fxopt.compiler.give_back import excess, give_back_worst
+from fxopt.compiler.part_times import PartTimes
 from fxopt.compiler.steps import closure, replay
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Fidelity, Step
@@ -22,13 +23,11 @@ from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Look, Ratio
 from fxopt.errors import EngineError, MetricError
 from fxopt.ir.twin import double
 from fxopt.measure import Plan
-from fxopt.prices.place import Place
 from fxopt.user_code import raised
 from fxopt.verify.fidelity import Evidence, check_whole
 
 if TYPE_CHECKING:
     from fxopt.compiler.search import Search
-    from fxopt.contracts.price import Prediction
     from fxopt.contracts.target import Target
     from fxopt.data import Data
     from fxopt.ir.edit import Record
@@ -64,9 +63,6 @@ class EngineLab:
     progress: Callable[[int, int], None] = lambda done, total: None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
-    foretold: dict[str, float] = field(default_factory=dict)  # ms of steps' parts, by id
-    profiled: dict[str, float] = field(default_factory=dict)  # likewise, by the engine's profile of the first build
-    float_times: dict[str, float] = field(default_factory=dict)  # ms by node, of the first build of exact steps
     programs: dict[str, Program] = field(default_factory=dict)
     artifacts: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -83,9 +79,9 @@ class EngineLab:
     makers: dict[str, Mapping[str, str]] = field(default_factory=dict)  # of a build's nodes: ids of steps, by name
     target: Target | None = None  # which prices programs
     experience: Experience | None = None  # which learns from the profiles of builds
-    _learned: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.times = PartTimes(self.registry.make_engine(self.engine), self.target, self.experience)
         self.look_into(self.search, self.context)
         baseline = self.build(())
         if baseline is None:
@@ -121,24 +117,10 @@ class EngineLab:
 
     def foretell(self, steps: Collection[str]) -> Foretold | None:
         """As `Lab.foretell`."""
-        if self._price(self.program) is None:  # before the program is rewritten for nothing
+        if self.times.price(self.program) is None:  # before the program is rewritten for nothing
             return None
         program, _, makers = self._rewritten(closure(self.steps, steps))
-        price = self._price(program)
-        if price is None:
-            return None
-        kernels = [{"covers": item.piece.nodes, "ms": item.estimate.milliseconds} for item in price.pieces]
-        by_step, by_node = profiles.by_step(kernels, makers), profiles.by_node(kernels)
-        self.foretold = {**by_step, **self.foretold}
-        return Foretold(price.milliseconds, price.spread, by_step, by_node, _neighbours(program, makers))
-
-    def _price(self, program: Program) -> Prediction | None:
-        if self.target is None:
-            return None
-        engine = self.registry.make_engine(self.engine)
-        key = f"price at {Place.of(engine, self.target.machine())}"
-        found: Prediction | None = program.memo(key, lambda program: self.target and self.target.price(program, engine))
-        return found
+        return self.times.foretell(program, makers)
 
     def _rewritten(self, wanted: Sequence[Step]) -> tuple[Program, list[str], dict[str, str]]:
         """The program with steps applied, the ids of those that could not be, and which step made a node, by its name."""
@@ -279,16 +261,11 @@ class EngineLab:
 
     def step_times(self, build: Build) -> dict[str, float]:
         """As `Lab.step_times`."""
-        times = profiles.by_step(self.kernels(build), self.makers[build.key])
-        self.profiled = {**times, **self.profiled}
-        return times
+        return self.times.by_step(self.kernels(build), self.makers[build.key])
 
     def node_times(self, build: Build) -> dict[str, float]:
         """As `Lab.node_times`."""
-        times = profiles.by_node(self.kernels(build))
-        if not self.lossy(build):
-            self.float_times = {**times, **self.float_times}
-        return times
+        return self.times.by_node(self.kernels(build), exact=not self.lossy(build))
 
     def dtypes(self, build: Build) -> dict[str, list[str]]:
         """What the engine computes a build with, where it tells, by the id of each step: its part, or what it would replace."""
@@ -298,11 +275,7 @@ class EngineLab:
     def kernels(self, build: Build) -> list[dict[str, Any]]:
         """The engine's profile of a build, as `Workshop.kernels`; what it shows of its program is learned."""
         found = self.workshop.kernels(self.engine, self.artifacts[build.key])
-        if self.experience is not None and build.recipe is None and build.key not in self._learned:
-            self._learned.add(build.key)
-            engine = self.registry.make_engine(self.engine)
-            if build.tunings.keys() <= {option.name for option in fields(engine)}:  # an artifact may have others
-                self.experience.add(replace(engine, **build.tunings), self.programs[build.key], found)
+        self.times.learn(build, self.programs[build.key], found)
         return found
 
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
@@ -407,18 +380,6 @@ class EngineLab:
     def out_of_time(self) -> bool:
         """As `Lab.out_of_time`."""
         return self.workshop.out_of_time()
-
-
-def _neighbours(program: Program, makers: Mapping[str, str]) -> frozenset[tuple[str, str]]:
-    """Steps of which one's part takes what the other's gives."""
-    pairs = (
-        (makers[used.name], makers[node.name])
-        for node in program.calls
-        if node.name in makers
-        for used in node.all_input_nodes
-        if used.name in makers
-    )
-    return frozenset((min(pair), max(pair)) for pair in pairs if pair[0] != pair[1])
 
 
 def describe(ratio: Ratio) -> str:

@@ -91,6 +91,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "faults": run.faults(found),
         "notes": [
             *run.progress.notes,
+            *_unfinished(run),
             *(_silent(told, run.engines[ship.engine].name) if ship.build.recipe is None else ()),
         ],
         "seconds": round(time.monotonic() - run.started, 1),
@@ -121,6 +122,17 @@ def _planning(run: Run) -> list[dict[str, Any]]:
         }
         for lab in run.labs
         if len(lab.tried) > 1
+    ]
+
+
+def _unfinished(run: Run) -> list[str]:
+    """What solvers did not come to the end of."""
+    left = [(run.engines[lab.engine].name, look) for lab in run.labs for look in lab.looks if not look.complete]
+    unit = "bytes" if run.request.budget.minimize == "size" else "ms"
+    return [
+        f"the planner ran out of time for {engine}: what it took is expected to be within"
+        f" {look.objective - look.bound:.3g} {unit} of the best"
+        for engine, look in left
     ]
 
 

@@ -32,16 +32,15 @@ def options_told(
                 continue
             verdict = lab.verdicts.get(step.id)
             here = lab is ship and step.id in shipped
-            floats = [lab.float_times[node] for node in sorted(step.candidate.writes) if node in lab.float_times]
             entries[key] = {
                 "engine": names[lab.engine],
                 "pass": step.candidate.rule,
                 "id": step.id,
                 "site": step.candidate.site[0],
                 "nodes": origins.of(step.candidate.writes),
-                "floats_ms": sum(floats) if floats else None,
-                "profiled_ms": lab.profiled.get(step.id),
-                "predicted_ms": lab.foretold.get(step.id),
+                "floats_ms": lab.times.of_floats(step.candidate.writes),
+                "profiled_ms": lab.times.profiled.get(step.id),
+                "predicted_ms": lab.times.foretold.get(step.id),
                 "ships": here,
                 "reason": "" if here or verdict is None else verdict.reason,
             }

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from fxopt.verify.quality import Quality
 
 
+NOISY = 0.1  # between two measurements of one artifact: beyond, others have the machine as well
+
+
 class Run:
     """The state of one run: what was asked, what was captured, where evidence comes from."""
 
@@ -240,6 +243,13 @@ class Run:
         with self.progress.phase("confirm what ships on fresh measurements", 80):
             plan_of_session = Plan(comparisons=len(variants), together=True)
             session = self.workshop.session(variants, plan_of_session, self.advance(), bases=len(order))
+            if session.noise > NOISY and not self.workshop.out_of_time():
+                self.progress.note(
+                    f"this machine is busy: the same artifact measured twice may differ by {session.noise:.0%}; what may ship"
+                    " is measured for twice as long, and what stays within that is no gain"
+                )
+                longer = replace(plan_of_session, epochs=2 * plan_of_session.epochs)
+                session = self.workshop.session(variants, longer, self.advance(), bases=len(order))
         if self.request.budget.max_memory_bytes is not None:
             contenders = {name: replace(item, peak_bytes=self.peak_bytes(item)) for name, item in contenders.items()}
         order_of_merit = ranked(self.request.budget, contenders, session)

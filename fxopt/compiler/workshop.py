@@ -72,6 +72,11 @@ class Session:
     rounds: int
     base: str
 
+    @property
+    def noise(self) -> float:
+        """How far two measurements of one artifact may be apart, as a share."""
+        return max(abs(self.floor.low - 1), abs(self.floor.high - 1))
+
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` reads back."""
         return {

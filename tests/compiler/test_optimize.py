@@ -22,9 +22,10 @@ import fxopt.compiler.run as compiler
 from fxopt.compiler.lockfile import Lockfile
 from fxopt.compiler.replay import replay_plan
 from fxopt.compiler.request import Request
+from fxopt.compiler.workshop import Session, Workshop
 from fxopt.contracts.cost import Budget
 from fxopt.errors import BudgetError, InputError
-from fxopt.measure import Limits, worker
+from fxopt.measure import Limits, Plan, worker
 from fxopt.registry import Registry
 from fxopt_plugins.targets.cpu import Cpu
 from tests.compiler import engines
@@ -94,6 +95,21 @@ def test_the_ledger_has_the_documented_keys(finished: Path) -> None:
     assert figures <= set(ledger["result"])
     assert keys["Checks"] == set(ledger["checks"])
     assert all(keys["Variant"] == set(variant) for variant in ledger["variants"])
+
+
+def test_a_busy_machine_is_said_and_measured_for_longer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plans: list[Plan] = []
+    session = Workshop.session
+
+    def watched(self: Workshop, variants: Any, plan: Plan, *arguments: Any, **options: Any) -> Session:
+        plans.append(plan)
+        return session(self, variants, plan, *arguments, **options)
+
+    monkeypatch.setattr(Workshop, "session", watched)
+    monkeypatch.setattr(compiler, "NOISY", -1.0)
+    notes = optimize(tmp_path / "out").ledger["notes"]
+    assert [note for note in notes if "this machine is busy" in note]
+    assert plans[-1].epochs == 2 * plans[-2].epochs
 
 
 def test_every_rewrite_has_a_verdict_and_a_reason(finished: Path) -> None:
@@ -297,6 +313,7 @@ import torch
 from benchmarks.smoke import few_rounds
 from fxopt.compiler.optimize import optimize_model
 from fxopt.compiler.request import Request
+from fxopt.compiler.workshop import Session, Workshop
 from fxopt.contracts.cost import Budget
 with few_rounds():
     optimize_model(Request("tests.compiler.test_optimize:Net", Path(sys.argv[1]), inputs=("image=2x3x12x12",),
