@@ -81,12 +81,16 @@ class EngineLab:
     experience: Experience | None = None  # which learns from the profiles of builds
 
     def __post_init__(self) -> None:
-        self.times = PartTimes(self.registry.make_engine(self.engine), self.target, self.experience)
         self.look_into(self.search, self.context)
         baseline = self.build(())
         if baseline is None:
             raise EngineError(self.failures[""])
         self.baseline = baseline
+
+    @cached_property
+    def times(self) -> PartTimes:
+        """What parts of builds take."""
+        return PartTimes(self.registry.make_engine(self.engine), self.target, self.experience)
 
     def look_into(self, search: Search, context: Context) -> None:
         """Go on with another search of the same source: the one so far and more, so that all that was built still counts."""
