@@ -32,7 +32,7 @@ TYPED = (
     "fxopt.ir.edit",
     *(
         f"fxopt.contracts.{name}"
-        for name in ("candidate", "passes", "target", "engine", "planner", "cost", "frontend", "metric")
+        for name in ("candidate", "passes", "target", "engine", "planner", "cost", "frontend", "metric", "executor")
     ),
     "fxopt.data",
     "fxopt.verify.paired",
@@ -54,6 +54,7 @@ def pages() -> dict[str, str]:
         "engines.md": plugin_page("Engines", "What runs the result.", own("engines"), _about_engine),
         "frontends.md": plugin_page("Frontends", "What MODEL may be.", own("frontends")),
         "planners.md": plugin_page("Planners", "What chooses among rewrites.", own("planners")),
+        "executors.md": plugin_page("Executors", "Where builds are made side by side.", own("executors")),
         "metrics.md": plugin_page("Metrics", "How good outputs are.", own("metrics"), _about_metric),
         "hooks.md": hook_page(),
         "types.md": types_page(),

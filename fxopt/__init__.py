@@ -28,6 +28,7 @@ _PUBLIC = {
     "QuantScheme": "fxopt.contracts.engine",
     "Artifact": "fxopt.contracts.engine",
     "Planner": "fxopt.contracts.planner",
+    "Executor": "fxopt.contracts.executor",
     "Frontend": "fxopt.contracts.frontend",
     "Metric": "fxopt.contracts.metric",
     "Budget": "fxopt.contracts.cost",
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from fxopt.contracts.engine import Artifact as Artifact
     from fxopt.contracts.engine import Engine as Engine
     from fxopt.contracts.engine import QuantScheme as QuantScheme
+    from fxopt.contracts.executor import Executor as Executor
     from fxopt.contracts.frontend import Frontend as Frontend
     from fxopt.contracts.metric import Metric as Metric
     from fxopt.contracts.passes import Observed as Observed

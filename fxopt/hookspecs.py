@@ -9,6 +9,7 @@ import pluggy
 if TYPE_CHECKING:
     from fxopt.contracts.candidate import Candidate
     from fxopt.contracts.engine import Engine
+    from fxopt.contracts.executor import Executor
     from fxopt.contracts.frontend import Frontend
     from fxopt.contracts.metric import Metric
     from fxopt.contracts.passes import Pass
@@ -48,6 +49,11 @@ def fxopt_frontends() -> list[type[Frontend]]:  # type: ignore[empty-body]
 @hookspec
 def fxopt_metrics() -> list[type[Metric]]:  # type: ignore[empty-body]
     """Measures of how good a model's outputs are."""
+
+
+@hookspec
+def fxopt_executors() -> list[type[Executor]]:  # type: ignore[empty-body]
+    """Where builds are made that do not depend on one another, as on other machines."""
 
 
 @hookspec

@@ -22,6 +22,7 @@ from fxopt.user_code import is_reference, one_line, raised
 
 if TYPE_CHECKING:
     from fxopt.contracts.engine import Engine
+    from fxopt.contracts.executor import Executor
     from fxopt.contracts.frontend import Frontend
     from fxopt.contracts.metric import Metric
     from fxopt.contracts.passes import Pass
@@ -36,6 +37,7 @@ _SINGULAR = {
     "planners": "planner",
     "frontends": "frontend",
     "metrics": "metric",
+    "executors": "executor",
 }
 KINDS = tuple(_SINGULAR)
 
@@ -70,6 +72,7 @@ class Registry:
     planners: dict[str, type[Planner]] = field(default_factory=dict)
     frontends: dict[str, type[Frontend]] = field(default_factory=dict)
     metrics: dict[str, type[Metric]] = field(default_factory=dict)
+    executors: dict[str, type[Executor]] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
     without: frozenset[str] = frozenset()
     owners: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -200,6 +203,10 @@ class Registry:
     def make_planner(self, spec: str) -> Planner:
         """A planner from its spec."""
         return cast("Planner", self.make("planners", spec))
+
+    def make_executor(self, spec: str) -> Executor:
+        """An executor from its spec."""
+        return cast("Executor", self.make("executors", spec))
 
     def make_metric(self, spec: str) -> Metric:
         """A metric from its spec; `module:function{option=value}` is the metric `function` of that function."""

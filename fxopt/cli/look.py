@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fxopt.registry import Registry
 
 PATH = click.Path(path_type=Path)
-KINDS = ("passes", "targets", "engines", "planners", "frontends", "metrics", "plugins")
+KINDS = ("passes", "targets", "engines", "planners", "frontends", "metrics", "executors", "plugins")
 CHECK_FAILED = 3
 
 

@@ -79,6 +79,7 @@ def left_out(text: str) -> str:
 )
 @click.option("--passes", metavar="SPEC", help="Passes to use, like a,b{option=value}; all by default.")
 @click.option("--planner", metavar="SPEC", help="What chooses among rewrites; milp by default.")
+@click.option("--executor", metavar="SPEC", help="What makes builds side by side, like processes or dask.")
 @click.option(
     "-p",
     "without",

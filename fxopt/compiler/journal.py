@@ -70,6 +70,10 @@ class Journal:
         write_whole(file, json.dumps(value))
         return value
 
+    def holds(self, key: str) -> bool:
+        """Whether `folder` has the build of a key."""
+        return (self.path / "builds" / digest(key)).exists()
+
     def folder(self, key: str, fill: Callable[[Path], None]) -> Path:
         """The folder of a build, filled by `fill(path)` if it is not there; `path` does not exist when `fill` is called."""
         final = self.path / "builds" / digest(key)

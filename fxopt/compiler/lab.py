@@ -119,6 +119,12 @@ class EngineLab:
             return None
         return self._keep_in_mind(artifact, program, kept, signature, makers)
 
+    def build_ahead(self, plans: Sequence[Collection[str]]) -> None:
+        """As `Lab.build_ahead`."""
+        if self.workshop.pool is not None:
+            programs = [self._rewritten(closure(self.steps, steps))[0] for steps in plans]
+            self.workshop.emit_ahead(self.engine, programs)
+
     def foretell(self, steps: Collection[str]) -> Foretold | None:
         """As `Lab.foretell`."""
         if self.times.price(self.program) is None:  # before the program is rewritten for nothing

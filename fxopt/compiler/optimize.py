@@ -62,6 +62,7 @@ def optimize(
     threads: int | None = None,
     recipes: bool = True,
     planner: str | None = None,
+    executor: str | None = None,
     progress: Progress = NULL,
 ) -> Result:
     """Make a model as fast as this machine's engines allow, without changing what it computes.
@@ -85,6 +86,7 @@ def optimize(
         threads: threads that one call may use; all cores by default.
         recipes: whether the engines' own ways to quantize are tried as well, where quality may drop.
         planner: a planner's spec, of what chooses among rewrites; `milp` by default.
+        executor: an executor's spec, of what makes builds side by side; one after the other by default.
         progress: told what is going on.
 
     Raises:
@@ -106,6 +108,7 @@ def optimize(
         threads=threads,
         recipes=recipes,
         planner=planner,
+        executor=executor,
         out=folder,
         command=f"fxopt.optimize({type(model).__name__}, ...)",
     )

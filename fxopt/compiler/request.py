@@ -24,6 +24,7 @@ class Request:
         budget: objective and limits.
         passes: a pipeline in the option grammar; None for all passes.
         planner: a planner's spec; None for the first there is.
+        executor: an executor's spec, of what makes builds side by side; None: one after the other.
         without: names of plugins that are left out.
         threads: threads that one call may use; None for all cores.
         seed: of everything random.
@@ -49,6 +50,7 @@ class Request:
     budget: Budget = field(default_factory=Budget)
     passes: str | None = None
     planner: str | None = None
+    executor: str | None = None
     without: tuple[str, ...] = ()
     threads: int | None = None
     seed: int = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from concurrent import futures
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +70,9 @@ class Run:
         if not registry.planners:
             raise InputError("there is no planner, which chooses among rewrites; leave out -p no:planners")
         self.planner = registry.make_planner(request.planner or next(iter(registry.planners)))
+        self.executor = None if request.executor is None else registry.make_executor(request.executor)
+        if self.executor is not None and (reason := self.executor.available()) is not None:
+            raise InputError(f"--executor {request.executor}: {reason}")
         self.data = Datasets.read(request, program.interface, self.progress)
         self.calib = self.data.calib
         self.quality = self.judge()
@@ -109,8 +114,8 @@ class Run:
     def _go(self, journal: Journal) -> dict[str, Any]:
         limit = self.request.budget.time_limit_s
         deadline = None if limit is None else self.started + limit
-        with Worker(Limits()) as worker:
-            self.workshop = Workshop(journal, worker, self.program, self._inputs(), deadline)
+        with Worker(Limits()) as worker, self._pool() as pool:
+            self.workshop = Workshop(journal, worker, self.program, self._inputs(), deadline, pool)
             if self.quality.lossy:
                 with self.progress.phase("judge the original"):
                     self.quality.begin()
@@ -120,6 +125,9 @@ class Run:
             ledger = self.ledger(outcome)
         self.write(ledger, outcome)
         return ledger
+
+    def _pool(self) -> AbstractContextManager[futures.Executor | None]:
+        return nullcontext() if self.executor is None else self.executor.open()
 
     def close(self) -> None:
         """End the process in which outside passes were called."""
@@ -339,6 +347,10 @@ class Run:
         for name, text in failed.items():
             owner = self.registry.owners.get(("engines", name), "unregistered")
             faults.append(f"{owner}: {name} failed to tell its tunings: {text}")
+        if self.workshop.pool_fault is not None:
+            faults.append(
+                f"--executor {self.request.executor} failed, and builds were made here: {self.workshop.pool_fault}"
+            )
         return faults + [plugin.fault for plugin in self.registry.plugins if plugin.fault]
 
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:

@@ -6,20 +6,24 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent import futures
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from fxopt.compiler import elsewhere
 from fxopt.compiler.journal import Journal
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.planner import Ratio
-from fxopt.errors import EngineError
+from fxopt.errors import EngineError, FxoptError
 from fxopt.measure import Plan, Variant, Worker, measure, samples
+from fxopt.user_code import raised
 from fxopt.verify.error import worst
 from fxopt.verify.saturation import MATMUL, exact_between_activations, exact_weight_bits
 
@@ -105,6 +109,8 @@ class Workshop:
     Attributes:
         comparisons: how many ratios the run has looked at.
         weight_bits: by engine that was asked for its scheme, the most bits of weights that are right on this machine.
+        pool: where builds are made side by side, if anywhere.
+        pool_fault: what went wrong there first, but for what engines do.
     """
 
     def __init__(
@@ -114,9 +120,12 @@ class Workshop:
         original: Program,
         inputs: Sequence[np.ndarray[Any, Any]],
         deadline: float | None,
+        pool: futures.Executor | None = None,
     ) -> None:
         self.journal, self.worker, self.inputs, self.deadline = journal, worker, inputs, deadline
         self.original = original
+        self.pool = pool
+        self.pool_fault: str | None = None
         self.comparisons = 0
         self.weight_bits: dict[str, int | None] = {}
         self.references: dict[str, list[torch.Tensor]] = {}
@@ -131,14 +140,32 @@ class Workshop:
         Raises:
             EngineError: the engine refuses, crashes or hangs. What it gives is compared where it runs, in `session` and `fault`.
         """
-        return self.journal.folder(f"{engine} {program.digest}", lambda draft: self._emit(engine, program, draft))
 
-    def _emit(self, engine: str, program: Program, draft: Path) -> None:
-        source = self.program_folder(program)
-        faults = self.worker.unsupported(engine, source)
-        if faults:
-            raise EngineError(f"{engine}: cannot run node {faults[0].node}: {faults[0].reason}")
-        self.worker.emit(engine, source, draft)
+        def fill(draft: Path) -> None:
+            elsewhere.build(self.worker, engine, self.program_folder(program), draft)
+
+        return self.journal.folder(_key(engine, program), fill)
+
+    def emit_ahead(self, engine: str, programs: Sequence[Program]) -> None:
+        """Let the executor, if there is one, build Programs side by side, so that `emit` has them.
+
+        What fails there is left to `emit`, which tells why.
+        """
+        waiting = {p.digest: p for p in programs if not self.journal.holds(_key(engine, p))}
+        if self.pool is None or len(waiting) < 2 or self.out_of_time():
+            return
+        builds = [
+            (program, self.pool.submit(elsewhere.emit, engine, elsewhere.pack(self.program_folder(program))))
+            for program in waiting.values()
+        ]
+        for program, build in builds:
+            with suppress(EngineError):
+                try:
+                    self.journal.folder(_key(engine, program), partial(elsewhere.unpack, build.result()))
+                except FxoptError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - an executor may lose what it runs on
+                    self.pool_fault = self.pool_fault or raised(error)
 
     def program_folder(self, program: Program) -> Path:
         """The Program as files, for workers."""
@@ -316,6 +343,11 @@ class Workshop:
         session = Session.from_json(self.journal.remember("session", key, run))
         self.comparisons += sum(item.ratio is not None for item in session.variants.values())
         return session
+
+
+def _key(engine: str, program: Program) -> str:
+    """Of an artifact, in the journal."""
+    return f"{engine} {program.digest}"
 
 
 def _share(file: str, other: str) -> None:

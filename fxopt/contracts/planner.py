@@ -125,6 +125,9 @@ class Lab(Protocol):
     def build(self, steps: Collection[str]) -> Build | None:
         """The program with these steps and all that they need; None if the engine refuses it."""
 
+    def build_ahead(self, plans: Sequence[Collection[str]]) -> None:
+        """Say which builds will be asked for next, each by its steps: where there is an executor, it makes them side by side."""
+
     def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
         """Each build against the baseline, or another build, interleaved in one session; by key. One that fails is absent."""
 

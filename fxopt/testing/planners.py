@@ -60,6 +60,9 @@ class ScriptedLab:
         key = ",".join(sorted(kept)) or "base"
         return Build(key, kept, ",".join(sorted(kept & set(self.factors))), BASE_BYTES + len(kept))
 
+    def build_ahead(self, plans: Sequence[Collection[str]]) -> None:
+        """Nothing: there is no executor."""
+
     def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
         """The product of the factors of each build, with a narrow interval; 1 is no evidence of a difference."""
         self.compared.append([build.key for build in builds])

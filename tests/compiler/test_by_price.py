@@ -16,6 +16,7 @@ from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Problem, Rat
 from fxopt.errors import InputError
 from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing
 from fxopt_plugins.planners.by_price import ByPrice, Exhaustive, Greedy, Milp
+from fxopt_plugins.planners.market import SPREAD
 from fxopt_plugins.planners.selection import Option, Selection, exhaustive
 from tests.compiler.test_by_region import step
 
@@ -242,7 +243,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 @given(worlds())
 def test_plans_keep_the_budget_and_the_best_is_near_the_best_there_is(world: World) -> None:
-    """Without conversions, prices are exact after the first builds, so the plan is what trying all would give."""
+    """Without conversions prices are exact, so the plan is what trying all would give, but for what is within their doubt."""
     plans = plan(Milp(), world)
     truth = Selection(
         {name: Option(ms - FLOATS_MS, loss=world.losses[name]) for name, ms in world.ms.items()},
@@ -252,4 +253,5 @@ def test_plans_keep_the_budget_and_the_best_is_near_the_best_there_is(world: Wor
     least = exhaustive(truth).objective
     reached = min((truth.latency(taken) for taken in plans), default=0.0)
     assert all(world.loss(taken) <= 1 for taken in plans)
-    assert reached <= least * 0.99 + 0.011 * FLOATS_MS * len(world.regions)
+    doubt = SPREAD * FLOATS_MS * math.sqrt(2 * len(world.regions))
+    assert reached <= least + doubt + 0.005 * FLOATS_MS * len(world.regions)

@@ -52,6 +52,7 @@ class ByPass(Planner):
         groups = _groups(steps)
         faulty: set[str] = set()
         labels: dict[str, str] = {}
+        lab.build_ahead([*groups.values()])
         for name, group in groups.items():
             if lab.out_of_time():
                 lab.skip(group, "not measured: the time limit was reached", name)

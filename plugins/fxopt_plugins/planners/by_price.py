@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -39,6 +39,9 @@ class ByPrice(Planner):
     )
     stored: int = field(default=3, metadata={"help": "kinds that only save room, built where size is asked for"})
     rounds: int = field(default=8, metadata={"help": "choices that are built and judged"})
+    kinds: int = field(
+        default=2, metadata={"help": "kinds, the fastest first, within which is chosen before all are mixed"}
+    )
     plans: int = field(default=3, metadata={"help": "plans of lower precision that are handed on for an engine"})
 
     def plan(self, problem: Problem) -> list[Build]:
@@ -68,61 +71,79 @@ class _Search:
         self.excess: dict[str, float] = {}
 
     def run(self) -> None:
+        """Choose within each of the best kinds, then among all: what mixes kinds converts between them."""
+        builds = self.precision.builds
+        kinds = sorted(dict.fromkeys(self.market.kind.values()), key=lambda kind: self.precision.rank(builds[kind]))
+        for kind in kinds[: self.planner.kinds]:
+            self._settle([kind])
+        if len(kinds) > 1:
+            self._settle(kinds)
+
+    def _settle(self, kinds: Sequence[str]) -> None:
         """Choose, build, judge and time until nothing promises enough."""
-        best: Build | None = None
-        limit = math.inf
+        limit = self._next_limit(kinds)
         for _ in range(self.planner.rounds):
-            if not self.market.members or self.lab.out_of_time():
+            if self.lab.out_of_time():
                 return
             started = time.monotonic()
-            found = self.planner.solve(self.market.selection(limit))
+            found = self.planner.solve(self.market.selection(limit, kinds))
             seconds = time.monotonic() - started
-            if not found.taken or not found.feasible or (best is not None and not self._promises(found, best)):
+            if not found.taken or not found.feasible or not self._promises(found, kinds):
                 self._tell(found, limit, seconds)
                 return
             plan = self._build(self.market.steps(found.taken))
             if plan is None:
                 continue  # what the engine fails at has been withdrawn
             again = plan.key in self.built
-            excess = self.excess[plan.key] = self.lab.excess(plan)
+            excess = self._judge(plan)
             self._tell(found, limit, seconds, plan)
-            if again:
+            if again or excess == math.inf:
                 return
             self.built[plan.key] = plan
-            self.market.judge(plan, excess)
             if excess <= 1:
                 self.precision.compare([plan])
                 self.market.learn(plan)
-                best = plan if best is None or self.precision.better(plan, best) else best
-            elif excess == math.inf:
-                return
-            elif limit == math.inf:
-                self._judge_kinds()
-            limit = self._next_limit()
+            limit = self._next_limit(kinds)
 
-    def _judge_kinds(self) -> None:
-        """Find out what each kind loses by itself: sensitivities of one are not on the scale of another."""
-        for build in self.precision.builds.values():
-            if build.key not in self.excess and build.key in self.precision.ratios and self.precision.pays(build):
-                excess = self.excess[build.key] = self.lab.excess(build)
-                self.market.judge(build, excess)
+    def _judge(self, plan: Build) -> float:
+        if plan.key not in self.excess:
+            self.excess[plan.key] = self.lab.excess(plan)
+            self.market.judge(plan, self.excess[plan.key])
+        return self.excess[plan.key]
 
-    def _promises(self, found: Solution, best: Build) -> bool:
-        """Whether a choice is expected to be better than the best plan by more than prices may be off."""
-        before = self.market.options(best)
+    def _promises(self, found: Solution, kinds: Sequence[str]) -> bool:
+        """Whether a choice is expected to be better than the best plan that it is held against by more than prices may be off.
+
+        A choice within one kind is held against plans of that kind: what is known of others says little of it.
+        """
+        kept = [plan for key, plan in self.built.items() if self.excess[key] <= 1 and self._within(plan, kinds)]
+        if not kept:
+            return True
+        before = self.market.options(min(kept, key=self.precision.rank))
         if self.precision.problem.budget.minimize == "size":
             return found.objective < self.market.bytes(before)
         gain = self.market.latency(before) - self.market.latency(found.taken)
         return gain > max(self.market.doubt(found.taken, before), _RESOLUTION * self.market.base_ms)
 
-    def _next_limit(self) -> float:
-        """The loss up to which is chosen next: between what kept the budget and what broke it."""
-        losses = [(self.market.loss(taken), excess) for taken, excess in self.market.judged]
+    def _within(self, plan: Build, kinds: Sequence[str]) -> bool:
+        return self._of(self.market.options(plan), kinds)
+
+    def _next_limit(self, kinds: Sequence[str]) -> float:
+        """The loss up to which is chosen next: any before a choice broke the budget, then as is estimated to keep it.
+
+        Where estimates are proven wrong, it is less than what broke it, and between that and what kept it.
+        """
+        judged = [(taken, excess) for taken, excess in self.market.judged if self._of(taken, kinds)]
+        losses = [(self.market.loss(taken), excess) for taken, excess in judged]
         kept = max((loss for loss, excess in losses if excess <= 1), default=None)
         broken = min((loss for loss, excess in losses if excess > 1), default=math.inf)
-        if kept is None:
-            return min(1.0, _CLOSER * broken)
-        return broken if broken == math.inf else (kept + max(kept, broken)) / 2
+        if broken == math.inf:
+            return math.inf
+        estimated = 1.0 if broken > 1 else _CLOSER * broken
+        return estimated if kept is None else max(estimated, (kept + broken) / 2)
+
+    def _of(self, taken: Collection[str], kinds: Sequence[str]) -> bool:
+        return {self.market.kind[name] for name in taken if name in self.market.kind} <= set(kinds)
 
     def _build(self, steps: Sequence[Step]) -> Build | None:
         """A build of offers, as far as the engine can make it; what it fails at is refused, and withdrawn."""

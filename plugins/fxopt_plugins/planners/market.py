@@ -15,7 +15,7 @@ from fxopt.contracts.planner import Build, Foretold, Ratio
 from fxopt_plugins.planners.precision import Precision
 from fxopt_plugins.planners.selection import Option, Selection
 
-SPREAD = 0.1  # of what an option brings, by an engine's profile
+SPREAD = 0.05  # of what an option brings, by an engine's profile
 _MOST_SCALE = 2.0  # between gains by profile and by the clock; what is beyond is no matter of scale
 _PULL = 0.3  # weight of one multiplier for all kinds, against what judged builds say of each
 
@@ -85,11 +85,12 @@ class Market:
 
     # -- what is chosen from -------------------------------------------------------------------------------------------
 
-    def selection(self, most_loss: float) -> Selection:
+    def selection(self, most_loss: float, kinds: Collection[str]) -> Selection:
         """The problem by what is known now; losses are in multiples of what the budget allows once builds were judged.
 
         Args:
             most_loss: limit on losses; infinite for none.
+            kinds: whose options there are to choose from.
         """
         budget, loss = self.problem.budget, self._losses
         if most_loss < math.inf or any(latency >= 0 for latency in self._latency.values()):
@@ -98,11 +99,19 @@ class Market:
         time = 0.0 if budget.minimize == "size" else math.inf
         if budget.max_latency_ms is not None:
             time = budget.max_latency_ms - self.base_ms
+        names = {name for name in self.members if self.kind[name] in kinds}
+        while apart := {name for name in names if not names.issuperset(self._needs.get(name, ()))}:
+            names -= apart
+        shared = {(a, b): ms + self._shares[b][a] for a, to in self._shares.items() for b, ms in to.items() if a < b}
         return Selection(
-            {name: Option(self._latency[name], self.bytes([name]), loss[name]) for name in self.members},
-            self._exclusive,
-            self._needs,
-            {(a, b): ms + self._shares[b][a] for a, to in self._shares.items() for b, ms in to.items() if a < b},
+            {
+                name: Option(self._latency[name], self.bytes([name]), loss[name])
+                for name in self.members
+                if name in names
+            },
+            [group for group in (every & names for every in self._exclusive) if len(group) > 1],
+            {name: needs for name, needs in self._needs.items() if name in names},
+            {pair: ms for pair, ms in shared.items() if names.issuperset(pair)},
             "size" if budget.minimize == "size" else "latency",
             time,
             room,

@@ -37,10 +37,15 @@ class Precision:
 
     def measure_kinds(self) -> None:
         """Build every kind wherever it is offered, and the recipes, and time them all in one session."""
+        chosen = []
         for kind, group in self._worth_building():
             if (reason := self._foretold_slower(group)) is not None:
                 self.refuse(group, reason, kind)
-            elif self.lab.out_of_time():
+            else:
+                chosen.append((kind, group))
+        self.lab.build_ahead([[*self.basis, *(step.id for step in group)] for _, group in chosen])
+        for kind, group in chosen:
+            if self.lab.out_of_time():
                 self.lab.skip([step.id for step in group], "not measured: the time limit was reached", kind)
             else:
                 self._build_kind(kind, self.attempt)

@@ -1,0 +1,164 @@
+"""Executors: what they build is what is built here, and what goes wrong there is no reason for a run to fail."""
+
+from __future__ import annotations
+
+import importlib.util
+import types
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+import fxopt
+from fxopt import Executor, Registry, hookimpl
+from fxopt.compiler import elsewhere
+from fxopt.compiler.journal import Journal
+from fxopt.compiler.workshop import Workshop
+from fxopt.contracts.cost import Budget
+from fxopt.errors import EngineError, InputError
+from fxopt.ir.capture import capture, export
+from fxopt.ir.program import Program
+from fxopt.measure import Worker
+from fxopt.testing.specimen import captured
+from fxopt_plugins.executors.dask import Dask
+from fxopt_plugins.executors.processes import Processes
+
+ENGINE = "onnxruntime{threads=1}"
+
+
+def program(width: int) -> Program:
+    torch.manual_seed(width)
+    return capture(export(nn.Sequential(nn.Linear(4, width), nn.ReLU()), (torch.randn(1, 4),)))
+
+
+@contextmanager
+def workshop(folder: Path, pool: futures.Executor | None) -> Iterator[Workshop]:
+    journal = Journal(folder, {}, resume=False)
+    try:
+        with Worker() as worker:
+            yield Workshop(journal, worker, program(1), [], None, pool)
+    finally:
+        journal.release()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def executors() -> list[Executor]:
+    return [Processes(workers=2), *([Dask(workers=2)] if importlib.util.find_spec("distributed") else [])]
+
+
+@pytest.mark.parametrize("executor", executors(), ids=lambda executor: executor.name)
+def test_builds_are_those_that_are_made_here(executor: Executor, tmp_path: Path) -> None:
+    programs = [program(width) for width in (2, 3)]
+    with (
+        executor.open() as pool,
+        workshop(tmp_path / "there", pool) as there,
+        workshop(tmp_path / "here", None) as here,
+    ):
+        there.emit_ahead(ENGINE, programs)
+        assert there.pool_fault is None
+        before = {path.name for path in (tmp_path / "there" / "journal" / "builds").iterdir()}
+        for item in programs:
+            built = there.emit(ENGINE, item)
+            assert built.name in before
+            assert contents(built) == contents(here.emit(ENGINE, item))
+
+
+def test_what_an_engine_refuses_there_is_told_by_the_build_here(tmp_path: Path) -> None:
+    programs = [captured(lambda _, x, n=n: torch.linalg.svd(x)[1] * n, torch.randn(3, 3)) for n in (1.0, 2.0)]
+    with Processes(workers=2).open() as pool, workshop(tmp_path / "out", pool) as there:
+        there.emit_ahead(ENGINE, programs)
+        assert there.pool_fault is None
+        with pytest.raises(EngineError, match="onnxruntime"):
+            there.emit(ENGINE, programs[0])
+
+
+class Lost(futures.Executor):
+    def submit(self, *_: object, **__: object) -> futures.Future:  # type: ignore[type-arg,override]
+        found: futures.Future[bytes] = futures.Future()
+        found.set_exception(ConnectionError("the scheduler is gone"))
+        return found
+
+
+@dataclass(frozen=True)
+class Broken(Executor):
+    """Loses what it is given."""
+
+    name: ClassVar[str] = "broken"
+
+    @contextmanager
+    def open(self) -> Iterator[futures.Executor]:
+        yield Lost()
+
+
+def test_an_executor_that_fails_is_said_once_and_builds_are_made_here(tmp_path: Path) -> None:
+    with Broken().open() as pool, workshop(tmp_path / "out", pool) as there:
+        there.emit_ahead(ENGINE, [program(2), program(3)])
+        assert (there.pool_fault or "").startswith("ConnectionError: the scheduler is gone")
+        assert contents(there.emit(ENGINE, program(2)))
+
+
+def test_packed_files_come_back(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c").write_bytes(b"1")
+    (tmp_path / "a" / "d").write_bytes(b"")
+    elsewhere.unpack(elsewhere.pack(tmp_path / "a"), tmp_path / "e")
+    assert (tmp_path / "e" / "b" / "c").read_bytes() == b"1"
+    assert (tmp_path / "e" / "d").read_bytes() == b""
+
+
+class Net(nn.Module):
+    """With rewrites of two passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.second = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.second(self.norm(self.first(x).relu()))
+        return y.permute(0, 2, 3, 1).permute(0, 3, 1, 2).relu()
+
+
+@pytest.mark.usefixtures("few_rounds")
+def test_a_run_takes_its_builds_from_the_executor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    emit = elsewhere.emit
+
+    def watched(engine: str, packed: bytes) -> bytes:
+        given.append(engine)
+        return emit(engine, packed)
+
+    monkeypatch.setattr(elsewhere, "emit", watched)
+    result = fxopt.optimize(
+        Net().eval(),
+        torch.randn(1, 3, 8, 8),
+        engine=ENGINE,
+        threads=1,
+        executor="processes{workers=2}",
+        budget=Budget(time_limit_s=60),
+        out=tmp_path / "out",
+    )
+    assert result.ledger["faults"] == []
+    assert set(given) == {ENGINE}
+
+
+def test_an_executor_that_is_not_installed_is_bad_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Dask, "available", lambda self: "Dask is not installed: pip install 'fxopt[dask]'")
+    with pytest.raises(InputError, match=r"--executor dask: Dask is not installed: pip install 'fxopt\[dask\]'"):
+        fxopt.optimize(nn.ReLU(), torch.ones(2), engine="eager", executor="dask", out=tmp_path / "out")
+
+
+def test_they_are_registered_as_other_plugins_are() -> None:
+    registry = Registry.load()
+    assert registry.executors.keys() >= {"processes", "dask"}
+    assert registry.make_executor("dask{address=tcp://host:1}") == Dask(address="tcp://host:1")
+    registry.register(types.SimpleNamespace(fxopt_executors=hookimpl(lambda: [Broken])), "mine", "mine")
+    assert registry.make_executor("broken") == Broken()
