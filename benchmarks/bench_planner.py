@@ -53,7 +53,7 @@ def small(count: int) -> dict[str, Any]:
     gaps: dict[str, list[float]] = {"milp": [], "greedy": []}
     solvers: dict[str, Callable[[Selection], Solution]] = {"milp": milp, "greedy": greedy}
     for seed in range(count):
-        problem = chain(seed, 2 + seed % 6, 1 + seed % 3)
+        problem = chain(seed, 2 + seed % 4, 1 + seed % 3)
         best = exhaustive(problem).objective
         for name, solve in solvers.items():
             gaps[name].append((solve(problem).objective - best) / (abs(best) or 1.0))

@@ -98,6 +98,9 @@ def _degree(lab: EngineLab, build: Build) -> float:
 
 
 def excess(quality: Quality, drop: PairedDrop) -> float:
-    """How many times what a budget allows a drop is, as costs go: they are divergences, and flips go with the root of these."""
-    found = quality.excess(drop)
+    """How many times what a budget allows a drop is, as costs go: they are divergences, and flips go with the root of these.
+
+    None where the metric is better.
+    """
+    found = max(0.0, quality.excess(drop))
     return found * found if drop.metric.rate else found

@@ -16,6 +16,7 @@ from fxopt.compiler.frontier import content, describe, points
 from fxopt.compiler.lab import Verdict
 from fxopt.compiler.options_told import options_told
 from fxopt.compiler.origins import Origins
+from fxopt.compiler.planning_told import planning_told, unfinished
 from fxopt.compiler.search import Search
 from fxopt.compiler.workshop import Measured
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
@@ -79,7 +80,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "checks": checks,
         "rewrites": [*_of_the_whole(run, outcome), *told, *of_other_searches(run.labs, ship.lab, told)],
         "frontier": points(run, outcome.contenders, ship),
-        "planning": _planning(run),
+        "planning": planning_told(run),
         "options": options_told(run.labs, {s: e.name for s, e in run.engines.items()}, ship.lab, ship.build.steps),
         "layers": layers,
         "engines": {
@@ -91,7 +92,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "faults": run.faults(found),
         "notes": [
             *run.progress.notes,
-            *_unfinished(run),
+            *unfinished(run),
             *(_silent(told, run.engines[ship.engine].name) if ship.build.recipe is None else ()),
         ],
         "seconds": round(time.monotonic() - run.started, 1),
@@ -109,31 +110,6 @@ def unmet(ledger: dict[str, Any], fault: str) -> None:
     for entry in ledger["rewrites"]:
         if entry["verdict"] == "applied":
             entry["verdict"], entry["reason"] = "reverted", f"no model was written; it was {entry['reason']}"
-
-
-def _planning(run: Run) -> list[dict[str, Any]]:
-    """How the plans for each engine were chosen."""
-    return [
-        {
-            "engine": run.engines[lab.engine].name,
-            "planner": run.planner.spec(),
-            "builds": len(lab.tried),
-            "looks": [{**dataclasses.asdict(look), "taken": dict(look.taken)} for look in lab.looks],
-        }
-        for lab in run.labs
-        if len(lab.tried) > 1
-    ]
-
-
-def _unfinished(run: Run) -> list[str]:
-    """What solvers did not come to the end of."""
-    left = [(run.engines[lab.engine].name, look) for lab in run.labs for look in lab.looks if not look.complete]
-    unit = "bytes" if run.request.budget.minimize == "size" else "ms"
-    return [
-        f"the planner ran out of time for {engine}: what it took is expected to be within"
-        f" {look.objective - look.bound:.3g} {unit} of the best"
-        for engine, look in left
-    ]
 
 
 def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:

@@ -9,7 +9,7 @@ from fxopt.compiler.origins import Origins
 from fxopt.contracts.candidate import Fidelity
 
 if TYPE_CHECKING:
-    from fxopt.compiler.lab import EngineLab
+    from fxopt.compiler.lab import EngineLab, Verdict
 
 
 def options_told(
@@ -42,6 +42,11 @@ def options_told(
                 "profiled_ms": lab.times.profiled.get(step.id),
                 "predicted_ms": lab.times.foretold.get(step.id),
                 "ships": here,
-                "reason": "" if here or verdict is None else verdict.reason,
+                "reason": "" if here or verdict is None else _why_not(verdict),
             }
     return [*entries.values()]
+
+
+def _why_not(verdict: Verdict) -> str:
+    """Why an option does not ship, also where it was said to be worth it."""
+    return f"{verdict.reason}; another plan is better" if verdict.verdict == "applied" else verdict.reason

@@ -254,7 +254,7 @@ class Run:
             if session.noise > NOISY and not self.workshop.out_of_time():
                 self.progress.note(
                     f"this machine is busy: the same artifact measured twice may differ by {session.noise:.0%}; what may ship"
-                    " is measured for twice as long, and what stays within that is no gain"
+                    " is measured once more, for twice as long, and what stays within that is no gain"
                 )
                 longer = replace(plan_of_session, epochs=2 * plan_of_session.epochs)
                 session = self.workshop.session(variants, longer, self.advance(), bases=len(order))

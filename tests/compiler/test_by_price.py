@@ -8,18 +8,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fxopt.contracts.cost import Budget, Interval
 from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Problem, Ratio
 from fxopt.errors import InputError
-from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing
+from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing, scripted_step
 from fxopt_plugins.planners.by_price import ByPrice, Exhaustive, Greedy, Milp
 from fxopt_plugins.planners.market import SPREAD
 from fxopt_plugins.planners.selection import Option, Selection, exhaustive
 from tests.compiler.test_by_region import step
 
+BASIS = scripted_step("exact@whole")
 PLANNERS = [Milp(), Greedy(), Exhaustive()]
 FLOATS_MS = 2.0  # of a region
 
@@ -35,6 +36,11 @@ class World(ScriptedLab):
         profiled: whether the engine gives a profile.
         foretells: whether the target tells what a program takes.
         clock: what a build takes over what its profile shows.
+        basis_ms: that the exact rewrites of the basis save, of each region.
+        together: losses that sets of regions have beside their own.
+        wrong_kinds: kinds that something else is wrong with, where all of a build is of them.
+        heavier: bytes of each step of a build that nothing foretells.
+        late: whether time is out, by how many judgements there were.
     """
 
     ms: Mapping[str, float] = field(default_factory=dict)
@@ -44,6 +50,12 @@ class World(ScriptedLab):
     profiled: bool = True
     foretells: bool = False
     clock: float = 1.0
+    basis_ms: float = 0.0
+    together: Mapping[frozenset[str], float] = field(default_factory=dict)
+    wrong_kinds: frozenset[str] = frozenset()
+    heavier: int = 0
+    late: int | None = None
+    judgements: int = 0
 
     @property
     def regions(self) -> list[str]:
@@ -51,6 +63,7 @@ class World(ScriptedLab):
 
     def parts(self, steps: Collection[str]) -> dict[str, float]:
         """What each region in a kind takes, with its conversions."""
+        steps = [identity for identity in steps if identity != BASIS.id]
         kinds = {identity.partition("@")[2]: identity.partition("@")[0] for identity in map(plain, steps)}
         order = self.regions
         found = {}
@@ -62,16 +75,20 @@ class World(ScriptedLab):
         return found
 
     def latency(self, steps: Iterable[str]) -> float:
-        parts = self.parts(list(steps))
-        lowered = sum(parts.values()) + FLOATS_MS * (len(self.regions) - len(parts))
-        return lowered * self.clock / (FLOATS_MS * len(self.regions))
+        taken = list(steps)
+        parts, count = self.parts(taken), len(self.regions)
+        slow = 0.0 if BASIS.id in taken else self.basis_ms * count
+        lowered = sum(parts.values()) + FLOATS_MS * (count - len(parts))
+        return ((lowered * (self.clock if parts else 1.0)) + slow) / ((FLOATS_MS + self.basis_ms) * count)
 
     def loss(self, steps: Iterable[str]) -> float:
-        return sum(self.losses.get(plain(identity), 0.0) for identity in steps)
+        taken = {plain(identity) for identity in steps}
+        beside = sum(loss for group, loss in self.together.items() if group <= taken)
+        return sum(self.losses.get(identity, 0.0) for identity in taken) + beside
 
     def build(self, steps: Collection[str]) -> Build | None:
         build = super().build(steps)
-        size = BASE_BYTES + sum(self.sizes.get(plain(identity), 0) for identity in steps)
+        size = BASE_BYTES + sum(self.sizes.get(plain(identity), 0) + self.heavier for identity in steps)
         return build and replace(build, size_bytes=size)
 
     def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
@@ -79,12 +96,21 @@ class World(ScriptedLab):
         found = {build.key: self.latency(build.steps) for build in builds}
         return {key: Ratio(Interval(r, r * 0.999, r * 1.001), 1e-9 if r != 1 else 0.5) for key, r in found.items()}
 
+    def is_wrong(self, build: Build) -> bool:
+        kinds = {plain(identity).partition("@")[0] for identity in build.steps}
+        return bool(kinds) and kinds <= self.wrong_kinds
+
     def excess(self, build: Build) -> float:
-        return self.loss(build.steps)
+        self.judgements += 1
+        return math.inf if self.is_wrong(build) else self.loss(build.steps)
+
+    def out_of_time(self) -> bool:
+        return self.late is not None and self.judgements >= self.late
 
     def keep(self, build: Build, give_back: bool = True, gains: Mapping[str, float] = NOTHING_KNOWN) -> Build | None:
+        self.judgements += 1
         if not give_back:
-            return build if self.loss(build.steps) <= 1 else None
+            return build if self.loss(build.steps) <= 1 and not self.is_wrong(build) else None
         kept = sorted(build.steps, key=lambda identity: self.losses.get(plain(identity), 0.0))
         while kept and self.loss(kept) > 1:
             kept.pop()
@@ -116,22 +142,26 @@ def plain(identity: str) -> str:
 def problem(world: World, budget: Budget | None = None, sensitivity: Mapping[str, float] | None = None) -> Problem:
     offers = [step(identity) for identity in world.ms]
     world.factors = {offer.id: 1.0 for offer in offers}
+    basis = [BASIS] if world.basis_ms else []
+    world.factors |= {one.id: 1.0 for one in basis}
     return Problem(
         nothing(),
-        (),
+        basis,
         budget or Budget(),
         0.95,
         world,
+        basis=basis,
         offers=offers,
         native=sorted({identity.partition("@")[0] for identity in world.ms}),
         sensitivity={step(i).id: loss for i, loss in (world.losses if sensitivity is None else sensitivity).items()},
         size_change={step(identity).id: change for identity, change in world.sizes.items()},
-        latency_ms=FLOATS_MS * len(world.regions),
+        latency_ms=(FLOATS_MS + world.basis_ms) * len(world.regions),
     )
 
 
 def plan(planner: ByPrice, world: World, **fields: object) -> list[set[str]]:
-    return [set(map(plain, build.steps)) for build in planner.plan(problem(world, **fields))]  # type: ignore[arg-type]
+    builds = planner.plan(problem(world, **fields))  # type: ignore[arg-type]
+    return [{plain(identity) for identity in build.steps if identity != BASIS.id} for build in builds]
 
 
 def chain(kind: str, *ms: float) -> dict[str, float]:
@@ -209,6 +239,88 @@ def test_what_an_engine_fails_at_is_refused_and_the_rest_is_planned() -> None:
     assert "cannot build" in world.verdicts[ids[1]][1]
 
 
+def test_exact_rewrites_that_pay_are_no_gain_of_lower_precision() -> None:
+    world = World({}, ms=chain("int8", 1.5, 2.6, 2.6), basis_ms=1.0)
+    assert plan(Milp(), world)[0] == {"int8@r0"}
+
+
+def test_a_profile_that_takes_time_itself_is_brought_to_the_clock() -> None:
+    world = World({}, ms=chain("int8", 1.5, 1.5, 1.5), clock=0.8)
+    plan(Milp(), world)
+    assert world.looks[0].objective == pytest.approx(3 * 1.5 * 0.8 - 3 * FLOATS_MS)
+
+
+def test_where_a_limit_cannot_be_kept_on_paper_what_comes_nearest_is_built() -> None:
+    world = World({}, ms=chain("int8", 0.5, 1.5, 3.0))
+    assert plan(Milp(), world, budget=Budget(max_latency_ms=3.5))[0] == {"int8@r0", "int8@r1"}
+    assert not world.looks[0].feasible
+
+
+def test_a_kind_that_something_else_is_wrong_with_does_not_choke_the_others() -> None:
+    losses = chain("int8", 0.3, 0.3, 0.3, 0.3) | chain("bf16", 0.01, 0.01, 0.01, 0.01)
+    ms = chain("int8", 0.5, 0.6, 0.7, 0.8) | chain("bf16", 1.0, 1.0, 1.0, 1.0)
+    world = World({}, ms=ms, losses=losses, wrong_kinds=frozenset({"bf16"}))
+    assert plan(Milp(), world)[0] == {"int8@r0", "int8@r1", "int8@r2"}
+
+
+def test_a_kind_that_lost_nothing_is_not_taken_to_lose_as_others_do() -> None:
+    true = chain("int8", 0.6, 0.6, 0.6, 0.6) | chain("bf16", 0.0, 0.0, 0.0, 0.0)
+    told = {identity: 0.006 if identity.startswith("int8") else 1.0 for identity in true}
+    world = World({}, ms=chain("int8", 0.5, 0.6, 0.7, 0.8) | chain("bf16", 1.0, 1.0, 1.0, 1.0), losses=true)
+    assert plan(Milp(), world, sensitivity=told)[0] == {"int8@r0", "bf16@r1", "bf16@r2", "bf16@r3"}
+
+
+def test_losses_that_do_not_add_up_are_found_out_choice_by_choice() -> None:
+    losses, both = chain("int8", 0.1, 0.1, 0.1, 0.1), frozenset({"int8@r0", "int8@r1"})
+    world = World({}, ms=chain("int8", 0.5, 0.5, 1.5, 1.8), losses=losses, together={both: 1.0})
+    assert plan(Milp(), world)[0] in ({"int8@r0", "int8@r2", "int8@r3"}, {"int8@r1", "int8@r2", "int8@r3"})
+
+
+def test_where_size_is_minimized_a_plan_that_is_surely_no_slower_is_among_those_handed_on() -> None:
+    ms, sizes = chain("safe", 1.0, 1.0), dict.fromkeys(chain("safe", 0, 0), -10)
+    for index, kind in enumerate("abcd"):
+        ms |= chain(kind, 1.999 + index / 1e4, 1.999)
+        sizes |= dict.fromkeys(chain(kind, 0, 0), index - 100)
+    world = World({}, ms=ms, sizes=sizes)
+    found = plan(Milp(), world, budget=Budget(minimize="size"))
+    assert found[0] != set(chain("safe", 0, 0))
+    assert any(world.latency(taken) < 0.9 for taken in found)
+
+
+def test_what_builds_weigh_beside_their_tensors_is_learned() -> None:
+    sizes = dict.fromkeys(chain("int8", 0, 0, 0), -20)
+    world = World({}, ms=chain("int8", 0.5, 1.0, 1.5), sizes=sizes, heavier=3)
+    best, *_ = plan(Milp(), world, budget=Budget(max_size_bytes=BASE_BYTES - 38))
+    assert best == set(sizes)
+    assert world.build([step(one).id for one in best]).size_bytes <= BASE_BYTES - 38  # type: ignore[union-attr]
+
+
+def test_options_that_only_clash_with_other_kinds_stay_options() -> None:
+    int8, *bf16 = (step(name).id for name in ("int8@r0", "bf16@r1", "bf16@r2"))
+    clashes = tuple(frozenset({int8, other}) for other in bf16)
+    ms = chain("int8", 0.5, 1.9, 1.9) | chain("bf16", 1.5, 1.0, 1.0)
+    world = World({}, ms=ms, conflicts=clashes)
+    assert plan(Milp(), world)[0] == {"bf16@r0", "bf16@r1", "bf16@r2"}
+    assert world.verdicts[bf16[0]][0] == "applied"
+    assert not any("cannot build" in reason for _, reason, _ in world.verdicts.values())
+
+
+def test_out_of_time_little_more_is_judged() -> None:
+    kinds = [f"k{index}" for index in range(8)]
+    ms = {name: each for index, kind in enumerate(kinds) for name, each in chain(kind, 1 + index / 20, 1.0).items()}
+    world = World({}, ms=ms, losses=dict.fromkeys(ms, 3.0), late=1)
+    assert plan(Milp(), world) == []
+    assert world.judgements <= 3
+
+
+def test_a_kind_whose_kernels_are_those_of_floats_is_no_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = Ratio(Interval(1.0, 1.0, 1.0), 1.0, equal=True)
+    monkeypatch.setattr(World, "compare", lambda self, builds, to=None: {build.key: same for build in builds})
+    world = World({}, ms=chain("int8", 1.9, 2.1))
+    assert plan(Milp(), world) == []
+    assert world.looks == []
+
+
 def test_choices_are_told() -> None:
     world = World({}, ms=chain("int8", 0.5, 3.0), losses=chain("int8", 2.0, 0.0))
     plan(Milp(), world)
@@ -242,6 +354,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 @given(worlds())
+@example(World({}, ms=chain("int8", 0.5, 1.75), losses=chain("int8", 1.0, 0.125)))
 def test_plans_keep_the_budget_and_the_best_is_near_the_best_there_is(world: World) -> None:
     """Without conversions prices are exact, so the plan is what trying all would give, but for what is within their doubt."""
     plans = plan(Milp(), world)

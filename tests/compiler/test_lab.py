@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -314,3 +315,27 @@ def test_a_ratio_to_a_plan_is_one_to_the_baseline_with_that_of_the_plan() -> Non
     assert found.p_value == 0.03
     same = Ratio(Interval(1.0, 1.0, 1.0), 1.0, equal=True)
     assert tuning.after(same) == tuning
+
+
+@pytest.mark.parametrize(
+    ("drop", "rate", "fault", "expected"),
+    [
+        (None, False, None, 0.0),  # nothing to be judged
+        (None, False, "it crashed", math.inf),
+        (0.5, False, None, 0.5),
+        (0.5, True, None, 0.25),  # flips go with the root of divergences
+        (-4.0, True, None, 0.0),  # it is better
+        (3.0, False, "it loses too much", 3.0),
+        (1.0, True, "its bound is over the budget", math.nextafter(1, 2)),
+        (0.5, False, "it crashed", math.inf),
+    ],
+)
+def test_the_excess_of_a_build_is_on_the_unit_of_sensitivities(
+    drop: float | None, rate: bool, fault: str | None, expected: float
+) -> None:
+    found = types.SimpleNamespace(metric=types.SimpleNamespace(rate=rate))
+    over = fault if fault and "crashed" not in fault else None
+    quality = types.SimpleNamespace(excess=lambda _: drop, fault=lambda _: over)
+    drops = {} if drop is None else {"b": found}
+    lab = types.SimpleNamespace(fault=lambda _: fault, drops=drops, quality=quality)
+    assert EngineLab.excess(lab, types.SimpleNamespace(key="b")) == expected  # type: ignore[arg-type]

@@ -15,12 +15,11 @@ from fxopt.errors import InputError
 from fxopt_plugins.planners import selection
 from fxopt_plugins.planners.by_pass import ByPass
 from fxopt_plugins.planners.faults import Bisection
-from fxopt_plugins.planners.market import Market
+from fxopt_plugins.planners.market import RESOLUTION, Market
 from fxopt_plugins.planners.precision import Precision
 from fxopt_plugins.planners.selection import Selection, Solution
 from fxopt_plugins.planners.tunings import tuned
 
-_RESOLUTION = 0.005  # of the latency: what brings less is not worth a build
 _CLOSER = 0.8  # of the least loss that broke the budget, at which is looked next
 
 
@@ -46,6 +45,7 @@ class ByPrice(Planner):
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: plans of lower precision by what they promise, then the exact ones."""
+        self.check(problem)
         exact = ByPass(self.splits, self.repairs).choose(problem)
         precision = Precision(problem, self.stored, self.repairs)
         precision.measure_kinds()
@@ -53,8 +53,15 @@ class ByPrice(Planner):
             precision.say_what_it_brings(kind)
         search = _Search(self, precision)
         search.run()
-        best = search.admitted()
+        best = search.judge_best()
         return list({plan.key: plan for plan in tuned(problem, best, exact)}.values())
+
+    def check(self, problem: Problem) -> None:
+        """Whether the problem is one that can be solved, before anything is built for it.
+
+        Raises:
+            InputError: it is not.
+        """
 
     @abc.abstractmethod
     def solve(self, problem: Selection) -> Solution:
@@ -67,8 +74,9 @@ class _Search:
     def __init__(self, planner: ByPrice, precision: Precision) -> None:
         self.planner, self.precision, self.lab = planner, precision, precision.lab
         self.market = Market(precision)
-        self.built: dict[str, Build] = {}  # by key
-        self.excess: dict[str, float] = {}
+        self.built: dict[str, Build] = {}  # what was made of choices, by key
+        self.excess: dict[str, float] = {}  # of what was judged
+        self.hopeless: set[str] = set()  # kinds that something else is wrong with than what they lose
 
     def run(self) -> None:
         """Choose within each of the best kinds, then among all: what mixes kinds converts between them."""
@@ -76,86 +84,100 @@ class _Search:
         kinds = sorted(dict.fromkeys(self.market.kind.values()), key=lambda kind: self.precision.rank(builds[kind]))
         for kind in kinds[: self.planner.kinds]:
             self._settle([kind])
-        if len(kinds) > 1:
-            self._settle(kinds)
+        rest = [kind for kind in kinds if kind not in self.hopeless]
+        if len(rest) > 1:
+            self._settle(rest)
 
     def _settle(self, kinds: Sequence[str]) -> None:
         """Choose, build, judge and time until nothing promises enough."""
-        limit = self._next_limit(kinds)
+        limit, highest = self._limits(kinds)
         for _ in range(self.planner.rounds):
             if self.lab.out_of_time():
                 return
             started = time.monotonic()
             found = self.planner.solve(self.market.selection(limit, kinds))
             seconds = time.monotonic() - started
-            if not found.taken or not found.feasible or not self._promises(found, kinds):
+            if not found.taken or not self._promises(found, kinds):
                 self._tell(found, limit, seconds)
-                return
-            plan = self._build(self.market.steps(found.taken))
-            if plan is None:
-                continue  # what the engine fails at has been withdrawn
-            again = plan.key in self.built
+                if limit >= highest:
+                    return
+                limit = highest
+                continue
+            plan = self._build(self.market.steps(found.taken), kinds)
+            if plan is None or plan.key in self.built:
+                self._tell(found, limit, seconds)
+                self.market.forbidden.add(found.taken)
+                continue
+            self.built[plan.key] = plan
             excess = self._judge(plan)
             self._tell(found, limit, seconds, plan)
-            if again or excess == math.inf:
-                return
-            self.built[plan.key] = plan
             if excess <= 1:
                 self.precision.compare([plan])
                 self.market.learn(plan)
-            limit = self._next_limit(kinds)
+            elif excess == math.inf and len(kinds) == 1:
+                self.hopeless |= set(kinds)
+                return
+            limit, highest = self._limits(kinds)
 
     def _judge(self, plan: Build) -> float:
-        if plan.key not in self.excess:
-            self.excess[plan.key] = self.lab.excess(plan)
-            self.market.judge(plan, self.excess[plan.key])
-        return self.excess[plan.key]
+        excess = self.excess[plan.key] = self.lab.excess(plan)
+        self.market.judge(plan, excess)
+        return excess
 
     def _promises(self, found: Solution, kinds: Sequence[str]) -> bool:
         """Whether a choice is expected to be better than the best plan that it is held against by more than prices may be off.
 
         A choice within one kind is held against plans of that kind: what is known of others says little of it.
         """
-        kept = [plan for key, plan in self.built.items() if self.excess[key] <= 1 and self._within(plan, kinds)]
-        if not kept:
+        kept = [
+            plan
+            for key, plan in self.built.items()
+            if self.excess[key] <= 1 and self.precision.pays(plan) and self._of(self.market.options(plan), kinds)
+        ]
+        best = min(kept, key=self.precision.rank, default=None)
+        if best is None or not found.feasible:
+            return best is None
+        if self.precision.rank(best)[0] > 1:
             return True
-        before = self.market.options(min(kept, key=self.precision.rank))
+        before = self.market.options(best)
         if self.precision.problem.budget.minimize == "size":
             return found.objective < self.market.bytes(before)
         gain = self.market.latency(before) - self.market.latency(found.taken)
-        return gain > max(self.market.doubt(found.taken, before), _RESOLUTION * self.market.base_ms)
+        return gain > max(self.market.doubt(found.taken, before), RESOLUTION * self.market.base_ms)
 
-    def _within(self, plan: Build, kinds: Sequence[str]) -> bool:
-        return self._of(self.market.options(plan), kinds)
+    def _limits(self, kinds: Sequence[str]) -> tuple[float, float]:
+        """The loss up to which is chosen next, and the most that it makes sense to try.
 
-    def _next_limit(self, kinds: Sequence[str]) -> float:
-        """The loss up to which is chosen next: any before a choice broke the budget, then as is estimated to keep it.
-
-        Where estimates are proven wrong, it is less than what broke it, and between that and what kept it.
+        Any before a choice broke the budget, then as is estimated to keep it. Where estimates are proven wrong, it is less
+        than what broke it, and between that and what kept it.
         """
         judged = [(taken, excess) for taken, excess in self.market.judged if self._of(taken, kinds)]
         losses = [(self.market.loss(taken), excess) for taken, excess in judged]
         kept = max((loss for loss, excess in losses if excess <= 1), default=None)
-        broken = min((loss for loss, excess in losses if excess > 1), default=math.inf)
+        broken = min((loss for loss, excess in losses if 1 < excess < math.inf), default=math.inf)
         if broken == math.inf:
-            return math.inf
+            return math.inf, math.inf
         estimated = 1.0 if broken > 1 else _CLOSER * broken
-        return estimated if kept is None else max(estimated, (kept + broken) / 2)
+        limit = estimated if kept is None else max(estimated, (kept + broken) / 2)
+        return min(1.0, limit), 1.0
 
     def _of(self, taken: Collection[str], kinds: Sequence[str]) -> bool:
         return {self.market.kind[name] for name in taken if name in self.market.kind} <= set(kinds)
 
-    def _build(self, steps: Sequence[Step]) -> Build | None:
-        """A build of offers, as far as the engine can make it; what it fails at is refused, and withdrawn."""
+    def _build(self, steps: Sequence[Step], kinds: Sequence[str]) -> Build | None:
+        """A build of offers, as far as the engine can make it.
+
+        What it fails at beside others of its own kind is refused, and withdrawn; beside other kinds it is only left out.
+        """
         found = Bisection(self.precision.attempt, self.planner.repairs)
         found.run(steps)
-        for part, reason in found.faults:
+        for part, reason in found.faults if len(kinds) == 1 else ():
             self.precision.refuse(part, reason, part[0].spec)
             self.market.withdraw({step.id for step in part})
-        return None if found.faults else found.build
+        return found.build
 
     def _tell(self, found: Solution, limit: float, seconds: float, plan: Build | None = None) -> None:
-        kinds = [step.spec for step in self.market.steps(found.taken)]
+        kinds = [step.spec for step in self.market.steps(name for name in found.taken if name in self.market.members)]
         self.lab.tell(
             Look(
                 options=len(self.market.members),
@@ -171,40 +193,45 @@ class _Search:
             )
         )
 
-    def admitted(self) -> list[Build]:
-        """The best of all builds that keep the budget, the best first, as many as are handed on."""
+    def judge_best(self) -> list[Build]:
+        """The best of all builds that keep the budget, the best first, as many as are handed on.
+
+        One that is surely no slower than the unmodified model is among them where others may not ship.
+        """
         known = [*self.built.values(), *self.precision.builds.values(), *self.precision.recipes]
-        paying = {
-            build.key: build for build in known if build.key in self.precision.ratios and self.precision.pays(build)
-        }
+        paying = {b.key: b for b in known if b.key in self.precision.ratios and self.precision.pays(b)}
+        order = sorted(paying.values(), key=self.precision.rank)
         kept: list[Build] = []
-        for build in sorted(paying.values(), key=self.precision.rank):
-            if len(kept) < self.planner.plans and self.lab.keep(build, give_back=False) is not None:
-                kept.append(build)
+        for number, build in enumerate(order):
+            enough = len(kept) >= self.planner.plans and any(map(self.precision.is_safe, kept))
+            if enough or (number and self.lab.out_of_time()):
+                break
+            if len(kept) < self.planner.plans or self.precision.is_safe(build):
+                kept += [] if self.lab.keep(build, give_back=False) is None else [build]
         if not any(build.recipe is None for build in kept):
-            kept += self._given_back([build for build in paying.values() if build.recipe is None])
-        self._say_what_is_left(kept)
+            kept += self._given_back([build for build in order if build.recipe is None])
+        self._say_what_is_left(next((build for build in kept if build.recipe is None), None))
         return kept
 
     def _given_back(self, paying: Sequence[Build]) -> list[Build]:
         """Where no choice keeps the budget, what is left of the best kind when regions are given back until it does."""
         if not paying or self.lab.out_of_time():
             return []
-        build = min(paying, key=self.precision.rank)
-        part = self.lab.keep(build, gains=self.precision.gains(build))
+        part = self.lab.keep(paying[0], gains=self.precision.gains(paying[0]))
         return [] if part is None else [part]
 
-    def _say_what_is_left(self, kept: Sequence[Build]) -> None:
-        """Say of each option why the best plan does not have it."""
-        best = next((build for build in kept if build.recipe is None), None)
+    def _say_what_is_left(self, best: Build | None) -> None:
+        """Say of each option why the best plan has it, or does not."""
         if best is None:
             return
-        taken = {step.id: step for step in self.precision.steps.values() if step.id in best.steps}
+        taken = [step for step in self.precision.steps.values() if step.id in best.steps]
+        ratio = self.precision.ratios.get(best.key)
+        if ratio is not None:
+            self.lab.credit([step.id for step in taken], " with ".join(dict.fromkeys(s.spec for s in taken)), ratio)
         for step in self.market.steps(self.market.members):
-            if step.id in taken or not self.precision.pays(self.precision.builds[step.spec]):
-                continue
-            other = next((one for one in taken.values() if one.candidate.conflicts_with(step.candidate)), None)
-            self.precision.refuse([step], self.market.why_not(step, other), step.spec)
+            if step.id not in best.steps and self.market.is_worth_saying(step):
+                other = next((one for one in taken if one.candidate.conflicts_with(step.candidate)), None)
+                self.precision.refuse([step], self.market.why_not(step, other), step.spec)
 
 
 @dataclass(frozen=True)
@@ -226,20 +253,29 @@ class Greedy(ByPrice):
 
     name: ClassVar[str] = "greedy"
 
+    seconds: float = field(default=5.0, metadata={"help": "as of `milp`"})
+
     def solve(self, problem: Selection) -> Solution:
         """As `ByPrice.solve`."""
-        return selection.greedy(problem)
+        return selection.greedy(problem, self.seconds)
 
 
 @dataclass(frozen=True)
 class Exhaustive(ByPrice):
-    """Try all sets of options, for small problems."""
+    """Try all sets of options, for problems of at most 16."""
 
     name: ClassVar[str] = "exhaustive"
 
+    def check(self, problem: Problem) -> None:
+        """As `ByPrice.check`."""
+        native = [step for step in problem.offers if step.candidate.parameters.get("kind") in (None, *problem.native)]
+        if len(native) > selection.MOST:
+            raise InputError(
+                f"--planner exhaustive: {len(native)} options have too many sets to try them all, at most"
+                f" {selection.MOST}; use milp"
+            )
+
     def solve(self, problem: Selection) -> Solution:
-        """As `ByPrice.solve`."""
-        try:
-            return selection.exhaustive(problem)
-        except ValueError as error:
-            raise InputError(f"--planner exhaustive: {error}; use milp") from None
+        """As `ByPrice.solve`; with kinds that only save room there may be more options, of which not all sets are tried."""
+        many = len(problem.options) > selection.MOST
+        return selection.milp(problem) if many else selection.exhaustive(problem)

@@ -47,9 +47,11 @@ class ByRegion(Planner):
         tried = (kind for i, kind in enumerate(kinds) if i < self.kinds or not problem.lab.out_of_time())
         refined: list[tuple[str, Build]] = []
         for kind in tried:
-            if len(refined) >= self.kinds and any(lower.is_safe(other) for other, _ in refined):
+            if len(refined) >= self.kinds and any(lower.is_safe(lower.builds[other]) for other, _ in refined):
                 break
-            if (len(refined) < self.kinds or lower.is_safe(kind)) and (plan := lower.refine(kind)) is not None:
+            if (len(refined) < self.kinds or lower.is_safe(lower.builds[kind])) and (
+                plan := lower.refine(kind)
+            ) is not None:
                 refined.append((kind, plan))
         plans = [
             layered

@@ -16,7 +16,9 @@ from fxopt_plugins.planners.precision import Precision
 from fxopt_plugins.planners.selection import Option, Selection
 
 SPREAD = 0.05  # of what an option brings, by an engine's profile
+RESOLUTION = 0.005  # of the latency: what brings less is not worth a build
 _MOST_SCALE = 2.0  # between gains by profile and by the clock; what is beyond is no matter of scale
+_LEAST = 0.01  # times what the budget allows, that a build is taken to lose which lost nothing on some hundred samples
 _PULL = 0.3  # weight of one multiplier for all kinds, against what judged builds say of each
 
 
@@ -34,29 +36,32 @@ class Market:
         self.precision, self.problem, self.lab = precision, precision.problem, precision.lab
         self.members: dict[str, frozenset[str]] = {}  # ids of offers, by option
         self.kind: dict[str, str] = {}
+        self.source: dict[str, str] = {}  # of prices, in words, by kind
         self.judged: list[tuple[frozenset[str], float]] = []  # options, and how many times what is allowed they lose
         self._latency: dict[str, float] = {}
         self._shares: dict[str, dict[str, float]] = {}  # what an option saves beside another one, by both
+        self.forbidden: set[frozenset[str]] = set()  # sets of options that are known to be wrong together
+        self._extra_bytes = 0.0  # of a build, beside its floats and what its options add
         for kind, build in precision.builds.items():
-            if build.key in precision.ratios:
+            ratio = precision.ratios.get(build.key)
+            if ratio is not None and not ratio.equal:
                 self._offer(kind, build)
 
     def _offer(self, kind: str, build: Build) -> None:
         ids = sorted(step for step in build.steps if step in self.precision.steps)
-        gains = self._gains(build) or self._foretold_gains(ids)
+        profiled = self.precision.gains_ms(build)
+        gains = profiled or self._foretold_gains(ids)
         known = {identity: gain for identity, gain in gains.items() if identity in ids}
+        self.source[kind] = "by the engine's profile" if profiled else "as foretold" if known else "as a whole"
         if not known:
             self.members[kind], self.kind[kind] = frozenset(ids), kind
-            self._latency[kind] = self._by_the_clock(build)
+            self._latency[kind] = -self._gain_by_the_clock(self.precision.ratios[build.key])
             return
         typical = sum(known.values()) / len(known)
         of_all = {identity: known.get(identity, typical) for identity in ids}
         for identity, gain in self._to_the_clock(of_all, self.precision.ratios[build.key]).items():
             self.members[identity], self.kind[identity] = frozenset({identity}), kind
             self._latency[identity] = -gain
-
-    def _gains(self, build: Build) -> dict[str, float]:
-        return self.precision.gains_ms(build)
 
     def _foretold_gains(self, ids: Iterable[str]) -> dict[str, float]:
         floats, lower = self.precision.foretold_floats, self._foretell(ids)
@@ -65,19 +70,26 @@ class Market:
         return {identity: self.precision.foretold_gain(self._step(identity), lower, floats) for identity in ids}
 
     @cached_property
-    def base_ms(self) -> float:
-        """What the program takes in floats: measured, else by profile, else 1."""
-        return self.problem.latency_ms or sum(self.precision.float_times.values()) or 1.0
+    def _unmodified_ms(self) -> float:
+        """What the unmodified program takes: measured, else by profile of what it becomes, else 1."""
+        by_profile = sum(self.precision.float_times.values()) / self.precision.float_ratio
+        return self.problem.latency_ms or by_profile or 1.0
 
-    def _by_the_clock(self, build: Build) -> float:
-        return (self.precision.ratios[build.key].interval.estimate - 1) * self.base_ms
+    @property
+    def base_ms(self) -> float:
+        """What the program with all exact steps takes, against which options are priced."""
+        return self._unmodified_ms * self.precision.float_ratio
+
+    def _gain_by_the_clock(self, ratio: Ratio) -> float:
+        """Milliseconds that a build is faster than the program with all exact steps."""
+        return (self.precision.float_ratio - ratio.interval.estimate) * self._unmodified_ms
 
     def _to_the_clock(self, gains: Mapping[str, float], ratio: Ratio) -> dict[str, float]:
         """Gains that add up to what was measured, as far as that is likely.
 
         A profile costs time itself, which scales all; what it does not show, as conversions, adds to each.
         """
-        total, wanted = sum(gains.values()), (1 - ratio.interval.estimate) * self.base_ms
+        total, wanted = sum(gains.values()), self._gain_by_the_clock(ratio)
         if total * wanted > 0:
             scale = min(max(wanted / total, 1 / _MOST_SCALE), _MOST_SCALE)
             return {identity: gain * scale for identity, gain in gains.items()}
@@ -95,8 +107,10 @@ class Market:
         budget, loss = self.problem.budget, self._losses
         if most_loss < math.inf or any(latency >= 0 for latency in self._latency.values()):
             self._look_at_boundaries()
-        room = math.inf if budget.max_size_bytes is None else float(budget.max_size_bytes - self._float_bytes)
-        time = 0.0 if budget.minimize == "size" else math.inf
+        room = math.inf
+        if budget.max_size_bytes is not None:
+            room = budget.max_size_bytes - self._float_bytes - self._extra_bytes
+        time = -RESOLUTION * self.base_ms if budget.minimize == "size" else math.inf
         if budget.max_latency_ms is not None:
             time = budget.max_latency_ms - self.base_ms
         names = {name for name in self.members if self.kind[name] in kinds}
@@ -116,6 +130,7 @@ class Market:
             time,
             room,
             most_loss,
+            {group for group in self.forbidden if group <= names},
         )
 
     def steps(self, taken: Iterable[str]) -> list[Step]:
@@ -143,8 +158,7 @@ class Market:
 
     @cached_property
     def _float_bytes(self) -> int:
-        floats = self.lab.build(self.precision.basis)
-        return (floats or self.lab.baseline).size_bytes
+        return (self.precision.floats or self.lab.baseline).size_bytes
 
     @cached_property
     def _exclusive(self) -> list[frozenset[str]]:
@@ -194,11 +208,13 @@ class Market:
             for colour in sorted(set(colours.values())):
                 members = sorted(name for name in graph if colours[name] == colour)
                 apart = self._foretell(members)
-                for name in members if apart is not None else ():
+                if apart is None:
+                    continue
+                for name in members:
                     self._part(name, sorted(graph[name]), whole, apart)
 
-    def _part(self, name: str, neighbours: list[str], whole: Foretold, apart: Foretold | None) -> None:
-        if apart is None or not {name} <= whole.step_ms.keys() & apart.step_ms.keys():
+    def _part(self, name: str, neighbours: list[str], whole: Foretold, apart: Foretold) -> None:
+        if not {name} <= whole.step_ms.keys() & apart.step_ms.keys():
             return
         boundary = max(0.0, apart.step_ms[name] - whole.step_ms[name])
         self._latency[name] += boundary
@@ -215,13 +231,18 @@ class Market:
     # -- what builds teach -----------------------------------------------------------------------------------------------
 
     def judge(self, build: Build, excess: float) -> None:
-        """Learn how many times what the budget allows a build loses."""
-        self.judged.append((self.options(build), excess))
+        """Learn how many times what the budget allows a build loses, and what it takes of room."""
+        taken = self.options(build)
+        self.judged.append((taken, excess))
+        if excess > 1:
+            self.forbidden.add(taken)
+        self._extra_bytes = max(self._extra_bytes, build.size_bytes - self._float_bytes - self.bytes(taken))
 
     def learn(self, build: Build) -> None:
         """Learn what the parts of a build take that was timed."""
+        self._look_at_boundaries()
         taken = self.options(build)
-        gains = {name: gain for name, gain in self._gains(build).items() if name in taken}
+        gains = {name: gain for name, gain in self.precision.gains_ms(build).items() if name in taken}
         if not gains or build.key not in self.precision.ratios:
             return
         for name, gain in self._to_the_clock(gains, self.precision.ratios[build.key]).items():
@@ -238,6 +259,11 @@ class Market:
         changed = set(taken) ^ set(other)
         return SPREAD * math.sqrt(sum(self._latency[name] ** 2 for name in changed))
 
+    def is_worth_saying(self, step: Step) -> bool:
+        """Whether more is known of an offer than that its kind brings nothing."""
+        name = next(name for name, members in self.members.items() if step.id in members)
+        return self._latency[name] < 0 or self.precision.pays(self.precision.builds[step.spec])
+
     def why_not(self, step: Step, instead: Step | None) -> str:
         """Why an offer is not taken.
 
@@ -249,8 +275,8 @@ class Market:
             return f"{instead.spec} is taken there instead"
         name = next(name for name, members in self.members.items() if step.id in members)
         if self.problem.budget.minimize == "latency" and self._latency[name] >= 0:
-            return f"slower by the engine's profile: {self._latency[name]:.3f} ms more than in floats"
-        if self.judged and self.judged[0][1] > 1:
+            return f"slower {self.source[step.spec]}: {self._latency[name]:.3f} ms more than in floats"
+        if any(excess > 1 for _, excess in self.judged):
             loss = self._losses[name]
             return f"given back: it loses {loss:.2g} times what the budget allows, as far as is known, for {-self._latency[name]:.3f} ms"
         return "the plan is no better with it"
@@ -282,9 +308,9 @@ class Market:
         sensitivities, kinds = self._sensitivities(), list(dict.fromkeys(self.kind.values()))
         rows = []
         for taken, excess in self.judged:
-            if 0 < excess < math.inf:
+            if excess < math.inf:
                 lost = [sum(sensitivities.get(n, 0.0) for n in taken if self.kind.get(n) == kind) for kind in kinds]
-                rows.append((np.array(lost), excess))
+                rows.append((np.array(lost), max(excess, _LEAST)))
         rows = [(lost, excess) for lost, excess in rows if lost.sum() > 0]
         if not rows:
             return {}

@@ -50,7 +50,8 @@ class Precision:
             else:
                 self._build_kind(kind, self.attempt)
         recipes = self.lab.recipes()
-        self.compare([*self.builds.values(), *recipes])
+        floats = [self.floats] if self.builds and self.floats is not None else []
+        self.compare([*self.builds.values(), *recipes, *floats])
         self.recipes = [recipe for recipe in recipes if self.pays(recipe)]
         self._mend()
 
@@ -150,17 +151,28 @@ class Precision:
         before = sum(floats.node_ms.get(node, 0.0) for node in step.candidate.writes)
         return before - lower.step_ms.get(step.id, before)
 
-    def is_safe(self, kind: str) -> bool:
-        """Whether a kind is surely no slower than the unmodified model, where only such may ship."""
-        budget, ratio = self.problem.budget, self.ratios.get(self.builds[kind].key)
+    def is_safe(self, build: Build) -> bool:
+        """Whether a build is surely no slower than the unmodified model, where only such may ship."""
+        budget, ratio = self.problem.budget, self.ratios.get(build.key)
         if budget.minimize != "size" or budget.max_latency_ms is not None:
             return True
         return ratio is not None and ratio.interval.high <= 1
 
     @cached_property
+    def floats(self) -> Build | None:
+        """A build of the exact steps alone, on top of which there are offers; None where the engine fails at it."""
+        return self.lab.build(self.basis)
+
+    @property
+    def float_ratio(self) -> float:
+        """Its latency over that of the unmodified program; 1 where it was not measured."""
+        ratio = None if self.floats is None else self.ratios.get(self.floats.key)
+        return 1.0 if ratio is None else ratio.interval.estimate
+
+    @cached_property
     def float_times(self) -> Mapping[str, float]:
-        floats = self.lab.build(self.basis)
-        return {} if floats is None else self.lab.node_times(floats)
+        """Its kernels' milliseconds, as of `Lab.node_times`."""
+        return {} if self.floats is None else self.lab.node_times(self.floats)
 
     def gains(self, build: Build) -> dict[str, float]:
         """What offers of a build bring, as far as it is known: milliseconds by the engine's profile, or bytes."""

@@ -10,13 +10,13 @@ import itertools
 import math
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
-_MOST = 22  # options of which all subsets can be tried
+MOST = 16  # options of which all subsets are tried in about a second
 _SECOND = 1e-5  # weight of the objective where limits cannot be kept, and what breaks them least comes first
 
 
@@ -48,6 +48,7 @@ class Selection:
         most_latency: limit on the sum of latencies; infinite for none.
         most_size: likewise of sizes.
         most_loss: likewise of losses.
+        forbidden: sets of which not all can be taken, as they are known to be wrong together.
     """
 
     options: Mapping[str, Option]
@@ -58,6 +59,7 @@ class Selection:
     most_latency: float = math.inf
     most_size: float = math.inf
     most_loss: float = math.inf
+    forbidden: Collection[frozenset[str]] = ()
 
     def latency(self, taken: Collection[str]) -> float:
         """What options take together, relative to none."""
@@ -79,8 +81,10 @@ class Selection:
     def possible(self, taken: Collection[str]) -> bool:
         """Whether options can be taken together, whatever the limits."""
         chosen = set(taken)
-        return all(len(group & chosen) <= 1 for group in self.exclusive) and all(
-            chosen.issuperset(self.needs.get(name, ())) for name in chosen
+        return (
+            all(len(group & chosen) <= 1 for group in self.exclusive)
+            and all(chosen.issuperset(self.needs.get(name, ())) for name in chosen)
+            and not any(chosen.issuperset(group) for group in self.forbidden)
         )
 
     def excess(self, taken: Collection[str]) -> float:
@@ -132,11 +136,11 @@ def exhaustive(selection: Selection) -> Solution:
     """The best of all subsets.
 
     Raises:
-        ValueError: there are more than 22 options, some four million subsets.
+        ValueError: there are more than 16 options, some 65,000 subsets.
     """
     names = list(selection.options)
-    if len(names) > _MOST:
-        raise ValueError(f"{len(names)} options have too many subsets to try them all: at most {_MOST}")
+    if len(names) > MOST:
+        raise ValueError(f"{len(names)} options have too many subsets to try them all: at most {MOST}")
     subsets = itertools.chain.from_iterable(itertools.combinations(names, n) for n in range(len(names) + 1))
     possible = (frozenset(taken) for taken in subsets if selection.possible(taken))
     best = min(possible, key=lambda taken: (selection.excess(taken), selection.objective(taken), len(taken)))
@@ -144,9 +148,15 @@ def exhaustive(selection: Selection) -> Solution:
     return Solution(best, objective, objective, feasible)
 
 
-def greedy(selection: Selection) -> Solution:
-    """One option after the other: what breaks limits less, else what brings most for what it loses, as long as it brings something."""
+def greedy(selection: Selection, seconds: float = math.inf) -> Solution:
+    """One option after the other: what breaks limits less, else what brings most for what it loses, as long as it brings something.
+
+    Args:
+        selection: the problem.
+        seconds: after which what is taken so far has to do.
+    """
     taken: frozenset[str] = frozenset()
+    started = time.monotonic()
     while True:
         steps = [(name, _with(selection, taken, name)) for name in selection.options if name not in taken]
         moves = [(name, there) for name, there in steps if there is not None]
@@ -159,6 +169,9 @@ def greedy(selection: Selection) -> Solution:
         if not better:
             return Solution(taken, objective, -math.inf, excess == 0)
         taken = frozenset(min(better)[2])
+        if time.monotonic() - started > seconds:
+            found = selection.objective(taken), -math.inf, selection.excess(taken) == 0
+            return Solution(taken, *found, complete=False)
 
 
 def _with(selection: Selection, taken: frozenset[str], name: str) -> frozenset[str] | None:
@@ -185,7 +198,8 @@ def milp(selection: Selection, seconds: float = 5.0) -> Solution:
     """The best, as a mixed-integer linear program that HiGHS solves (`scipy.optimize.milp`).
 
     A pair that saves something together has a variable of its own, at most as large as either option's. Where the limits
-    cannot be kept together, what breaks them least is found in a second program.
+    cannot be kept together, what breaks them least is found in a second program. Where time is over before anything is
+    found, it is what `greedy` finds.
 
     Args:
         selection: the problem.
@@ -195,15 +209,21 @@ def milp(selection: Selection, seconds: float = 5.0) -> Solution:
     if not names:
         return Solution(frozenset(), 0.0, 0.0, selection.excess(()) == 0)
     started = time.monotonic()
-    found = _solve(selection, names, seconds, soft=False)
-    if found is None:
+    try:
+        found = _solve(selection, names, seconds, soft=False)
         left = max(0.1, seconds - (time.monotonic() - started))
-        found = _solve(selection, names, left, soft=True) or Solution(frozenset(), 0.0, -math.inf, False, False)
-    return found
+        found = found or _solve(selection, names, left, soft=True)
+    except TimeoutError:
+        found = None
+    return found or replace(greedy(selection, max(1.0, seconds)), complete=False)
 
 
 def _solve(selection: Selection, names: list[str], seconds: float, soft: bool) -> Solution | None:
-    """With limits kept, or, `soft`, with as little over them as possible; None where there is no such choice."""
+    """With limits kept, or, `soft`, with as little over them as possible; None where there is no such choice.
+
+    Raises:
+        TimeoutError: it is not known whether there is.
+    """
     from scipy import optimize, sparse
 
     place = {name: index for index, name in enumerate(names)}
@@ -218,6 +238,11 @@ def _solve(selection: Selection, names: list[str], seconds: float, soft: bool) -
         ({place[name]: 1.0 for name in group}, 1.0) for group in selection.exclusive
     ]
     rows += [({place[name]: 1, place[other]: -1}, 0) for name, others in selection.needs.items() for other in others]
+    rows += [
+        ({place[name]: 1.0 for name in group}, len(group) - 1.0)
+        for group in selection.forbidden
+        if group <= place.keys()
+    ]
     for number, (a, b, _) in enumerate(pairs):
         rows += [({count + number: 1, place[name]: -1}, 0) for name in (a, b)]
     limits = ((latency, selection.most_latency), (size, selection.most_size), (loss, selection.most_loss))
@@ -243,6 +268,8 @@ def _solve(selection: Selection, names: list[str], seconds: float, soft: bool) -
         options={"time_limit": seconds, "mip_rel_gap": 1e-4},
     )
     if result.x is None:
+        if result.status == 1:
+            raise TimeoutError
         return None
     taken = frozenset(name for name, index in place.items() if result.x[index] > 0.5)
     bound = result.mip_dual_bound * scale if not soft and result.mip_dual_bound is not None else -math.inf
