@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from fxopt import __version__
-from fxopt.compiler import limits
+from fxopt.compiler import foretold, limits
 from fxopt.compiler.frontier import content, describe, points
 from fxopt.compiler.lab import Verdict
 from fxopt.compiler.options_told import options_told
@@ -61,9 +61,10 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "target": run.target.spec(),
         "threads": run.engines[ship.engine].threads,
         "seed": run.request.seed,
-        "baseline": _figures(run, base, reference),
+        "baseline": {**_figures(run, base, reference), "source": session.source},
         "result": {
             **_figures(run, ship, result),
+            "source": session.source,
             "quality": quality,
             "speedup": speedup,
             "ratio": None if ratio is None else ratio.to_json(),
@@ -76,6 +77,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             "rounds": session.rounds,
             "confidence": CONFIDENCE,
             "comparisons": run.workshop.comparisons,
+            "expected_error": None if session.source == "measured" else foretold.spread(result.latency_ms),
         },
         "checks": checks,
         "rewrites": [*_of_the_whole(run, outcome), *told, *of_other_searches(run.labs, ship.lab, told)],
@@ -121,6 +123,8 @@ def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:
         share = base.build.size_bytes / ship.build.size_bytes
         return f"{share:.2f}x smaller ({what}), at {ratio.estimate:.2f} of the latency of the unmodified model"
     verdict = f"{1.0 if ratio is None else 1 / ratio.estimate:.2f}x faster than {reference}"
+    if outcome.session.source == "predicted":
+        verdict = f"predicted, not measured: {verdict}"
     if ratio is not None and ratio.estimate > 1:
         verdict = f"{ratio.estimate:.2f} times the latency of {reference}, which breaks a limit"
     if ship.lab.lossy(ship.build) or (ship.build.tunings and ship.build.steps):

@@ -19,6 +19,7 @@ from fxopt.compiler import limits, lockfile, output, stamp
 from fxopt.compiler.contest import Contender, Outcome, ranked
 from fxopt.compiler.context import Context
 from fxopt.compiler.datasets import Datasets, locked, make_quality
+from fxopt.compiler.foretold import Foreteller
 from fxopt.compiler.guard import Guard
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
@@ -115,7 +116,13 @@ class Run:
         limit = self.request.budget.time_limit_s
         deadline = None if limit is None else self.started + limit
         with Worker(Limits()) as worker, self._pool() as pool:
-            self.workshop = Workshop(journal, worker, self.program, self._inputs(), deadline, pool)
+            foreteller = None if self.target.here else Foreteller(self.target, self.registry)
+            self.workshop = Workshop(journal, worker, self.program, self._inputs(), deadline, pool, foreteller)
+            if foreteller is not None:
+                self.progress.note(
+                    f"there is no {self.target.machine().cpu} here: nothing is measured, latencies are PREDICTED and a gain"
+                    " is not proven; outputs and quality are what the artifact gives on this machine's CPU"
+                )
             if self.quality.lossy:
                 with self.progress.phase("judge the original"):
                     self.quality.begin()
@@ -210,7 +217,7 @@ class Run:
                         self.context,
                         fixed=limits.typed(self.request.engine),
                         target=self.target,
-                        experience=self.experience,
+                        experience=self.experience if self.target.here else None,
                     )
                     self.labs.append(labs[spec])
                 except EngineError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from fxopt.compiler import elsewhere
+from fxopt.compiler import elsewhere, foretold
 from fxopt.compiler.journal import Journal
-from fxopt.contracts.cost import Interval
+from fxopt.contracts.cost import Interval, Source
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.planner import Ratio
 from fxopt.errors import EngineError, FxoptError
@@ -28,7 +29,9 @@ from fxopt.verify.error import worst
 from fxopt.verify.saturation import MATMUL, exact_between_activations, exact_weight_bits
 
 if TYPE_CHECKING:
+    from fxopt.compiler.foretold import Foreteller
     from fxopt.contracts.engine import QuantScheme
+    from fxopt.contracts.price import Prediction
     from fxopt.data import Data
     from fxopt.ir.program import Program
     from fxopt.verify.score import Run
@@ -68,13 +71,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Session:
-    """One interleaved measurement: figures by variant, the A/A floor, failures, rounds, and what ratios are to."""
+    """One interleaved measurement: figures by variant, the A/A floor, failures, rounds, and what ratios are to.
+
+    Where nothing can be measured, its figures are predicted, and there are no rounds.
+    """
 
     variants: dict[str, Measured]
     floor: Interval
     failures: dict[str, str]
     rounds: int
     base: str
+    source: Source = "measured"
 
     @property
     def noise(self) -> float:
@@ -111,6 +118,7 @@ class Workshop:
         weight_bits: by engine that was asked for its scheme, the most bits of weights that are right on this machine.
         pool: where builds are made side by side, if anywhere.
         pool_fault: what went wrong there first, but for what engines do.
+        sources: by name of an artifact, the Program that it was emitted from.
     """
 
     def __init__(
@@ -121,7 +129,22 @@ class Workshop:
         inputs: Sequence[np.ndarray[Any, Any]],
         deadline: float | None,
         pool: futures.Executor | None = None,
+        foreteller: Foreteller | None = None,
     ) -> None:
+        """Begin with nothing built.
+
+        Args:
+            journal: remembers.
+            worker: builds.
+            original: the unmodified Program.
+            inputs: that are measured, flat.
+            deadline: of `time.monotonic`.
+            pool: where builds are made side by side, if anywhere.
+            foreteller: prices artifacts where the hardware is not here; then nothing is timed, and outputs are what engines
+                give on the CPU.
+        """
+        self.foreteller = foreteller
+        self.sources: dict[str, Program] = {}
         self.journal, self.worker, self.inputs, self.deadline = journal, worker, inputs, deadline
         self.original = original
         self.pool = pool
@@ -144,7 +167,9 @@ class Workshop:
         def fill(draft: Path) -> None:
             elsewhere.build(self.worker, engine, self.program_folder(program), draft)
 
-        return self.journal.folder(_key(engine, program), fill)
+        artifact = self.journal.folder(_key(engine, program), fill)
+        self.sources[artifact.name] = program
+        return artifact
 
     def emit_ahead(self, engine: str, programs: Sequence[Program]) -> None:
         """Let the executor, if there is one, build Programs side by side, so that `emit` has them.
@@ -223,7 +248,10 @@ class Workshop:
             shutil.copytree(artifact, draft, copy_function=_share)
             Artifact.change(draft, tunings)
 
-        return self.journal.folder(f"{artifact.name} {sorted(tunings.items())}", fill)
+        found = self.journal.folder(f"{artifact.name} {sorted(tunings.items())}", fill)
+        if artifact.name in self.sources:
+            self.sources[found.name] = self.sources[artifact.name]
+        return found
 
     def calibration(self, data: Data) -> Path:
         """Calibration data as a file for workers."""
@@ -252,6 +280,9 @@ class Workshop:
 
     def kernels(self, engine: str, artifact: Path) -> list[dict[str, Any]]:
         """Per-layer times: name, kind, nodes covered, milliseconds; empty where the engine has no profile or fails at it."""
+        if self.foreteller is not None:
+            source = self.sources.get(artifact.name)
+            return [] if source is None else self.foreteller.kernels(engine, artifact, source)
 
         def read() -> list[dict[str, Any]]:
             try:
@@ -312,6 +343,8 @@ class Workshop:
         A variant whose outputs differ from its Program's has failed: what runs is not what was checked. An engine's own
         recipe has no Program; it is judged by its quality alone.
         """
+        if self.foreteller is not None:
+            return self._foretold(self.foreteller, variants, bases)
 
         def run() -> dict[str, Any]:
             comparison = measure(
@@ -343,6 +376,30 @@ class Workshop:
         session = Session.from_json(self.journal.remember("session", key, run))
         self.comparisons += sum(item.ratio is not None for item in session.variants.values())
         return session
+
+    def _foretold(
+        self, foreteller: Foreteller, variants: Sequence[tuple[str, str, Path, Program | None]], bases: int
+    ) -> Session:
+        """A session of predicted figures; the first variant, which may be the base, has to be one that runs."""
+        prices: dict[str, Prediction] = {}
+        failures: dict[str, str] = {}
+        for name, engine, artifact, program in variants:
+            source = self.sources.get(artifact.name)
+            fault = None if program is None else self.fault(engine, artifact, program)
+            if source is None or fault is not None:
+                failures[name] = fault or f"{engine}: what its own recipe takes cannot be foretold"
+            else:
+                prices[name] = foreteller.price(engine, artifact, source)
+        if (first := variants[0][0]) in failures:
+            raise EngineError(failures[first])
+        base = foretold.fastest(prices, [name for name, *_ in variants[:bases]])
+        found = {}
+        for name, price in prices.items():
+            ratio = None if name == base else foretold.ratio(price, prices[base])
+            faster = ratio is not None and ratio.interval.high < 1
+            found[name] = Measured(foretold.interval(price.milliseconds, price.spread), math.inf, ratio, faster)
+        self.comparisons += len(found) - 1
+        return Session(found, Interval(1.0, 1.0, 1.0), failures, 0, base, "predicted")
 
 
 def _key(engine: str, program: Program) -> str:

@@ -88,6 +88,11 @@ class Target(Configurable, abc.ABC):
     name: ClassVar[str]
     engines: ClassVar[tuple[str, ...]] = ()  # names, in the order in which they are tried
 
+    @property
+    def here(self) -> bool:
+        """Whether its hardware is at hand; without, nothing is measured: plans rest on `price`, and figures say so."""
+        return True
+
     @abc.abstractmethod
     def machine(self) -> Machine:
         """The machine that figures are for."""

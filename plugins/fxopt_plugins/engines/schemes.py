@@ -1,4 +1,4 @@
-"""How ONNX Runtime and OpenVINO want integers on x86 CPUs; each line was read back from what they run (docs/engines.md)."""
+"""How engines want integers: what runs on x86 CPUs was read back from what they run (docs/engines.md), GPUs by their manuals."""
 
 from __future__ import annotations
 
@@ -45,3 +45,21 @@ OPENVINO = QuantScheme(
 
 # OpenVINO's layers that can be written in bfloat16: on CPUs without it they are computed in float32.
 BFLOAT16 = _CONVOLUTIONS | aten("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear")
+
+# As TensorRT documents explicit quantization (developer guide, "Working with Quantized Types"): signed and symmetric; of a
+# residual addition only the identity is quantized, whose sum is fused to the branch's last convolution; depthwise convolutions
+# and global pooling are left in floats, where they are faster.
+TENSORRT = QuantScheme(
+    activation="s8",
+    activation_symmetric=True,
+    weight_granularity="channel",
+    bias="float",
+    residual="identity",
+    integer_ops=aten("conv2d", "linear", "matmul", "add", "avg_pool2d"),
+    moving_ops=aten("max_pool2d", "reshape", "permute"),
+    float_output_ops=aten("conv2d", "linear", "matmul"),
+    depthwise=False,
+    range_is_relu=False,
+    weight_bits=(8,),
+    native={"int8": ()},
+)

@@ -8,5 +8,6 @@ from fxopt.contracts.target import Target
 def fxopt_targets() -> list[type[Target]]:
     """The built-in targets."""
     from fxopt_plugins.targets.cpu import Cpu
+    from fxopt_plugins.targets.gpu import Gpu
 
-    return [Cpu]
+    return [Cpu, Gpu]

@@ -1,0 +1,110 @@
+"""The kernels of the models that latencies are published of, found by capturing the models, which needs no weights.
+
+Run: `python -m benchmarks.gpu.describe [--limit SECONDS]`, again and again until it says that it is done; what it finds is kept
+in `data/kernels.json.xz`. `bench_gpu` reads that file, so that this has to be run only where models or rules change.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import gzip
+import json
+import lzma
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fxopt_plugins.targets.gpu_kernels import Kernel
+
+if TYPE_CHECKING:
+    pass
+
+DATA = Path(__file__).parent / "data"
+KERNELS = DATA / "kernels.json.xz"
+CARDS = ("rtx3090", "rtx4090")
+# How many models of a family are taken, where it has so many; of the others five.
+MOST = {
+    "vision_transformer": 16,
+    "resnet": 24,
+    "efficientnet": 24,
+    "regnet": 14,
+    "byobnet": 20,
+    "mobilenetv3": 12,
+    "convnext": 14,
+    "nfnet": 8,
+    "maxxvit": 12,
+    "densenet": 4,
+    "vgg": 6,
+    "mlp_mixer": 8,
+    "deit": 6,
+    "eva": 6,
+}
+_NUMBERS = ("flops", "read", "weights", "written", "rows", "columns", "terms", "groups")
+_GROWS = ("flops", "read", "written")  # with the batch
+
+
+def rows(card: str) -> dict[tuple[str, int], dict[str, float]]:
+    """A card's published rows by model and image size: milliseconds of a batch, its size, GMACs and activations of an image."""
+    found = {}
+    with gzip.open(DATA / f"{card}.csv.gz", "rt") as file:
+        for row in csv.DictReader(file):
+            batch = int(row["infer_batch_size"])
+            found[row["model"], int(row["infer_img_size"])] = {
+                "ms": 1000 * batch / float(row["infer_samples_per_sec"]),
+                "batch": batch,
+                "gmacs": float(row["infer_gmacs"]),
+                "macts": float(row["infer_macts"]),
+            }
+    return found
+
+
+def chosen() -> list[tuple[str, str, str, int]]:
+    """Family, architecture, name with its weights' tag, and image size: a few of each family, in turn."""
+    from timm import list_models
+    from timm.models._registry import _model_to_module
+
+    common = sorted(set.intersection(*(set(rows(card)) for card in CARDS)))
+    random.Random(0).shuffle(common)
+    known, families, seen = set(list_models()), collections.defaultdict(list), set[str]()
+    for name, size in common:
+        base = name.split(".")[0]
+        if base in known and base not in seen:
+            seen.add(base)
+            families[_model_to_module[base]].append((base, name, size))
+    return [
+        (family, *families[family][turn])
+        for turn in range(max(MOST.values()))
+        for family in sorted(families)
+        if turn < min(len(families[family]), MOST.get(family, 5))
+    ]
+
+
+def at_batch(kernel: Kernel, batch: int) -> Kernel:
+    """A kernel of a batch of 1 at another batch."""
+    grown = {name: getattr(kernel, name) * batch for name in _GROWS}
+    more = "groups" if kernel.kind in ("matmul", "attention") else "rows"
+    return replace(kernel, **grown, **{more: getattr(kernel, more) * batch})
+
+
+def to_json(found: Iterable[Kernel]) -> list[list[Any]]:
+    """Kernels as rows of kind, dtype, numbers, and how many there are of it."""
+    counted = collections.Counter(replace(kernel, calls=()) for kernel in found)
+    return [[k.kind, k.dtype, *(int(getattr(k, name)) for name in _NUMBERS), count] for k, count in counted.items()]
+
+
+def from_json(data: Sequence[Sequence[Any]]) -> list[tuple[Kernel, int]]:
+    """The inverse of `to_json`: kernels, and how many there are of each."""
+    return [(Kernel(*row[:-1]), row[-1]) for row in data]
+
+
+def read() -> dict[str, Any]:
+    """All that was described, by name."""
+    return json.loads(lzma.decompress(KERNELS.read_bytes())) if KERNELS.exists() else {}
+
+
+def write(data: dict[str, Any]) -> None:
+    """Keep what was described."""
+    KERNELS.write_bytes(lzma.compress(json.dumps(data, separators=(",", ":")).encode(), preset=9))

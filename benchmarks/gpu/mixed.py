@@ -1,0 +1,60 @@
+"""What values weigh under PyTorch's automatic mixed precision, as the published rows were run: bytes of each node's value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from fxopt.ir.program import Program
+from fxopt.ir.text import target_name
+from fxopt.ir.work import value_bytes
+from fxopt.prices.pieces import sort
+
+_HALF = ("convolution", "product", "attention")
+
+
+def mixed(program: Program, fused: bool) -> Callable[[Node], float]:
+    """Bytes of values where layers run in float16, normalizations (but batch norm) and softmax in float32.
+
+    Args:
+        program: in float32.
+        fused: whether casts are part of the kernel before, as a compiler makes them.
+    """
+    found: dict[Node, int] = {}
+    for node in program.nodes:
+        found[node] = _item_bytes(node, found, fused)
+
+    def width(node: Node) -> float:
+        value = _first(node)
+        if value is None:
+            return 0.0
+        return value_bytes(program, node.meta["val"]) * found[node] / value.element_size()
+
+    return width
+
+
+def _item_bytes(node: Node, found: dict[Node, int], fused: bool) -> int:
+    value = _first(node)
+    if value is None or not value.dtype.is_floating_point:
+        return 4 if value is None else value.element_size()
+    for_layers = bool(node.users) and all(sort(user) in _HALF for user in node.users if user.op == "call_function")
+    if node.op != "call_function":
+        return 2 if node.op == "get_attr" and for_layers else 4
+    before = [found[used] for used in node.all_input_nodes if _first(used) is not None]
+    what = sort(node)
+    if what in _HALF:
+        return 2
+    if "batch_norm" in target_name(node.target):
+        return before[0]
+    widest = 4 if what in ("softmax", "normalization") else max(before, default=4)
+    return 2 if fused and for_layers else widest
+
+
+def _first(node: Node) -> torch.Tensor | None:
+    value: Any = node.meta.get("val")
+    while isinstance(value, (tuple, list)) and value:
+        value = value[0]
+    return value if isinstance(value, torch.Tensor) else None

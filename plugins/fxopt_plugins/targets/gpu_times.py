@@ -1,0 +1,166 @@
+"""What a kernel takes on a GPU: the longest of its floor, its memory traffic and its arithmetic.
+
+A kernel's arithmetic runs at a share of the device's peak that depends on its kind, on how far its columns and terms fill the
+tiles that tensor cores work on, and on whether there are tiles enough for all multiprocessors; its traffic at a share of the
+bandwidth, or of the cache's where the cache holds it (Williams, Waterman and Patterson, "Roofline", CACM 2009; that the shares
+have to be those of tiles and waves is the finding of Lee et al., "NeuSight", ASPLOS 2025). The shares are fitted to published
+latencies of whole models by `benchmarks/bench_gpu.py`, which also states how far off models are that were not fitted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fxopt_plugins.targets.gpu_kernels import KINDS, TENSOR, Kernel
+
+Array = NDArray[np.float64]
+
+DEVICES, COEFFICIENTS = (Path(__file__).with_name(f"gpu_{name}.json") for name in ("devices", "coefficients"))
+_TILE = 128  # rows and columns of a product that one multiprocessor works on
+_SHARPNESS = 4.0  # of the maximum: where traffic and arithmetic take as long, they disturb each other a little
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU as its data sheet has it.
+
+    Attributes:
+        label: as people call it.
+        tflops: dense peak of tensor cores in 1e12 operations a second, by dtype; `"float32"`: without tensor cores.
+        gbps: bandwidth of its memory, 1e9 bytes a second.
+        l2_mb: its second-level cache, 1e6 bytes.
+        sms: multiprocessors.
+        memory_gb: its memory, 1e9 bytes.
+        capability: NVIDIA's compute capability, like `8.6`.
+    """
+
+    label: str
+    tflops: Mapping[str, float]
+    gbps: float
+    l2_mb: float
+    sms: int
+    memory_gb: float
+    capability: float
+
+    def __hash__(self) -> int:
+        return hash(self.label)
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """What is fitted, for one way to run models.
+
+    Attributes:
+        compute: share of the peak that arithmetic reaches, by kind.
+        memory: share of the bandwidth that traffic reaches, by kind.
+        floor_us: what a kernel takes at least, in microseconds.
+        columns, terms: of a product so many fill half of the tiles.
+        waves: as many tiles as this times the multiprocessors keep half of them busy.
+        cache: how many times memory's bandwidth the cache reaches.
+        spread: standard deviation of the logarithm of measured over predicted, of models of families that were not fitted.
+        integers: share of what the peak for int8 promises over fp16's that is reached.
+    """
+
+    compute: Mapping[str, float]
+    memory: Mapping[str, float]
+    floor_us: float
+    columns: float
+    terms: float
+    waves: float
+    cache: float = 3.0
+    spread: float = 0.3
+    integers: float = 1.0
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """From a part of the data file."""
+        return cls(**{field.name: data[field.name] for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Table:
+    """Kernels as columns of numbers, an entry a kernel.
+
+    Attributes:
+        kind: number in `KINDS`.
+        dtype: names.
+        numbers: by name of a `Kernel`'s attribute.
+    """
+
+    kind: NDArray[np.int64]
+    dtype: NDArray[np.str_]
+    numbers: Mapping[str, Array]
+
+    NUMBERS = ("flops", "read", "weights", "written", "rows", "columns", "terms", "groups")
+
+    @classmethod
+    def of(cls, kernels: Sequence[Kernel]) -> Self:
+        """A table of kernels."""
+        return cls(
+            np.array([KINDS.index(kernel.kind) for kernel in kernels], dtype=np.int64),
+            np.array([kernel.dtype for kernel in kernels], dtype=np.str_),
+            {name: np.array([getattr(k, name) for k in kernels], dtype=np.float64) for name in cls.NUMBERS},
+        )
+
+
+def milliseconds(table: Table, device: Device, by: Coefficients) -> Array:
+    """What each kernel takes."""
+    arithmetic = table.numbers["flops"] / (_peaks(table, device, by) * 1e9)
+    share = np.array([by.compute[kind] for kind in KINDS])[table.kind]
+    arithmetic /= share * _filled(table, device, by)
+    reaches = np.array([by.memory[kind] for kind in KINDS])[table.kind]
+    traffic = _traffic(table, device, by) / reaches
+    return np.asarray(
+        (arithmetic**_SHARPNESS + traffic**_SHARPNESS + (by.floor_us / 1e3) ** _SHARPNESS) ** (1 / _SHARPNESS)
+    )
+
+
+def _peaks(table: Table, device: Device, by: Coefficients) -> Array:
+    """1e12 operations a second: of tensor cores for what runs on them, of the others for what does not."""
+    half, whole = device.tflops["float16"], device.tflops["float32"]
+    eight = half * (device.tflops.get("int8", half) / half) ** by.integers
+    tensor = {"float16": half, "bfloat16": half, "int8": eight, "uint8": eight, "float32": whole}
+    found = np.full(len(table.kind), whole)
+    for dtype in np.unique(table.dtype):
+        runs = (table.dtype == dtype) & (table.kind < len(TENSOR))
+        found[runs] = tensor.get(str(dtype), whole)
+    return found
+
+
+def _filled(table: Table, device: Device, by: Coefficients) -> Array:
+    """Share of the multiprocessors' tiles that a product keeps busy; 1 for what is none."""
+    rows, columns, terms, groups = (table.numbers[name] for name in ("rows", "columns", "terms", "groups"))
+    tiles = np.maximum(np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups, 1)
+    found = columns / (columns + by.columns) * terms / (terms + by.terms) * tiles / (tiles + by.waves * device.sms)
+    return np.where((rows > 0) & (table.kind < len(TENSOR)), found, 1.0)
+
+
+def _traffic(table: Table, device: Device, by: Coefficients) -> Array:
+    """Milliseconds that reading and writing takes at the full bandwidth, of memory or of the cache."""
+    read, weights, written = (table.numbers[name] for name in ("read", "weights", "written"))
+    held = device.l2_mb * 1e6
+    everything = float(weights.sum())  # of a call, until each weight is read again
+    moved = read + written
+    of_cache = np.where(moved <= held / 2, moved / by.cache, moved)
+    again = weights / by.cache if everything <= held / 2 else weights
+    return np.asarray((of_cache + again) / (device.gbps * 1e6))
+
+
+@lru_cache(1)
+def devices() -> dict[str, Device]:
+    """The known devices, by name."""
+    return {name: Device(**data) for name, data in json.loads(DEVICES.read_text()).items()}
+
+
+@lru_cache(1)
+def coefficients() -> dict[str, Coefficients]:
+    """What was fitted, by the way to run models."""
+    return {name: Coefficients.from_json(data) for name, data in json.loads(COEFFICIENTS.read_text())["fits"].items()}
