@@ -25,8 +25,9 @@ def registry() -> Registry:
     return found
 
 
-def test_the_hook_fxopt_engines_brings_four_engines() -> None:
-    assert list(registry().engines) == ["onnxruntime", "openvino", "inductor", "eager"]
+def test_the_hook_fxopt_engines_brings_those_for_cpus_and_for_gpus() -> None:
+    for_gpus = ["tensorrt", "onnxruntime_cuda", "onnxruntime_tensorrt", "inductor_gpu"]
+    assert list(registry().engines) == ["onnxruntime", "openvino", "inductor", "eager", *for_gpus]
 
 
 def test_registering_engines_imports_no_runtime() -> None:

@@ -18,9 +18,8 @@ from fxopt.ir.program import Program
 from fxopt.ir.quantized import operators
 from fxopt.testing import captured
 from fxopt_plugins.engines.onnx_export import export_onnx
-from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO, TENSORRT
 from tests.engines.quantized_nets import quantized
-from tests.engines.schemes import TENSORRT
 from tests.engines.test_outputs import make
 
 qd = operators()

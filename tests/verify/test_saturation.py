@@ -11,9 +11,8 @@ import pytest
 from fxopt import QuantScheme
 from fxopt.measure import Worker
 from fxopt.verify.saturation import exact_between_activations, exact_weight_bits
-from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO, TENSORRT
 from fxopt_plugins.targets.cpu import Cpu
-from tests.engines.schemes import TENSORRT
 from tests.engines.test_outputs import make
 
 

@@ -123,11 +123,15 @@ class Gpu(Target):
 
 @lru_cache(1)
 def _found() -> str | None:
-    """The known device that is here, as the driver names it; None without one."""
+    """The known device that is here; None without one."""
+    files = [*Path("/proc/driver/nvidia/gpus").glob("*/information"), Path("/proc/device-tree/model")]
+    return device_named(" ".join(file.read_text() for file in files if file.exists()))
+
+
+def device_named(said: str) -> str | None:
+    """The known device that a driver's text names; None if it is none of them."""
     from fxopt_plugins.targets.gpu_times import devices
 
-    files = [*Path("/proc/driver/nvidia/gpus").glob("*/information"), Path("/proc/device-tree/model")]
-    said = " ".join(file.read_text() for file in files if file.exists())
     words = set(re.findall(r"[a-z0-9]+", said.lower().replace("rtx ", "rtx")))
     found = [name for name in devices() if set(name.split("_")) <= words]
     return max(found, key=len, default=None)  # a100_pcie is an a100 as well

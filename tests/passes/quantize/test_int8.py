@@ -34,9 +34,8 @@ from fxopt.testing import captured
 from fxopt_passes.quantize.int8 import Int8
 from fxopt_passes.quantize.weights import Int8Weight
 from fxopt_plugins.engines.onnx_export import export_onnx
-from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO, TENSORRT
 from tests.engines.nets import program
-from tests.engines.schemes import TENSORRT
 from tests.engines.test_outputs import make
 from tests.passes.apply import apply
 from tests.passes.quantize.calibrated import calibration, offered, residual_network, view_of

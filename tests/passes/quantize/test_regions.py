@@ -13,8 +13,7 @@ from fxopt.contracts.engine import QuantScheme
 from fxopt.ir.program import Program
 from fxopt.testing import captured
 from fxopt_passes.quantize.regions import Islands
-from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO
-from tests.engines.schemes import TENSORRT
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME, OPENVINO, TENSORRT
 from tests.passes.quantize.calibrated import residual_network
 
 IMAGE = torch.randn(2, 8, 8, 8)

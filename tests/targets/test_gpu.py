@@ -1,0 +1,185 @@
+"""The target `gpu`: what its devices can do, which kernels run there, and what they are expected to take."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fxopt.errors import InputError
+from fxopt.registry import Registry
+from fxopt_plugins import targets
+from fxopt_plugins.engines import fxopt_engines
+from fxopt_plugins.engines.eager import Eager
+from fxopt_plugins.engines.schemes import TENSORRT
+from fxopt_plugins.engines.tensorrt import TensorRt
+from fxopt_plugins.targets import gpu
+from fxopt_plugins.targets.gpu import Gpu
+from fxopt_plugins.targets.gpu_kernels import calls_of, kernels
+from fxopt_plugins.targets.gpu_times import devices
+from tests.engines.nets import CASES, case, program
+from tests.engines.quantized_nets import quantized
+
+
+class Bottlenecks(nn.Module):
+    """Two residual blocks as of ResNet-50: images (N, 64, 56, 56)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                *(nn.Conv2d(64, 64, 1), nn.BatchNorm2d(64), nn.ReLU()),
+                *(nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
+                *(nn.Conv2d(64, 64, 1), nn.BatchNorm2d(64)),
+            )
+            for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = torch.relu(x + block(x))
+        return x
+
+
+class Block(nn.Module):
+    """Half a transformer's block: (N, 196, 192) to the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.project, self.out = nn.LayerNorm(192), nn.Linear(192, 576), nn.Linear(192, 192)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.project(self.norm(x)).unflatten(2, (3, 3, 64)).permute(2, 0, 3, 1, 4).unbind(0)
+        y = nn.functional.scaled_dot_product_attention(q, k, v)
+        return x + self.out(y.transpose(1, 2).flatten(2))
+
+
+IMAGES = torch.randn(1, 64, 56, 56)
+
+
+def milliseconds(target: Gpu, net: nn.Module, *inputs: Tensor, precision: str = "f32") -> float:
+    return target.price(program(net, *inputs), TensorRt(precision=precision)).milliseconds
+
+
+def test_the_hook_fxopt_targets_brings_it_and_its_engines_exist() -> None:
+    registry = Registry()
+    registry.register(targets, "targets", "fxopt")
+    assert registry.targets["gpu"] is Gpu
+    assert set(Gpu.engines) <= {engine.name for engine in fxopt_engines()}
+
+
+def test_an_unknown_device_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(InputError, match=r"gpu: unknown device 'v100'.*(a100|rtx4090)"):
+        Registry.load().make_target("gpu{device=v100}")
+    assert Registry.load().make_target("gpu{device=t4, graphs=false}").spec() == "gpu{device=t4, graphs=false}"
+
+
+@pytest.mark.parametrize("device", devices())
+def test_each_device_is_stamped_with_what_it_can_do(device: str) -> None:
+    target = Gpu(device)
+    machine, found = target.machine(), target.capabilities()
+    assert machine.cpu == devices()[device].label
+    assert machine.isa == found.isa
+    assert machine.isa[0].startswith("sm_")
+    assert {"float16", "int8"} <= found.dtypes
+    assert ("bfloat16" in found.dtypes) == (device != "t4")
+    assert found.channel_grid == 32
+
+
+@pytest.mark.parametrize(
+    ("said", "device"),
+    [
+        ("Model: \t\t NVIDIA A100-PCIE-40GB\n", "a100_pcie"),
+        ("Model: NVIDIA A100-SXM4-80GB", "a100"),
+        ("Model: NVIDIA GeForce RTX 4090", "rtx4090"),
+        ("Model: Tesla T4", "t4"),
+        ("NVIDIA Jetson AGX Orin Developer Kit", "orin"),
+        ("Model: GeForce GTX 1080", None),
+        ("", None),
+    ],
+)
+def test_the_device_at_hand_is_told_by_its_drivers_name(said: str, device: str | None) -> None:
+    assert gpu.device_named(said) == device
+
+
+def test_without_the_device_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "_found", lambda: None)
+    assert not Gpu().here
+    monkeypatch.setattr(gpu, "_found", lambda: "t4")
+    assert Gpu().here
+    assert Gpu("t4").here
+    assert not Gpu("h100").here
+    assert Gpu().machine().cpu == "NVIDIA T4"
+
+
+def test_what_follows_a_layer_runs_at_its_end_where_the_engine_does_so() -> None:
+    calls = calls_of(program(Bottlenecks().eval(), IMAGES))
+    styles = {style: [kernel.kind for kernel in kernels(calls, style)] for style in ("apart", "pointwise", "epilogue")}
+    assert styles["epilogue"] == ["conv1x1", "conv", "conv1x1"] * 2
+    assert sorted(styles["pointwise"]) == sorted([*styles["epilogue"], *["pointwise"] * 6])
+    assert len(styles["apart"]) == len(calls)
+
+
+def test_attention_is_one_kernel_and_its_heads_are_not_copied() -> None:
+    found = kernels(calls_of(program(Block(), torch.randn(1, 196, 192))), "epilogue")
+    assert [kernel.kind for kernel in found] == ["normalization", "linear", "attention", "linear"]
+    attention = found[2]
+    assert (attention.rows, attention.columns, attention.terms, attention.groups) == (196, 196, 64, 3)
+    assert attention.read == 3 * attention.written == 3 * 196 * 192 * 4
+
+
+def test_each_call_is_in_one_kernel_and_bytes_are_those_of_its_border() -> None:
+    model = program(Bottlenecks().eval(), IMAGES)
+    calls = calls_of(model)
+    for style in ("apart", "pointwise", "epilogue"):
+        found = kernels(calls, style)
+        inside = sorted(number for kernel in found for number in kernel.calls)
+        assert inside == [number for number, call in enumerate(calls) if call.kind != "view"]
+        assert sum(kernel.flops for kernel in found) == sum(call.flops for call in calls)
+    size = IMAGES.numel() * 4
+    assert [kernel.written for kernel in found] == [size] * 6
+    assert [kernel.read for kernel in found] == [size, size, 2 * size] * 2
+
+
+def test_float16_and_integers_move_fewer_bytes() -> None:
+    model = program(Bottlenecks().eval(), IMAGES)
+    whole, half = (kernels(calls_of(model, half), "epilogue") for half in (False, True))
+    assert [kernel.read for kernel in half] == [kernel.read / 2 for kernel in whole]
+    assert {kernel.dtype for kernel in half} == {"float16"}
+    integers = kernels(calls_of(quantized("residual stack", TENSORRT)[0]), "epilogue")
+    assert {kernel.dtype for kernel in integers if kernel.kind in ("conv", "conv1x1")} == {"int8"}
+
+
+@pytest.mark.parametrize("net", CASES)
+@pytest.mark.parametrize("engine", [TensorRt(), Eager()], ids=lambda engine: engine.name)
+def test_prices_are_finite_and_say_how_far_off_they_are(net: str, engine: TensorRt | Eager) -> None:
+    model, _ = case(net)
+    cost, price = Gpu("a10").predict(model, engine), Gpu("a10").price(model, engine)
+    assert cost.source == "predicted"
+    assert 0 < cost.latency_ms.low < cost.latency_ms.estimate < cost.latency_ms.high < math.inf
+    assert 0.05 < price.spread < 0.5
+    assert price.measured_share < 1 or not price.pieces
+
+
+def test_faster_devices_and_fewer_bits_are_faster_where_there_is_work() -> None:
+    images = torch.randn(32, 64, 56, 56)
+    t4, a100 = (milliseconds(Gpu(device), Bottlenecks().eval(), images) for device in ("t4", "a100"))
+    assert a100 < t4
+    half = milliseconds(Gpu("t4"), Bottlenecks().eval(), images, precision="f16")
+    assert half < t4 / 2
+
+
+def test_a_graph_saves_launches() -> None:
+    net = Bottlenecks().eval()
+    assert milliseconds(Gpu("t4"), net, IMAGES) < milliseconds(Gpu("t4", graphs=False), net, IMAGES)
+
+
+def test_the_data_files_are_whole() -> None:
+    folder = Path(gpu.__file__).parent
+    data = json.loads((folder / "gpu_coefficients.json").read_text())
+    assert set(data["fits"]) == {"eager", "inductor", "tensorrt"}
+    assert all(0 < fit["spread"] < 0.5 for fit in data["fits"].values())
