@@ -6,21 +6,23 @@ in `data/kernels.json.xz`. `bench_gpu` reads that file, so that this has to be r
 
 from __future__ import annotations
 
+import argparse
 import collections
 import csv
 import gzip
 import json
 import lzma
 import random
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fxopt_plugins.targets.gpu_kernels import Kernel
+from fxopt_plugins.targets.gpu_kernels import Kernel, calls_of, kernels
 
 if TYPE_CHECKING:
-    pass
+    from fxopt.ir.program import Program
 
 DATA = Path(__file__).parent / "data"
 KERNELS = DATA / "kernels.json.xz"
@@ -108,3 +110,94 @@ def read() -> dict[str, Any]:
 def write(data: dict[str, Any]) -> None:
     """Keep what was described."""
     KERNELS.write_bytes(lzma.compress(json.dumps(data, separators=(",", ":")).encode(), preset=9))
+
+
+# -- models ---------------------------------------------------------------------------------------------------------------
+
+
+def of_timm(base: str, size: int) -> Program:
+    """An architecture of timm's on one image, its weights whatever lay in memory: they change no kernel."""
+    import timm
+    import torch
+
+    from benchmarks.models import define_torchvision_operators
+    from fxopt.ir.capture import capture, export
+
+    define_torchvision_operators()
+    with torch.device("meta"):
+        try:
+            module = timm.create_model(base, pretrained=False, img_size=size)
+        except TypeError:  # it takes images of any size
+            module = timm.create_model(base, pretrained=False)
+    return capture(export(module.to_empty(device="cpu").eval(), (torch.zeros(1, 3, size, size),)))
+
+
+def of_rows(base: str, size: int) -> dict[str, Any]:
+    """A model's kernels as the rows were run: call by call on one card, compiled on the other."""
+    from benchmarks.gpu.mixed import mixed
+
+    program = of_timm(base, size)
+    eager, fused = (calls_of(program, width=mixed(program, fused)) for fused in (False, True))
+    return {"eager": to_json(kernels(eager, "apart")), "inductor": to_json(kernels(fused, "pointwise"))}
+
+
+def of_published(name: str) -> dict[str, Any]:
+    """A model's kernels as TensorRT would run them, by precision; integers as the pass int8 puts them under its scheme."""
+    from fxopt import Registry
+    from fxopt.compiler.lowered import of_made_up_data
+    from fxopt_plugins.engines.tensorrt import TensorRt
+    from fxopt_plugins.targets.gpu import Gpu
+
+    program = _published(name)
+    found = {
+        precision: to_json(kernels(calls_of(program, precision == "fp16"), "epilogue"))
+        for precision in ("fp32", "fp16")
+    }
+    lower = of_made_up_data(program, "int8", Registry.load(), Gpu("t4"), TensorRt())
+    if lower is not None:
+        found["int8"] = to_json(kernels(calls_of(lower, half=True), "epilogue"))
+    return found
+
+
+def _published(name: str) -> Program:
+    import torch
+
+    from benchmarks.models import Bert, randomize, timm_model
+    from fxopt.ir.capture import capture, export
+
+    torch.manual_seed(0)
+    if name == "bert_base_s128":
+        module, inputs = randomize(Bert(layers=12, width=768), (torch.randint(0, 1000, (1, 128)),))
+    else:
+        module, inputs = timm_model({"mobilenet_v2": "mobilenetv2_100"}.get(name, name))
+    return capture(export(module, inputs))
+
+
+PUBLISHED = ("mobilenet_v2", "resnet50", "bert_base_s128", "vit_base_patch16_224")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Describe what is not described yet, until time is out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--limit", type=float, default=1e9, help="seconds after which no new model is begun")
+    parser.add_argument("--models", type=int, default=240, help="models of timm's")
+    options = parser.parse_args(arguments)
+    data, end = read(), time.monotonic() + options.limit
+    for name in PUBLISHED:
+        if name not in data and time.monotonic() < end:
+            data[name] = of_published(name)
+    for family, base, name, size in chosen()[: options.models]:
+        key = f"{name}@{size}"
+        if key in data or time.monotonic() > end:
+            continue
+        try:
+            data[key] = {"family": family, **of_rows(base, size)}
+        except Exception as error:  # noqa: BLE001 - some architectures cannot be captured, each in its own way
+            data[key] = {"family": family, "error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+        print(key, data[key].get("error", ""), flush=True)
+    write(data)
+    print(f"{sum('eager' in item for item in data.values())} models, {KERNELS.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fxopt_plugins.targets.gpu_times import Device
 
 _LAUNCH_US = 3.0  # from the host to a kernel's start, where launches are not recorded in a graph
-_CALL_US = 10.0  # what a call costs beside its kernels
+CALL_US = 10.0  # what a call costs beside its kernels
 _CHANNEL_GRID = {"int8": 32, "float16": 8}  # channels that fill the fragments of tensor cores, by dtype
 # Which calls an engine runs together, and whose efficiencies its kernels have; another has those of PyTorch, call by call.
 _STYLES: dict[str, tuple[Style, str]] = {
@@ -100,7 +100,7 @@ class Gpu(Target):
             for kernel, time in zip(found, times, strict=True)
         )
         launches = 0.0 if self.graphs else _LAUNCH_US * len(found)
-        return Prediction(sum(times) + (_CALL_US + launches) / 1e3, by.spread, priced)
+        return Prediction(sum(times) + (CALL_US + launches) / 1e3, by.spread, priced)
 
     def predict(self, program: Program, engine: Engine) -> Cost:
         from fxopt.ir.work import peak_bytes

@@ -114,10 +114,9 @@ class Table:
 def milliseconds(table: Table, device: Device, by: Coefficients) -> Array:
     """What each kernel takes."""
     arithmetic = table.numbers["flops"] / (_peaks(table, device, by) * 1e9)
-    share = np.array([by.compute[kind] for kind in KINDS])[table.kind]
-    arithmetic /= share * _filled(table, device, by)
-    reaches = np.array([by.memory[kind] for kind in KINDS])[table.kind]
-    traffic = _traffic(table, device, by) / reaches
+    compute, memory = (np.array([min(of[kind], 1.0) for kind in KINDS])[table.kind] for of in (by.compute, by.memory))
+    arithmetic /= compute * _filled(table, device, by)
+    traffic = _traffic(table, device, by) / memory
     return np.asarray(
         (arithmetic**_SHARPNESS + traffic**_SHARPNESS + (by.floor_us / 1e3) ** _SHARPNESS) ** (1 / _SHARPNESS)
     )
@@ -127,7 +126,8 @@ def _peaks(table: Table, device: Device, by: Coefficients) -> Array:
     """1e12 operations a second: of tensor cores for what runs on them, of the others for what does not."""
     half, whole = device.tflops["float16"], device.tflops["float32"]
     eight = half * (device.tflops.get("int8", half) / half) ** by.integers
-    tensor = {"float16": half, "bfloat16": half, "int8": eight, "uint8": eight, "float32": whole}
+    tensor = {"float16": half, "bfloat16": half, "int8": eight, "uint8": eight}
+    tensor["float32"] = device.tflops.get("tf32", whole)  # which engines take for products unless told otherwise
     found = np.full(len(table.kind), whole)
     for dtype in np.unique(table.dtype):
         runs = (table.dtype == dtype) & (table.kind < len(TENSOR))

@@ -1,0 +1,95 @@
+"""Single latencies that vendors and projects publish, and what of the coefficients is fitted to them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+from benchmarks.gpu.describe import at_batch, from_json
+from fxopt_plugins.targets.gpu import CALL_US
+from fxopt_plugins.targets.gpu_kernels import TENSOR
+from fxopt_plugins.targets.gpu_times import Coefficients, Table, devices, milliseconds
+
+NOISE = 0.15
+# What is fitted: factors on the shares of the peak and of the bandwidth, the floor of a kernel, and how tiles and the cache fill.
+_START = np.log([1.0, 1.0, 3.0, 64.0, 0.3, 3.0])
+_WIDTH = np.array([0.5, 0.5, 0.7, 0.7, 0.7, 0.5])
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Published figures whose models were described.
+
+    Attributes:
+        rows: as in the data file.
+        kernels: of each, at its batch, and how many there are of each kernel.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    kernels: tuple[tuple[Table, NDArray[np.float64]], ...]
+
+    @classmethod
+    def read(cls, file: Path, described: dict[str, Any]) -> Self:
+        """The figures in a file."""
+        rows, kernels = [], []
+        for row in json.loads(file.read_text()):
+            found = described.get(row["model"], {}).get(row["precision"])
+            if found is not None:
+                entries = [(at_batch(kernel, row["batch"]), count) for kernel, count in from_json(found)]
+                rows.append(row)
+                kernels.append((Table.of([k for k, _ in entries]), np.array([c for _, c in entries], np.float64)))
+        return cls(tuple(rows), tuple(kernels))
+
+    def predict(self, by: Coefficients) -> NDArray[np.float64]:
+        """Milliseconds of each figure."""
+        found = [
+            float(count @ milliseconds(table, devices()[row["device"]], by)) + CALL_US / 1e3
+            for row, (table, count) in zip(self.rows, self.kernels, strict=True)
+        ]
+        return np.array(found)
+
+    def fit(self, base: Coefficients) -> tuple[Coefficients, list[dict[str, Any]]]:
+        """Coefficients for TensorRT from those for compiled kernels, and each figure foretold without its model's others.
+
+        Six numbers are fitted to the figures, so that the shares of kinds stay as they were to one another.
+        """
+        true = np.array([row["ms"] for row in self.rows])
+        models = np.array([row["model"] for row in self.rows])
+        everywhere = np.ones(len(true), bool)
+        predicted = np.zeros(len(true))
+        for model in sorted(set(models)):
+            predicted[models == model] = self.predict(self._fitted(base, true, models != model))[models == model]
+        spread = float(np.sqrt((np.log(predicted / true) ** 2).mean()))
+        by = replace(self._fitted(base, true, everywhere), spread=spread)
+        fitted = self.predict(by)
+        rows = [
+            {**row, "predicted": float(f"{p:.4g}"), "fitted": float(f"{f:.4g}")}
+            for row, p, f in zip(self.rows, predicted, fitted, strict=True)
+        ]
+        return by, rows
+
+    def _fitted(self, base: Coefficients, true: NDArray[np.float64], of: NDArray[np.bool_]) -> Coefficients:
+        def off(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            errors = np.log(self.predict(_scaled(base, values)) / true)[of] / NOISE
+            return np.concatenate([errors, (values - _START) / _WIDTH])
+
+        return _scaled(base, least_squares(off, _START, loss="soft_l1", f_scale=1.5, max_nfev=60).x)
+
+
+def _scaled(base: Coefficients, values: NDArray[np.float64]) -> Coefficients:
+    compute, memory, floor, terms, waves, cache = np.exp(values).tolist()
+    return replace(
+        base,
+        compute={kind: share * (compute if kind in TENSOR else 1.0) for kind, share in base.compute.items()},
+        memory={kind: share * memory for kind, share in base.memory.items()},
+        floor_us=floor,
+        terms=terms,
+        waves=waves,
+        cache=cache,
+    )
