@@ -316,7 +316,11 @@ class Engine(Configurable, abc.ABC):
 
     @abc.abstractmethod
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
-        """A callable from the stage's flat input arrays to its flat output arrays."""
+        """A callable from the stage's flat input arrays to its flat output arrays.
+
+        Where the device has a clock of its own the callable may have a method `timer(inputs, calls)`, which gives nanoseconds
+        of each call by it, int64 of shape (calls,): the way of values to the device and back does not count.
+        """
 
     def fused_kernels(self, artifact: Artifact) -> EngineGraph:
         """What the engine really runs, read back from it. Without such means: no kernels, no signature."""

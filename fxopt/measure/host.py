@@ -100,8 +100,13 @@ class EngineHost(Host):
         return {}, list(outputs)
 
     def time(self, arrays: wire.Arrays, calls: int) -> Answer:
-        """Nanoseconds of each of `calls` calls, after one that is not counted."""
+        """Nanoseconds of each of `calls` calls, after one that is not counted.
+
+        A callable of an engine whose device has a clock of its own tells them itself: by `timer(inputs, calls)`.
+        """
         call, inputs, clock = self._loaded(), self._inputs, time.perf_counter_ns
+        if (timer := getattr(call, "timer", None)) is not None:
+            return {}, [timer(inputs, calls)]
         marks = np.empty(calls + 1, np.int64)
         gc.disable()  # or a collection is charged to the engine
         call(inputs)

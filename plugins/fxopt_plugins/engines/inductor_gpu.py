@@ -11,6 +11,7 @@ from fxopt.contracts.engine import Artifact, FlatCallable, Stage
 from fxopt.errors import EngineError
 from fxopt.ir.quiet import quiet
 from fxopt_plugins.engines.common import TorchEngine, versions
+from fxopt_plugins.engines.cuda import CudaCall, present
 from fxopt_plugins.engines.onnx_on_cpu import PRECISIONS, check_precision
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class InductorGpu(TorchEngine):
 
     @classmethod
     def available(cls) -> str | None:
+        if present() and "+cpu" in cls.version():  # else figures of the CPU would pass for the GPU's
+            return "inductor_gpu needs a PyTorch for CUDA: pip install torch"
         return None
 
     def emit(self, program: Program, out: Path) -> Artifact:
@@ -69,8 +72,8 @@ class InductorGpu(TorchEngine):
             module = torch.compile(move_to_device_pass(exported, device).module(), mode="max-autotune")
 
         def run(tensors: list[torch.Tensor]) -> Iterable[torch.Tensor]:
-            with torch.autocast(device, torch.float16, enabled=half):
-                found = module(*(value.to(device) for value in tensors))
-            return [value.to("cpu", dtype) for value, dtype in zip(found, dtypes, strict=True)]
+            with torch.no_grad(), torch.autocast(device, torch.float16, enabled=half):
+                found = module(*tensors)
+            return [value.to(dtype) for value, dtype in zip(found, dtypes, strict=True)]
 
-        return self.on_arrays(run)
+        return CudaCall(run) if device == "cuda" else self.on_arrays(run)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import Artifact, FlatCallable, QuantScheme, Stage
 from fxopt_plugins.engines.common import OnnxEngine, missing
+from fxopt_plugins.engines.cuda import present
 from fxopt_plugins.engines.onnx_on_cpu import PRECISIONS, check_precision, in_half, on_cpu, session_call
 from fxopt_plugins.engines.schemes import TENSORRT
 
@@ -36,16 +37,13 @@ class OnnxRuntimeCuda(OnnxEngine):
 
     @classmethod
     def available(cls) -> str | None:
+        if present() and not _version("onnxruntime-gpu"):  # else figures of the CPU would pass for the GPU's
+            return f"{cls.name} needs onnxruntime-gpu: pip install onnxruntime-gpu"
         return missing("onnxruntime", "onnxruntime")
 
     @classmethod
     def version(cls) -> str:
-        for package in ("onnxruntime-gpu", "onnxruntime"):
-            try:
-                return importlib.metadata.version(package)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        return "unknown"
+        return _version("onnxruntime-gpu") or _version("onnxruntime") or "unknown"
 
     def emit(self, program: Program, out: Path) -> Artifact:
         from fxopt_plugins.engines.onnx_export import export_onnx
@@ -77,6 +75,13 @@ class OnnxRuntimeCuda(OnnxEngine):
             _TENSORRT: {"trt_int8_enable": "1", "trt_builder_optimization_level": "5"},
         }
         return [(name, own[name]) for name in self.providers]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)

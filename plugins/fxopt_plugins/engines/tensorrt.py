@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import Artifact, FlatCallable, QuantScheme, Stage
 from fxopt_plugins.engines.common import OnnxEngine, missing
+from fxopt_plugins.engines.cuda import present
 from fxopt_plugins.engines.onnx_on_cpu import PRECISIONS, check_precision, in_half, on_cpu
 from fxopt_plugins.engines.schemes import TENSORRT
 
@@ -40,6 +42,10 @@ class TensorRt(OnnxEngine):
 
     @classmethod
     def available(cls) -> str | None:
+        if (
+            present() and importlib.util.find_spec("tensorrt") is None
+        ):  # else figures of the CPU would pass for the GPU's
+            return "tensorrt is not installed: pip install tensorrt"
         return missing("onnxruntime", "onnxruntime")
 
     @classmethod
@@ -66,4 +72,8 @@ class TensorRt(OnnxEngine):
             yield {"precision": "f16"}
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
+        if present() and importlib.util.find_spec("tensorrt") is not None:
+            from fxopt_plugins.engines.tensorrt_runtime import on_gpu
+
+            return on_gpu(artifact, stage)
         return on_cpu(artifact, stage)

@@ -15,13 +15,13 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 
 
-def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """What the command line says, with the manifest's precision where it says none."""
-    manifest = json.loads((HERE / "manifest.json").read_text())
+def arguments(argv: Sequence[str] | None = None, folder: Path = HERE) -> argparse.Namespace:
+    """What the command line says, with the precision of the manifest in the folder where it says none."""
+    manifest = json.loads((folder / "manifest.json").read_text())
     options = manifest["options"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--onnx", type=Path, default=HERE / manifest["stages"][0]["file"])
-    parser.add_argument("--engine", type=Path, default=HERE / "model.engine", help="where the engine is written")
+    parser.add_argument("--onnx", type=Path, default=folder / manifest["stages"][0]["file"])
+    parser.add_argument("--engine", type=Path, default=folder / "model.engine", help="where the engine is written")
     parser.add_argument("--precision", choices=("f32", "f16"), default=options.get("precision", "f32"))
     parser.add_argument("--no-tf32", action="store_true", help="keep float32 products in float32, not TF32")
     parser.add_argument("--workspace", type=float, default=4.0, metavar="GB", help="memory that tactics may use")
