@@ -76,6 +76,12 @@ def test_times_each_call(worker: Worker, folder: Path) -> None:
     assert (times > 0).all()
 
 
+def test_a_device_with_a_clock_of_its_own_times_calls_itself(worker: Worker, folder: Path) -> None:
+    worker.load(engine("HasAClock"), folder)
+    worker.run([INPUT])
+    assert worker.time(3).tolist() == [INPUT.size] * 3
+
+
 def test_hands_over_what_the_engine_did(worker: Worker, folder: Path) -> None:
     graph = worker.graph(engine("Honest"), folder)
     assert graph.signature
