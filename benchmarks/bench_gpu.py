@@ -33,7 +33,7 @@ def of_card(card: str, described: dict[str, Any]) -> tuple[Coefficients, dict[st
     """Coefficients for the way a card's models were run, and how well they do where a family is held out."""
     given = Rows.of(card, FITS[card], described)
     values = fit(given)
-    mine, simple = held_out(given, values)
+    mine, simple = held_out(given)
     report = {
         "fit": FITS[card],
         "families": len(set(given.families)),

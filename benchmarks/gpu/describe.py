@@ -53,6 +53,8 @@ def rows(card: str) -> dict[tuple[str, int], dict[str, float]]:
     found = {}
     with gzip.open(DATA / f"{card}.csv.gz", "rt") as file:
         for row in csv.DictReader(file):
+            if not row["infer_gmacs"]:  # they could not be counted
+                continue
             batch = int(row["infer_batch_size"])
             found[row["model"], int(row["infer_img_size"])] = {
                 "ms": 1000 * batch / float(row["infer_samples_per_sec"]),
@@ -134,11 +136,11 @@ def of_timm(base: str, size: int) -> Program:
 
 def of_rows(base: str, size: int) -> dict[str, Any]:
     """A model's kernels as the rows were run: call by call on one card, compiled on the other."""
-    from benchmarks.gpu.mixed import mixed
+    from benchmarks.gpu.mixed import mixed, with_casts
 
     program = of_timm(base, size)
     eager, fused = (calls_of(program, width=mixed(program, fused)) for fused in (False, True))
-    return {"eager": to_json(kernels(eager, "apart")), "inductor": to_json(kernels(fused, "pointwise"))}
+    return {"eager": to_json(kernels(with_casts(eager), "apart")), "inductor": to_json(kernels(fused, "pointwise"))}
 
 
 def of_published(name: str) -> dict[str, Any]:

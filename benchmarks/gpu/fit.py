@@ -33,8 +33,9 @@ class Rows:
         count: how many there are of each.
         model: number of the model that each is of.
         names, families: of the models.
-        milliseconds: published.
-        simple: GMACs and millions of activations of a batch, a row a model.
+        milliseconds: published, of an image.
+        batch: images in a call.
+        simple: GMACs and millions of activations of an image, a row a model.
     """
 
     device: Device
@@ -44,6 +45,7 @@ class Rows:
     names: tuple[str, ...]
     families: NDArray[np.str_]
     milliseconds: Array
+    batch: Array
     simple: Array
 
     @classmethod
@@ -55,7 +57,7 @@ class Rows:
             fit: which of the descriptions is how the card's models were run.
             described: as `describe.read` gives it.
         """
-        kernels, count, model, names, families, simple, times = [], [], [], [], [], [], []
+        kernels, count, model, names, families, simple, times, batch = ([] for _ in range(8))  # type: ignore[var-annotated]
         published = rows(card)
         for key, item in described.items():
             name, _, size = key.rpartition("@")
@@ -68,8 +70,9 @@ class Rows:
                 model.append(len(names))
             names.append(key)
             families.append(item["family"])
-            simple.append((row["gmacs"] * row["batch"], row["macts"] * row["batch"]))
-            times.append(row["ms"])
+            simple.append((row["gmacs"], row["macts"]))
+            times.append(row["ms"] / row["batch"])
+            batch.append(row["batch"])
         found = Table.of(kernels)
         table = Table(found.kind, np.full(len(kernels), "float16"), found.numbers)
         return cls(
@@ -80,6 +83,7 @@ class Rows:
             tuple(names),
             np.array(families),
             np.array(times),
+            np.array(batch, np.float64),
             np.array(simple),
         )
 
@@ -95,13 +99,14 @@ class Rows:
             tuple(name for name, there in zip(self.names, wanted, strict=True) if there),
             self.families[wanted],
             self.milliseconds[wanted],
+            self.batch[wanted],
             self.simple[wanted],
         )
 
     def predict(self, by: Coefficients) -> Array:
-        """Milliseconds of each model."""
+        """Milliseconds of an image of each model."""
         times = self.count * milliseconds(self.table, self.device, by)
-        return np.bincount(self.model, weights=times, minlength=len(self.names))
+        return np.bincount(self.model, weights=times, minlength=len(self.names)) / self.batch
 
 
 def coefficients(values: Array, spread: float = 0.3) -> Coefficients:
@@ -112,15 +117,14 @@ def coefficients(values: Array, spread: float = 0.3) -> Coefficients:
     return Coefficients(compute, memory, **scalars, spread=spread)
 
 
-def fit(given: Rows, start: Array | None = None, evaluations: int = 30) -> Array:
+def fit(given: Rows, evaluations: int = 30) -> Array:
     """Logarithms of coefficients by which latencies are predicted best, drawn to the usual ones (ridge, soft L1 loss)."""
 
     def off(values: Array) -> Array:
         errors = np.log(given.predict(coefficients(values)) / given.milliseconds) / NOISE
         return np.concatenate([errors, (values - _USUAL) / _WIDTH])
 
-    begin = _USUAL if start is None else start
-    found: Array = least_squares(off, begin, loss="soft_l1", f_scale=1.5, max_nfev=evaluations).x
+    found: Array = least_squares(off, _USUAL, loss="soft_l1", f_scale=1.5, max_nfev=evaluations).x
     return found
 
 
@@ -130,13 +134,13 @@ def two_coefficients(given: Rows, others: Rows) -> Array:
     return np.asarray(others.simple @ weights)
 
 
-def held_out(given: Rows, start: Array) -> tuple[Array, Array]:
+def held_out(given: Rows) -> tuple[Array, Array]:
     """Each family's latencies by fits that saw none of it: by kernels, and by two coefficients."""
     mine, simple = np.zeros(len(given.names)), np.zeros(len(given.names))
     for family in sorted(set(given.families)):
         out = given.families == family
         rest, there = given.some(~out), given.some(out)
-        mine[out] = there.predict(coefficients(fit(rest, start, evaluations=6)))
+        mine[out] = there.predict(coefficients(fit(rest)))
         simple[out] = two_coefficients(rest, there)
     return mine, simple
 

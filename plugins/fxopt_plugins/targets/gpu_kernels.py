@@ -30,7 +30,7 @@ Width = Callable[[Node], float]
 
 # Kinds of kernel that have an efficiency of their own; those of `TENSOR` are done by tensor cores.
 TENSOR = ("conv1x1", "conv", "stem", "grouped", "linear", "matmul", "attention")
-KINDS = (*TENSOR, "depthwise", "pointwise", "normalization", "softmax", "reduction", "pooling", "move")
+KINDS = (*TENSOR, "depthwise", "depthwise_large", "pointwise", "normalization", "softmax", "reduction", "pooling", "move")
 _JOINED = {"pointwise", "normalization", "softmax", "move"}  # by a compiler that writes kernels of its own
 _REDUCING = {"normalization", "softmax", "reduction"}
 _PRODUCTS = {"linear", "addmm", "mm"}
@@ -43,6 +43,7 @@ _OF_SORT = {
     "pooling": "pooling",
     "move": "move",
 }
+_LARGE = 25  # terms of a depthwise convolution beyond which libraries have no kernel made for it
 _STEM_CHANNELS = 4  # a convolution of so few input channels fills no tensor core
 
 
@@ -168,7 +169,7 @@ def _runs_with(
     if kinds <= _JOINED:
         return (alike or call.kind == "move") and not (call.kind in _REDUCING and kinds & _REDUCING)
     main = calls[group[0]].kind
-    ends = style == "epilogue" and (main in TENSOR or main == "depthwise") and main != "attention"
+    ends = style == "epilogue" and (main in TENSOR or main.startswith("depthwise")) and main != "attention"
     return ends and call.kind == "pointwise" and alike and readers[source] == 1 and source == group[-1]
 
 
@@ -229,7 +230,7 @@ def _kind(program: Program, node: Node) -> str:
         _, _, terms, groups = _size(program, node)
         form = kind(program, node).split()
         if "depthwise" in form:
-            return "depthwise"
+            return "depthwise" if terms <= _LARGE else "depthwise_large"
         if groups > 1:
             return "grouped"
         area = math.prod(map(int, form[-1].split("x"))) if len(form) > 2 else 1
