@@ -30,7 +30,17 @@ Width = Callable[[Node], float]
 
 # Kinds of kernel that have an efficiency of their own; those of `TENSOR` are done by tensor cores.
 TENSOR = ("conv1x1", "conv", "stem", "grouped", "linear", "matmul", "attention")
-KINDS = (*TENSOR, "depthwise", "depthwise_large", "pointwise", "normalization", "softmax", "reduction", "pooling", "move")
+KINDS = (
+    *TENSOR,
+    "depthwise",
+    "depthwise_large",
+    "pointwise",
+    "normalization",
+    "softmax",
+    "reduction",
+    "pooling",
+    "move",
+)
 _JOINED = {"pointwise", "normalization", "softmax", "move"}  # by a compiler that writes kernels of its own
 _REDUCING = {"normalization", "softmax", "reduction"}
 _PRODUCTS = {"linear", "addmm", "mm"}
@@ -223,8 +233,8 @@ def _rank(call: Call) -> tuple[bool, bool, float]:
 
 
 def _kind(program: Program, node: Node) -> str:
-    if is_view(node):
-        return "move" if _copies(node) else "view"
+    if is_view(node) or not value_bytes(program, node.meta.get("val")):  # sizes are computed by the host
+        return "move" if is_view(node) and _copies(node) else "view"
     what = sort(node)
     if what == "convolution":
         _, _, terms, groups = _size(program, node)

@@ -137,10 +137,10 @@ def _peaks(table: Table, device: Device, by: Coefficients) -> Array:
 
 def _filled(table: Table, device: Device, by: Coefficients) -> Array:
     """Share of the multiprocessors' tiles that a product keeps busy; 1 for what is none."""
-    rows, columns, terms, groups = (table.numbers[name] for name in ("rows", "columns", "terms", "groups"))
-    tiles = np.maximum(np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups, 1)
+    rows, columns, terms, groups = (np.maximum(table.numbers[n], 1) for n in ("rows", "columns", "terms", "groups"))
+    tiles = np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups
     found = columns / (columns + by.columns) * terms / (terms + by.terms) * tiles / (tiles + by.waves * device.sms)
-    return np.where((rows > 0) & (table.kind < len(TENSOR)), found, 1.0)
+    return np.where((table.numbers["rows"] > 0) & (table.kind < len(TENSOR)), found, 1.0)
 
 
 def _traffic(table: Table, device: Device, by: Coefficients) -> Array:
