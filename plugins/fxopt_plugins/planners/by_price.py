@@ -20,7 +20,7 @@ from fxopt_plugins.planners.precision import Precision
 from fxopt_plugins.planners.selection import Selection, Solution
 from fxopt_plugins.planners.tunings import tuned
 
-_CLOSER = 0.8  # of the least loss that broke the budget, at which is looked next
+_CLOSER = 0.8  # of the loss that was estimated to keep the budget, for each choice that has broken it
 
 
 @dataclass(frozen=True)
@@ -148,18 +148,19 @@ class _Search:
     def _limits(self, kinds: Sequence[str]) -> tuple[float, float]:
         """The loss up to which is chosen next, and the most that it makes sense to try.
 
-        Any before a choice broke the budget, then as is estimated to keep it. Where estimates are proven wrong, it is less
-        than what broke it, and between that and what kept it.
+        Any before a choice broke the budget, then as much of what broke it as its excess says, and the less the more choices
+        have broken it: losses do not add up. Once one has kept it, what is between is halved.
         """
         judged = [(taken, excess) for taken, excess in self.market.judged if self._of(taken, kinds)]
         losses = [(self.market.loss(taken), excess) for taken, excess in judged]
         kept = max((loss for loss, excess in losses if excess <= 1), default=None)
-        broken = min((loss for loss, excess in losses if 1 < excess < math.inf), default=math.inf)
-        if broken == math.inf:
+        broken = [(loss, excess) for loss, excess in losses if 1 < excess < math.inf]
+        if not broken:
             return math.inf, math.inf
-        estimated = 1.0 if broken > 1 else _CLOSER * broken
-        limit = estimated if kept is None else max(estimated, (kept + broken) / 2)
-        return min(1.0, limit), 1.0
+        estimated = min(loss / excess for loss, excess in broken)
+        if kept is None:
+            return min(1.0, estimated * _CLOSER ** (len(broken) - 1)), 1.0
+        return min(1.0, max(estimated, (kept + min(broken)[0]) / 2)), 1.0
 
     def _of(self, taken: Collection[str], kinds: Sequence[str]) -> bool:
         return {self.market.kind[name] for name in taken if name in self.market.kind} <= set(kinds)
