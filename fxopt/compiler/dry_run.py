@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fxopt import __version__
 from fxopt.compiler.optimize import prepare
+from fxopt.compiler.paper import plans_on_paper
 from fxopt.compiler.progress import NULL, Progress, Timed
 from fxopt.compiler.request import Request
 from fxopt.compiler.search import Search, before_precision
 from fxopt.ir.threads import one_thread
 
+if TYPE_CHECKING:
+    from fxopt.compiler.run import Run
+    from fxopt.contracts.engine import Engine
+
+_SECONDS = 15.0  # for plans, of all engines together
 _NAME = re.compile(r"\w+_\w+")  # names of nodes without an underscore, like `add`, are words as well
 
 
@@ -23,7 +29,8 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
         Plain data: what was asked; `nodes` and `weight_bytes` before and after all rewrites; by pass, in their order, how
         many `steps`, what they change in bytes of weights, and the reasons of what was `refused` and `declined` with
         their counts and sites; "…" stands for a node's name in a reason; and by engine the latency that is `predicted`
-        before and after all rewrites, in ms.
+        before and after all rewrites, in ms, with the `plans` of lower precision on top of these that lie on the frontier
+        of latency and size, where quality may drop and prices are known.
 
     Raises:
         InputError: as `fxopt.optimize`.
@@ -33,13 +40,16 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
     try:
         with one_thread():
             found = run.search()
+            plans = {spec: _on_paper(run, found, engine) for spec, engine in run.engines.items()}
         run.tell_of_data(found)
     finally:
         run.close()
     before, after = found.source, found.program
     asked = before_precision(run.passes)
-    if run.quality.lossy and len(asked) < len(run.passes):
-        listener.note("lower precision depends on the engine, and is not looked for in a dry run")
+    if run.quality.lossy and not any(plans.values()):
+        listener.note(
+            "what lower precision brings cannot be foretold, as too little is known of the engines here: fxopt profile"
+        )
     return {
         "fxopt": __version__,
         "command": request.command,
@@ -54,12 +64,30 @@ def dry_run(request: Request, progress: Progress = NULL) -> dict[str, Any]:
                 "engine": engine.name,
                 "before": run.target.predict(before, engine).latency_ms.to_json(),
                 "after": run.target.predict(after, engine).latency_ms.to_json(),
+                "plans": plans[spec],
             }
-            for engine in run.engines.values()
+            for spec, engine in run.engines.items()
         ],
         "faults": [f"left out: {plugin.fault}" for plugin in run.registry.plugins if plugin.fault],
         "notes": listener.notes,
     }
+
+
+def _on_paper(run: Run, found: Search, engine: Engine) -> list[dict[str, Any]]:
+    """What lower precision is foretold to bring on an engine, where quality may drop."""
+    if not run.quality.lossy or engine.name == "eager":
+        return []
+    return plans_on_paper(
+        found,
+        run.passes,
+        run.planner,
+        engine,
+        run.registry,
+        run.target,
+        run.context,
+        run.request.budget,
+        _SECONDS / len(run.engines),
+    )
 
 
 def _of_pass(found: Search, name: str) -> dict[str, Any]:

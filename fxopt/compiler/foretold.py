@@ -21,7 +21,6 @@ from fxopt.contracts.planner import Ratio
 from fxopt.contracts.price import Prediction
 from fxopt.errors import EngineError
 from fxopt.measure import CONFIDENCE
-from fxopt.prices.pieces import cut_calls
 
 if TYPE_CHECKING:
     from fxopt.contracts.target import Target
@@ -54,17 +53,21 @@ class Foreteller:
 
     def kernels(self, engine: str, artifact: Path, program: Program) -> list[dict[str, Any]]:
         """As `Workshop.kernels`, as they are foretold."""
-        order = {node.name: number for number, node in enumerate(cut_calls(program))}
-        return [
-            {
-                "name": item.piece.nodes[0],
-                "kind": item.piece.features["main"],
-                "covers": sorted(item.piece.nodes, key=order.__getitem__),
-                "dtype": item.piece.features["dtype"],
-                "ms": item.estimate.milliseconds,
-            }
-            for item in self.price(engine, artifact, program).pieces
-        ]
+        return as_kernels(self.price(engine, artifact, program))
+
+
+def as_kernels(found: Prediction) -> list[dict[str, Any]]:
+    """The pieces of a prediction in the form of `Workshop.kernels`."""
+    return [
+        {
+            "name": item.piece.nodes[0],
+            "kind": item.piece.features["main"],
+            "covers": list(item.piece.nodes),
+            "dtype": item.piece.features["dtype"],
+            "ms": item.estimate.milliseconds,
+        }
+        for item in found.pieces
+    ]
 
 
 def _as_told(engine: Engine, options: Mapping[str, Any]) -> Engine:

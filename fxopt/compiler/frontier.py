@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fxopt.contracts.candidate import Fidelity
+from fxopt.contracts.candidate import Fidelity, Step
 
 if TYPE_CHECKING:
     from fxopt.compiler.contest import Contender
@@ -25,12 +26,16 @@ def content(run: Run, lab: EngineLab, build: Build) -> str:
     """What a build is without its tunings."""
     if build.recipe is not None:
         return f"{run.engines[lab.engine].name}'s own {build.recipe}"
-    taken = (step.candidate for step in lab.steps if step.id in build.steps)
-    found = Counter(candidate.rule for candidate in taken if candidate.fidelity is not Fidelity.EXACT)
+    return rewrites_in_words([step for step in lab.steps if step.id in build.steps])
+
+
+def rewrites_in_words(steps: Sequence[Step]) -> str:
+    """Those that are not exact and how often, as `int8 x 31`."""
+    found = Counter(step.candidate.rule for step in steps if step.candidate.fidelity is not Fidelity.EXACT)
     parts = [f"{rule} x {count}" for rule, count in sorted(found.items())]
     if parts:
         return ", ".join(parts)
-    return "exact rewrites" if build.steps else "the unmodified model"
+    return "exact rewrites" if steps else "the unmodified model"
 
 
 def points(run: Run, contenders: dict[str, Contender], shipped: Contender) -> list[dict[str, Any]]:

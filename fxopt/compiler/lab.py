@@ -14,7 +14,7 @@ from fxopt.compiler import profiles
 from fxopt.compiler.context import NOTHING, Context
 from fxopt.compiler.give_back import excess, give_back_worst
 from fxopt.compiler.part_times import PartTimes
-from fxopt.compiler.steps import closure, replay
+from fxopt.compiler.steps import closure, replay, rewritten
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.candidate import Fidelity, Step
 from fxopt.contracts.cost import Interval
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from fxopt.compiler.search import Search
     from fxopt.contracts.target import Target
     from fxopt.data import Data
-    from fxopt.ir.edit import Record
     from fxopt.ir.program import Program
     from fxopt.prices.predict import Experience
     from fxopt.registry import Registry
@@ -134,14 +133,7 @@ class EngineLab:
 
     def _rewritten(self, wanted: Sequence[Step]) -> tuple[Program, list[str], dict[str, str]]:
         """The program with steps applied, the ids of those that could not be, and which step made a node, by its name."""
-        makers: dict[str, str] = {}
-
-        def see(before: Program, after: Program, records: Sequence[Record]) -> None:
-            for record in records:
-                makers.update(dict.fromkeys(record.created, record.candidate.id))
-
-        program, skipped = replay(self.program, wanted, self.registry, self.context, see)
-        return program, list(skipped), makers
+        return rewritten(self.program, wanted, self.registry, self.context)
 
     def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
         """As `Lab.compare`."""

@@ -42,11 +42,16 @@ def lowered(found: Search, kind: str, registry: Registry, context: Context) -> t
 
 def of_made_up_data(program: Program, kind: str, registry: Registry, target: Target, engine: Engine) -> Program | None:
     """A Program in one kind, fitted to made-up inputs, on which its latency does not depend; None if nothing is offered."""
-    inputs = [sample_inputs(program, seed=seed) for seed in range(_SAMPLES)]
-    names = program.interface.argument_names
-    samples = {name: torch.cat([values[index] for values in inputs]) for index, name in enumerate(names)}
-    data = Data.read(samples, program.interface, "calib")
-    context = Context(target.capabilities(), Statistics(data), lossy=True, scheme=engine.quant_scheme)
+    statistics = Statistics(made_up(program))
+    context = Context(target.capabilities(), statistics, lossy=True, scheme=engine.quant_scheme)
     found = search(program, registry.make_passes(None), registry, context)
     lower, count = lowered(found, kind, registry, context)
     return lower if count else None
+
+
+def made_up(program: Program) -> Data:
+    """A few samples of noise, to fit ranges to where only latency is asked for."""
+    inputs = [sample_inputs(program, seed=seed) for seed in range(_SAMPLES)]
+    names = program.interface.argument_names
+    samples = {name: torch.cat([values[index] for values in inputs]) for index, name in enumerate(names)}
+    return Data.read(samples, program.interface, "calib")

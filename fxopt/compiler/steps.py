@@ -25,6 +25,20 @@ def closure(steps: Sequence[Step], wanted: Collection[str]) -> list[Step]:
     return [step for step in steps if step.id in kept]
 
 
+def rewritten(
+    program: Program, steps: Sequence[Step], registry: Registry, context: Context
+) -> tuple[Program, list[str], dict[str, str]]:
+    """As `replay`; and, by name of a node that a step made, the step's id."""
+    makers: dict[str, str] = {}
+
+    def see(before: Program, after: Program, records: Sequence[Record]) -> None:
+        for record in records:
+            makers.update(dict.fromkeys(record.created, record.candidate.id))
+
+    program, skipped = replay(program, steps, registry, context, see)
+    return program, skipped, makers
+
+
 def by_round(steps: Sequence[Step]) -> Iterator[tuple[int, list[Step]]]:
     """Steps by round, in ascending order; those of one round are of one pass."""
     for number in sorted({step.round for step in steps}):

@@ -52,17 +52,25 @@ def dry_run_summary(found: Mapping[str, Any]) -> list[str]:
         *found["notes"],
         *found["faults"],
         *([f"no site: {', '.join(silent)}"] if silent else []),
-        *(_price(item) for item in found["predicted"]),
+        *(line for item in found["predicted"] for line in _prices(item)),
         f"{steps} rewrite{'' if steps == 1 else 's'} would be tried: {nodes['before']} nodes become {nodes['after']},"
         f" {figures.size(weights['before'])} of weights {figures.size(weights['after'])}",
         "dry run: nothing was built, measured or written",
     ]
 
 
-def _price(item: Mapping[str, Any]) -> str:
+def _prices(item: Mapping[str, Any]) -> list[str]:
     before, after = item["before"], item["after"]
     line = f"predicted on {item['engine']}: {figures.latency(before)}"
-    return line if before == after else f"{line}, after all rewrites {figures.latency(after)}"
+    if before != after:
+        line += f", after all rewrites {figures.latency(after)}"
+    return [
+        line,
+        *(
+            f"  {plan['what']}: {figures.latency(plan['latency_ms'])}, {figures.size(plan['weight_bytes'])} of weights"
+            for plan in item["plans"]
+        ),
+    ]
 
 
 def _total(groups: Sequence[Mapping[str, Any]]) -> str:
