@@ -26,7 +26,12 @@ from fxopt.contracts.cost import Drop
 from fxopt.report.table import summary_table
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "quantization.md", ROOT / "docs" / "rewrites.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "quantization.md",
+    ROOT / "docs" / "prices.md",
+    ROOT / "docs" / "rewrites.md",
+)
 RESULTS = ROOT / "benchmarks" / "results"
 NOT_YET = "*Not measured yet.*"
 _BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
@@ -201,10 +206,38 @@ def _times(found: dict[str, Any] | None) -> str:
     return f"{found['ratio']:.2f} ({found['payload_ratio']:.2f}; {found['huffman_ratio']:.2f})"
 
 
+def planner(report: dict[str, Any]) -> str:
+    """What `bench_planner.py` measured: solvers in sentences, whole runs one row a model and planner."""
+    gaps, large = report["small"]["gaps"], report["large"]
+    lines = [
+        f"Of {report['small']['problems']} random problems of at most 15 options, `milp` is {gaps['milp']['worst']:.2%} from the best"
+        f" of all sets at worst, `greedy` {gaps['greedy']['mean']:.1%} on average and {gaps['greedy']['worst']:.0%} at worst."
+        f" {large['regions']} regions in {large['kinds']} kinds with boundaries take `milp` at most"
+        f" {max(large['seconds']):.1f} s, for a gap of at most {max(large['gaps']):.2%}.",
+    ]
+    models = {name: model for name, model in report["models"].items() if name != TINY}
+    if models:
+        lines += [
+            "",
+            "| | planner | run | builds | regions | options | of the latency of what `milp` found |",
+            "|---|---|---:|---:|---:|---:|---:|",
+        ]
+    for model in models.values():
+        for name, run in model["planners"].items():
+            ratio = "1" if run["ratio"] is None else _ratio(run)
+            cells = [f"{run['seconds']:.0f} s", str(run["builds"]), str(run["regions"]), str(run["options"]), ratio]
+            lines.append(f"| {model['title']} | `{name}` | {' | '.join(cells)} |")
+    if models:
+        machines = sorted({_machine(model) for model in models.values()})
+        lines += ["", f"All engines, without their own recipes. Measured on {'; and on '.join(machines)}."]
+    return "\n".join(lines)
+
+
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exact.json": exact,
     "exact.json#sample": sample,
     "honesty.json": honesty,
+    "planner.json": planner,
     "quantize_amx.json": quantize,
     "quantize_no_vnni.json": quantize,
     "quantize_vnni.json": quantize,
