@@ -17,7 +17,7 @@ def summary_table(ledger: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     percent = f"{ledger['noise']['confidence'] * 100:g}%"
-    of = " of PREDICTIONS, nothing was measured" if ledger["result"].get("source") == "predicted" else ""
+    of = " of PREDICTIONS, nothing was measured" if ledger.get("result", {}).get("source") == "predicted" else ""
     table = Table(
         box=box.SIMPLE_HEAD, caption=f"{percent} intervals{of}; speed-up over the best engine on the unmodified model"
     )
