@@ -95,7 +95,7 @@ class Gpu(Target):
         times = milliseconds(Table.of(found), self._device, by).tolist() if found else []
         priced = tuple(
             Priced(
-                piece(program, [nodes[number].name for number in kernel.calls]), Estimate(time, by.spread, "roofline")
+                piece(program, [nodes[number].name for number in sorted(kernel.calls)]), Estimate(time, by.spread, "roofline")
             )
             for kernel, time in zip(found, times, strict=True)
         )
