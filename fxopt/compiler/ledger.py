@@ -360,6 +360,7 @@ def _figures(run: Run, contender: Contender, measured: Measured) -> dict[str, An
         "p99_ms": measured.p99_ms,
         "size_bytes": contender.build.size_bytes,
         "peak_bytes": run.peak_bytes(contender),
+        "energy": run.energy(contender),
         "quality": None,
     }
 

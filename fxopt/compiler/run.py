@@ -276,6 +276,12 @@ class Run:
         """What a build is predicted to need for activations."""
         return self.target.predict(item.program, self.engines[item.engine]).peak_bytes
 
+    def energy(self, item: Contender) -> float | None:
+        """What a build is estimated to take, in relative units; None where the engine rounds what its program does not."""
+        if item.build.rounded:
+            return None
+        return self.target.predict(item.program, self.engines[item.engine]).energy
+
     def proven(self, plan: Contender, looks: int = 1) -> bool:
         """Whether a plan that is to ship keeps the quality budget on the samples that no search has seen.
 

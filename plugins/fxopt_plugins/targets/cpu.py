@@ -88,6 +88,7 @@ class Cpu(Target):
 
     def predict(self, program: Program, engine: Engine) -> Cost:
         from fxopt.ir.work import peak_bytes
+        from fxopt.prices.energy import calls_apart, energy
 
         found = self.price(program, engine)
         milliseconds = self.by_roofline(program, engine) if found is None else found.milliseconds
@@ -98,6 +99,7 @@ class Cpu(Target):
             latency_ms=Interval(milliseconds, milliseconds / factor, milliseconds * factor),
             size_bytes=program.weight_bytes,
             peak_bytes=peak_bytes(program, together),
+            energy=energy(calls_apart(program) if found is None else [item.piece for item in found.pieces]),
             source="predicted",
         )
 

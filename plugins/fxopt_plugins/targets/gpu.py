@@ -95,7 +95,8 @@ class Gpu(Target):
         times = milliseconds(Table.of(found), self._device, by).tolist() if found else []
         priced = tuple(
             Priced(
-                piece(program, [nodes[number].name for number in sorted(kernel.calls)]), Estimate(time, by.spread, "roofline")
+                piece(program, [nodes[number].name for number in sorted(kernel.calls)]),
+                Estimate(time, by.spread, "roofline"),
             )
             for kernel, time in zip(found, times, strict=True)
         )
@@ -104,6 +105,7 @@ class Gpu(Target):
 
     def predict(self, program: Program, engine: Engine) -> Cost:
         from fxopt.ir.work import peak_bytes
+        from fxopt.prices.energy import energy
 
         found = self.price(program, engine)
         low, high = (found.milliseconds * math.exp(sign * 2 * found.spread) for sign in (-1, 1))
@@ -111,6 +113,7 @@ class Gpu(Target):
             latency_ms=Interval(found.milliseconds, low, high),
             size_bytes=program.weight_bytes,
             peak_bytes=peak_bytes(program, [item.piece.nodes for item in found.pieces]),
+            energy=energy([item.piece for item in found.pieces]),
             source="predicted",
         )
 
