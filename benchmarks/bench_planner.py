@@ -83,8 +83,9 @@ def runs(name: str, folder: Path) -> dict[str, Any]:
     from fxopt.measure import Plan, Variant, measure
 
     model = task(name)
+    budget, engine = model.budget or BUDGET, "onnxruntime" if name == by_model.TINY else "auto"
     found = {
-        planner: fxopt_runs.run(name, model.budget or BUDGET, folder / planner, recipes=False, planner=planner)
+        planner: fxopt_runs.run(name, budget, folder / planner, recipes=False, planner=planner, engine=engine)
         for planner in PLANNERS
     }
     if failed := [f"{planner}: {run['error']}" for planner, run in found.items() if "error" in run]:
@@ -153,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only-solvers", action="store_true", help="no model is optimized")
     options = parser.parse_args(arguments)
     names = by_model.chosen(parser, options, MODELS)
-    count, seeds, regions = (10, (0,), 20) if options.smoke else (SMALL, range(5), REGIONS)
+    count, seeds, regions = (40, (0,), 20) if options.smoke else (SMALL, range(5), REGIONS)
     solvers = {"small": small(count), "large": large(seeds, regions, KINDS)}
     by_model.keep(options.out, "planner", MODELS, {}, lambda _: solvers)
     for name in [] if options.only_solvers else names:

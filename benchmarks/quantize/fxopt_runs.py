@@ -16,7 +16,9 @@ from benchmarks.quantize.models import task
 from benchmarks.quantize.peers import THREADS
 
 
-def run(name: str, budget: str, out: Path, *, recipes: bool, planner: str | None = None) -> dict[str, Any]:
+def run(
+    name: str, budget: str, out: Path, *, recipes: bool, planner: str | None = None, engine: str = "auto"
+) -> dict[str, Any]:
     """What `fxopt.optimize` made of a model.
 
     Args:
@@ -25,6 +27,7 @@ def run(name: str, budget: str, out: Path, *, recipes: bool, planner: str | None
         out: the output folder.
         recipes: whether the engines' own recipes are among the plans.
         planner: what chooses; None for the default.
+        engine: as `--engine` takes it.
 
     Returns:
         `ledger`, the spec of the `engine` and the `recipe`, if one ships; or `error`, one line. Beside these `seconds`
@@ -36,14 +39,14 @@ def run(name: str, budget: str, out: Path, *, recipes: bool, planner: str | None
     sampler.start()
     try:
         with apart() as pool:
-            found = pool.submit(_optimize, name, budget, out, recipes, planner).result()
+            found = pool.submit(_optimize, name, budget, out, recipes, planner, engine).result()
     finally:
         stop.set()
         sampler.join()
     return found | {"seconds": round(time.perf_counter() - started, 1), "peak_rss_bytes": peak[0]}
 
 
-def _optimize(name: str, budget: str, out: Path, recipes: bool, planner: str | None) -> dict[str, Any]:
+def _optimize(name: str, budget: str, out: Path, recipes: bool, planner: str | None, engine: str) -> dict[str, Any]:
     import fxopt
     from benchmarks.smoke import few_rounds
     from fxopt.contracts.cost import Budget, Drop
@@ -63,6 +66,7 @@ def _optimize(name: str, budget: str, out: Path, recipes: bool, planner: str | N
                 threads=THREADS,
                 recipes=recipes,
                 planner=planner,
+                engine=engine,
                 out=out,
             ).ledger
     except FxoptError as error:

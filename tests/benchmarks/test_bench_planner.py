@@ -14,7 +14,7 @@ def test_smoke(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bench_planner.main(["--smoke", "--out", str(out)])
     report = by_model.read(out)
     assert report["small"]["gaps"]["milp"]["worst"] <= 0.01
-    assert report["small"]["gaps"]["greedy"]["worst"] > report["small"]["gaps"]["milp"]["worst"]
+    assert report["small"]["gaps"]["greedy"]["worst"] > 0.01  # some of these problems are not for the greedy
     (model,) = report["models"].values()
     assert model["planners"].keys() == set(bench_planner.PLANNERS)
     for run in model["planners"].values():

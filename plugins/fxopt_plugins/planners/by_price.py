@@ -37,7 +37,7 @@ class ByPrice(Planner):
         default=16, metadata={"help": "builds that may be spent on a kind to find the regions that an engine fails at"}
     )
     stored: int = field(default=3, metadata={"help": "kinds that only save room, built where size is asked for"})
-    rounds: int = field(default=8, metadata={"help": "choices that are built and judged"})
+    rounds: int = field(default=6, metadata={"help": "choices that are built and judged"})
     kinds: int = field(
         default=2, metadata={"help": "kinds, the fastest first, within which is chosen before all are mixed"}
     )
