@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from fxopt.contracts.cost import Cost, Interval
-from fxopt.contracts.options import suggest
 from fxopt.contracts.price import Estimate, Prediction, Priced
 from fxopt.contracts.target import Capabilities, Machine, Target
 
@@ -63,7 +62,7 @@ class Gpu(Target):
         from fxopt_plugins.targets.gpu_times import devices
 
         if self.device not in ("auto", *devices()):
-            raise ValueError(f"unknown device {self.device!r}{suggest(self.device, ('auto', *devices()))}")
+            raise ValueError(f"unknown device {self.device!r}; there is auto, {', '.join(devices())}")
 
     @property
     def here(self) -> bool:
