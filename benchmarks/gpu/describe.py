@@ -67,6 +67,9 @@ def rows(card: str) -> dict[tuple[str, int], dict[str, float]]:
 
 def chosen() -> list[tuple[str, str, str, int]]:
     """Family, architecture, name with its weights' tag, and image size: a few of each family, in turn."""
+    from benchmarks.models import define_torchvision_operators
+
+    define_torchvision_operators()
     from timm import list_models
     from timm.models._registry import _model_to_module
 
@@ -119,13 +122,14 @@ def write(data: dict[str, Any]) -> None:
 
 def of_timm(base: str, size: int) -> Program:
     """An architecture of timm's on one image, its weights whatever lay in memory: they change no kernel."""
-    import timm
     import torch
 
     from benchmarks.models import define_torchvision_operators
     from fxopt.ir.capture import capture, export
 
     define_torchvision_operators()
+    import timm
+
     with torch.device("meta"):
         try:
             module = timm.create_model(base, pretrained=False, img_size=size)
@@ -144,35 +148,28 @@ def of_rows(base: str, size: int) -> dict[str, Any]:
 
 
 def of_published(name: str) -> dict[str, Any]:
-    """A model's kernels as TensorRT would run them, by precision; integers as the pass int8 puts them under its scheme."""
-    from fxopt import Registry
-    from fxopt.compiler.lowered import of_made_up_data
-    from fxopt_plugins.engines.tensorrt import TensorRt
-    from fxopt_plugins.targets.gpu import Gpu
+    """A model's kernels as TensorRT would run them, by precision."""
+    from benchmarks.gpu.mixed import integers, on_integers
 
     program = _published(name)
-    found = {
-        precision: to_json(kernels(calls_of(program, precision == "fp16"), "epilogue"))
-        for precision in ("fp32", "fp16")
+    calls = {
+        "fp32": calls_of(program),
+        "fp16": calls_of(program, half=True),
+        "int8": on_integers(calls_of(program, width=integers(program))),
     }
-    lower = of_made_up_data(program, "int8", Registry.load(), Gpu("t4"), TensorRt())
-    if lower is not None:
-        found["int8"] = to_json(kernels(calls_of(lower, half=True), "epilogue"))
-    return found
+    return {precision: to_json(kernels(of, "epilogue")) for precision, of in calls.items()}
 
 
 def _published(name: str) -> Program:
     import torch
 
-    from benchmarks.models import Bert, randomize, timm_model
+    from benchmarks.models import Bert, define_torchvision_operators
     from fxopt.ir.capture import capture, export
 
-    torch.manual_seed(0)
-    if name == "bert_base_s128":
-        module, inputs = randomize(Bert(layers=12, width=768), (torch.randint(0, 1000, (1, 128)),))
-    else:
-        module, inputs = timm_model({"mobilenet_v2": "mobilenetv2_100"}.get(name, name))
-    return capture(export(module, inputs))
+    if name != "bert_base_s128":
+        return of_timm({"mobilenet_v2": "mobilenetv2_100"}.get(name, name), 224)
+    define_torchvision_operators()
+    return capture(export(Bert(layers=12, width=768).eval(), (torch.randint(0, 1000, (1, 128)),)))
 
 
 PUBLISHED = ("mobilenet_v2", "resnet50", "bert_base_s128", "vit_base_patch16_224")

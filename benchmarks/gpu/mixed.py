@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.fx import Node
 
 from fxopt.ir.program import Program
 from fxopt.ir.text import target_name
-from fxopt.ir.work import value_bytes
+from fxopt.ir.work import is_view, value_bytes
 from fxopt.prices.pieces import sort
 from fxopt_plugins.targets.gpu_kernels import TENSOR, Call
 
@@ -78,3 +78,38 @@ def with_casts(calls: Sequence[Call]) -> list[Call]:
                 casts.append(Call("move", size / 4, calls[source].shape, size / 2, ((-1, size),), leaves=True))
         found.append(replace(call, reads=tuple(reads)))
     return [*found, *casts]
+
+
+def integers(program: Program) -> Callable[[Node], float]:
+    """Bytes of values where layers run on integers: of a byte is what a layer reads, all else is in float16."""
+
+    def width(node: Node) -> float:
+        value = _first(node)
+        if value is None or not value.dtype.is_floating_point:
+            return float(value_bytes(program, node.meta.get("val")))
+        byte = any(_is_on_integers(user) for user in _users(node))
+        return value_bytes(program, node.meta["val"]) * (1 if byte else 2) / value.element_size()
+
+    return width
+
+
+def _users(node: Node) -> Iterator[Node]:
+    """What reads a value, past views."""
+    for user in node.users:
+        yield from _users(user) if user.op == "call_function" and is_view(user) else (user,)
+
+
+def _is_on_integers(node: Node) -> bool:
+    """TensorRT has integers for dense convolutions and for products with weights."""
+    if node.op != "call_function" or sort(node) not in ("convolution", "product"):
+        return False
+    weight = node.args[1] if len(node.args) > 1 else None
+    static = isinstance(weight, Node) and weight.op == "get_attr"
+    depthwise = sort(node) == "convolution" and static and weight.meta["val"].shape[1] == 1  # type: ignore[union-attr]
+    return static and not depthwise
+
+
+def on_integers(calls: Sequence[Call]) -> list[Call]:
+    """Calls in float16 with layers on integers where TensorRT has them."""
+    layers = ("conv1x1", "conv", "stem", "grouped", "linear")
+    return [replace(call, dtype="int8" if call.kind in layers else "float16") for call in calls]
