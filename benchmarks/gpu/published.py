@@ -17,9 +17,10 @@ from fxopt_plugins.targets.gpu_kernels import TENSOR
 from fxopt_plugins.targets.gpu_times import Coefficients, Table, devices, milliseconds
 
 NOISE = 0.15
-# What is fitted: factors on the shares of the peak and of the bandwidth, the floor of a kernel, and how tiles and the cache fill.
-_START = np.log([1.0, 1.0, 3.0, 64.0, 0.3, 3.0])
-_WIDTH = np.array([0.5, 0.5, 0.7, 0.7, 0.7, 0.5])
+# What is fitted: factors on the shares of the peak, of the bandwidth that products reach, and that others do; the floor of a
+# kernel; how tiles fill, columns, terms and waves; the cache; and float32.
+_START = np.log([1.0, 1.0, 1.0, 4.0, 24.0, 64.0, 0.3, 3.0, 0.6])
+_WIDTH = np.array([0.5, 0.5, 0.5, 0.7, 0.7, 0.7, 0.7, 0.5, 0.5])
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Figures:
     def fit(self, base: Coefficients) -> tuple[Coefficients, list[dict[str, Any]]]:
         """Coefficients for TensorRT from those for compiled kernels, and each figure foretold without its model's others.
 
-        Six numbers are fitted to the figures, so that the shares of kinds stay as they were to one another.
+        Nine numbers are fitted to the figures, so that the shares of kinds stay as they were to one another.
         """
         true = np.array([row["ms"] for row in self.rows])
         models = np.array([row["model"] for row in self.rows])
@@ -83,13 +84,15 @@ class Figures:
 
 
 def _scaled(base: Coefficients, values: NDArray[np.float64]) -> Coefficients:
-    compute, memory, floor, terms, waves, cache = np.exp(values).tolist()
+    compute, products, others, floor, columns, terms, waves, cache, single = np.exp(values).tolist()
     return replace(
         base,
         compute={kind: share * (compute if kind in TENSOR else 1.0) for kind, share in base.compute.items()},
-        memory={kind: share * memory for kind, share in base.memory.items()},
+        memory={kind: share * (products if kind in TENSOR else others) for kind, share in base.memory.items()},
         floor_us=floor,
+        columns=columns,
         terms=terms,
         waves=waves,
         cache=cache,
+        single=single,
     )

@@ -169,10 +169,10 @@ class Recorder:
 @pytest.mark.parametrize(
     ("written", "precision", "network", "creation", "flags"),
     [
-        ("f16", "f16", ["DQ"], 2, []),
-        ("f32", "f32", ["Q", "DQ"], 2, []),
-        ("f32", "f16", ["Conv"], 0, ["FP16"]),
-        ("f32", "f16", ["Q", "DQ"], 0, ["FP16", "INT8"]),
+        ("f16", "f16", ["DQ"], 2, ["no TF32"]),
+        ("f32", "f32", ["Q", "DQ"], 2, ["no TF32"]),
+        ("f32", "f16", ["Conv"], 0, ["no TF32", "FP16"]),
+        ("f32", "f16", ["Q", "DQ"], 0, ["no TF32", "FP16", "INT8"]),
     ],
 )
 def test_the_script_asks_tensorrt_for_no_more_than_the_model_leaves_open(

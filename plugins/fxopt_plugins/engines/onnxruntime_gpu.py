@@ -71,7 +71,7 @@ class OnnxRuntimeCuda(OnnxEngine):
     def _configured(self) -> list[tuple[str, dict[str, str]]]:
         """The providers with their options."""
         own = {
-            _CUDA: {"cudnn_conv_algo_search": "EXHAUSTIVE", "use_tf32": "1"},
+            _CUDA: {"cudnn_conv_algo_search": "EXHAUSTIVE", "use_tf32": "0"},
             _TENSORRT: {"trt_int8_enable": "1", "trt_builder_optimization_level": "5"},
         }
         return [(name, own[name]) for name in self.providers]

@@ -23,7 +23,7 @@ def arguments(argv: Sequence[str] | None = None, folder: Path = HERE) -> argpars
     parser.add_argument("--onnx", type=Path, default=folder / manifest["stages"][0]["file"])
     parser.add_argument("--engine", type=Path, default=folder / "model.engine", help="where the engine is written")
     parser.add_argument("--precision", choices=("f32", "f16"), default=options.get("precision", "f32"))
-    parser.add_argument("--no-tf32", action="store_true", help="keep float32 products in float32, not TF32")
+    parser.add_argument("--tf32", action="store_true", help="let float32 products be rounded to TF32, which is faster")
     parser.add_argument("--workspace", type=float, default=4.0, metavar="GB", help="memory that tactics may use")
     parser.add_argument("--level", type=int, default=5, help="how long tactics are sought, 0 to 5")
     parser.add_argument("--timing-cache", type=Path, help="file in which the times of tactics are kept")
@@ -65,7 +65,7 @@ def build(options: argparse.Namespace) -> None:
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(options.workspace * 2**30))
     config.builder_optimization_level = options.level
-    if options.no_tf32:
+    if not options.tf32:  # it is on unless told otherwise
         config.clear_flag(trt.BuilderFlag.TF32)
     if not typed:
         for flag, wanted in (("FP16", options.precision == "f16"), ("INT8", _has_integers(trt, network))):

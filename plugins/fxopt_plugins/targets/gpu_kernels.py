@@ -6,7 +6,7 @@ No build tells, as there need be no GPU here; what engines document and their pr
 - `"pointwise"`: convolutions, products, attention and pooling are library calls; what is computed value by value, moved or
   normalized between them is joined to one kernel (TorchInductor).
 - `"epilogue"`: what is computed value by value behind a convolution or product runs at its end as well, the addition of a
-  residual too (TensorRT).
+  residual too; linear layers of one input are one product (TensorRT).
 """
 
 from __future__ import annotations
@@ -152,12 +152,18 @@ def kernels(calls: Sequence[Call], style: Style) -> list[Kernel]:
     base = _bases(calls)
     readers = Counter(base[source] for call in calls if call.kind != "view" for source, _ in call.reads if source >= 0)
     owner: dict[int, list[int]] = {}
+    beside: dict[tuple[int, int, int], list[int]] = {}  # linear layers by what they read, rows and terms
     for number, call in enumerate(calls):
         owner[number] = [number]
         if call.kind == "view":
             continue
         before = [base[source] for source, _ in call.reads if source >= 0]
         known = [source for source in before if calls[source].kind != "view"]
+        if call.kind == "linear" and style == "epilogue" and known:
+            group = beside.setdefault((known[0], call.size[0], call.size[2]), owner[number])
+            if group is not owner[number]:
+                group.append(number)
+                owner[number] = group
         if known and _runs_with(calls, owner[max(known)], call, max(known), readers, style):
             group = owner[max(known)]
             group.append(number)
@@ -215,6 +221,9 @@ def _kernel(calls: Sequence[Call], base: Sequence[int], group: Sequence[int], ou
                 whole = calls[at].bytes if at >= 0 else math.inf
                 read[at] = min(read.get(at, 0.0) + size, max(whole, size))  # parts of one value are read once
     main = calls[max(group, key=lambda number: _rank(calls[number]))]
+    rows, columns, terms, groups = main.size
+    if main.kind == "linear":
+        columns = sum(calls[number].size[1] for number in group if calls[number].kind == "linear")
     return Kernel(
         main.kind,
         main.dtype,
@@ -222,7 +231,10 @@ def _kernel(calls: Sequence[Call], base: Sequence[int], group: Sequence[int], ou
         sum(read.values()),
         weights,
         sum(calls[number].bytes for number in group if number in outside),
-        *main.size,
+        rows,
+        columns,
+        terms,
+        groups,
         tuple(group),
     )
 
@@ -233,6 +245,8 @@ def _rank(call: Call) -> tuple[bool, bool, float]:
 
 
 def _kind(program: Program, node: Node) -> str:
+    if _name(node) == "clone" and node.kwargs.get("memory_format") is None:
+        return "view"  # a dropout that is switched off
     if is_view(node) or not value_bytes(program, node.meta.get("val")):  # sizes are computed by the host
         return "move" if is_view(node) and _copies(node) else "view"
     what = sort(node)

@@ -40,6 +40,7 @@ class Device:
         sms: multiprocessors.
         memory_gb: its memory, 1e9 bytes.
         capability: NVIDIA's compute capability, like `8.6`.
+        sustained: share of the clock, which the peaks are for, that is kept under load: less than 1 for cards of 70 W.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Device:
     sms: int
     memory_gb: float
     capability: float
+    sustained: float = 1.0
 
     def __hash__(self) -> int:
         return hash(self.label)
@@ -66,7 +68,7 @@ class Coefficients:
         waves: as many tiles as this times the multiprocessors keep half of them busy.
         cache: how many times memory's bandwidth the cache reaches.
         spread: standard deviation of the logarithm of measured over predicted, of models of families that were not fitted.
-        integers: share of what the peak for int8 promises over fp16's that is reached.
+        single: share of the peak that products in float32 reach, which run without tensor cores.
     """
 
     compute: Mapping[str, float]
@@ -77,7 +79,7 @@ class Coefficients:
     waves: float
     cache: float = 3.0
     spread: float = 0.3
-    integers: float = 1.0
+    single: float = 0.6
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -113,9 +115,10 @@ class Table:
 
 def milliseconds(table: Table, device: Device, by: Coefficients) -> Array:
     """What each kernel takes."""
-    arithmetic = table.numbers["flops"] / (_peaks(table, device, by) * 1e9)
+    arithmetic = table.numbers["flops"] / (device.sustained * _peaks(table, device, by) * 1e9)
     compute, memory = (np.array([min(of[kind], 1.0) for kind in KINDS])[table.kind] for of in (by.compute, by.memory))
-    arithmetic /= compute * _filled(table, device, by)
+    single = (table.dtype == "float32") & (table.kind < len(TENSOR))
+    arithmetic /= np.where(single, min(by.single, 1.0), compute) * _filled(table, device, by, single)
     traffic = _traffic(table, device, by) / memory
     return np.asarray(
         (arithmetic**_SHARPNESS + traffic**_SHARPNESS + (by.floor_us / 1e3) ** _SHARPNESS) ** (1 / _SHARPNESS)
@@ -125,9 +128,8 @@ def milliseconds(table: Table, device: Device, by: Coefficients) -> Array:
 def _peaks(table: Table, device: Device, by: Coefficients) -> Array:
     """1e12 operations a second: of tensor cores for what runs on them, of the others for what does not."""
     half, whole = device.tflops["float16"], device.tflops["float32"]
-    eight = half * (device.tflops.get("int8", half) / half) ** by.integers
-    tensor = {"float16": half, "bfloat16": half, "int8": eight, "uint8": eight}
-    tensor["float32"] = device.tflops.get("tf32", whole)  # which engines take for products unless told otherwise
+    eight = device.tflops.get("int8", half)
+    tensor = {"float16": half, "bfloat16": half, "int8": eight, "uint8": eight, "float32": whole}  # TF32 rounds
     found = np.full(len(table.kind), whole)
     for dtype in np.unique(table.dtype):
         runs = (table.dtype == dtype) & (table.kind < len(TENSOR))
@@ -135,11 +137,15 @@ def _peaks(table: Table, device: Device, by: Coefficients) -> Array:
     return found
 
 
-def _filled(table: Table, device: Device, by: Coefficients) -> Array:
-    """Share of the multiprocessors' tiles that a product keeps busy; 1 for what is none."""
+def _filled(table: Table, device: Device, by: Coefficients, single: NDArray[np.bool_]) -> Array:
+    """Share of the multiprocessors' tiles that a product keeps busy; 1 for what is none.
+
+    Columns and terms are few only for tensor cores, which are too fast to be fed.
+    """
     rows, columns, terms, groups = (np.maximum(table.numbers[n], 1) for n in ("rows", "columns", "terms", "groups"))
     tiles = np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups
-    found = columns / (columns + by.columns) * terms / (terms + by.terms) * tiles / (tiles + by.waves * device.sms)
+    fed = np.where(single, 1.0, columns / (columns + by.columns) * terms / (terms + by.terms))
+    found = fed * tiles / (tiles + by.waves * device.sms)
     return np.where((table.numbers["rows"] > 0) & (table.kind < len(TENSOR)), found, 1.0)
 
 
