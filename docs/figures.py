@@ -22,18 +22,14 @@ from benchmarks.bench_rewrites import outcome
 from benchmarks.by_model import TINY
 from benchmarks.quantize.models import TASKS, task
 from benchmarks.sites import SITES
+from docs.figures_of_prices import gpu, planner
+from docs.words import NOT_YET, machine_in_words, ms, ratio
 from fxopt.contracts.cost import Drop
 from fxopt.report.table import summary_table
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (
-    ROOT / "README.md",
-    ROOT / "docs" / "quantization.md",
-    ROOT / "docs" / "prices.md",
-    ROOT / "docs" / "rewrites.md",
-)
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in ("gpu", "prices", "quantization", "rewrites")))
 RESULTS = ROOT / "benchmarks" / "results"
-NOT_YET = "*Not measured yet.*"
 _BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
 _ENGINES = {"eager": "PyTorch eager", "inductor": "Inductor", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
@@ -48,12 +44,12 @@ def exact(report: dict[str, Any]) -> str:
     for name, model in models.items():
         latencies = {row["name"]: row["latency_ms"] for row in model["variants"]}
         by_engine = {row["engine"]: row["latency_ms"] for row in model["variants"] if row["name"] != "fxopt"}
-        cells = [_ms(by_engine.get(engine)) for engine in _ENGINES]
+        cells = [ms(by_engine.get(engine)) for engine in _ENGINES]
         interval = model["interval"]
         gain = f"{model['speedup']:.2f}"
         gain += f" ({interval['low']:.2f} to {interval['high']:.2f})" if model["applied"] else ", unmodified"
         lines.append(
-            f"| {NAMES.get(name, name)} | {' | '.join(cells)} | {_ms(latencies['fxopt'])} | {_ENGINES[model['engine']]} | {gain} |"
+            f"| {NAMES.get(name, name)} | {' | '.join(cells)} | {ms(latencies['fxopt'])} | {_ENGINES[model['engine']]} | {gain} |"
         )
     missing = [title for name, title in NAMES.items() if name not in models]
     notes = [
@@ -126,14 +122,14 @@ def quantize(report: dict[str, Any]) -> str:
             _fastest(model, [row for row in peers if row["recipe"] is None]),
             _fastest(model, [row for row in peers if row["recipe"] is not None]),
             f"{model['peers_kept']} of {model['peers']}",
-            f"{_ms(kept['fxopt']['latency_ms'])}; {_loss(model, kept['fxopt'])}" if "fxopt" in kept else "none",
+            f"{ms(kept['fxopt']['latency_ms'])}; {_loss(model, kept['fxopt'])}" if "fxopt" in kept else "none",
             run["verdict"].rpartition(": ")[2] if "verdict" in run else run["error"],
-            _ratio(kept.get("fxopt")) + _alone(model, kept.get("fxopt")),
+            ratio(kept.get("fxopt")) + _alone(model, kept.get("fxopt")),
             _without_recipes(model, kept),
             f"{run['seconds']:.0f} s, {run['peak_rss_bytes'] / 2**30:.1f} GiB",
         ]
         lines.append(f"| {model['title']} | {' | '.join(cells)} |")
-    machines = sorted({_machine(model) for model in models.values()})
+    machines = sorted({machine_in_words(model) for model in models.values()})
     conditions = (
         f"At most {max(model['threads'] for model in models.values())} threads, batch 1; peers on as many, as they come."
         f" Measured on {'; and on '.join(machines)}."
@@ -161,7 +157,7 @@ def _without_recipes(model: dict[str, Any], kept: dict[str, dict[str, Any]]) -> 
     if model["runs"]["fxopt"] == model["runs"]["fxopt, no recipes"]:
         return "same"
     row = kept.get("fxopt, no recipes")
-    return _ratio(row) + _alone(model, row)
+    return ratio(row) + _alone(model, row)
 
 
 def _alone(model: dict[str, Any], row: dict[str, Any] | None) -> str:
@@ -206,33 +202,6 @@ def _times(found: dict[str, Any] | None) -> str:
     return f"{found['ratio']:.2f} ({found['payload_ratio']:.2f}; {found['huffman_ratio']:.2f})"
 
 
-def planner(report: dict[str, Any]) -> str:
-    """What `bench_planner.py` measured: solvers in sentences, whole runs one row a model and planner."""
-    gaps, large = report["small"]["gaps"], report["large"]
-    lines = [
-        f"Of {report['small']['problems']} random problems of at most 15 options, `milp` is {gaps['milp']['worst']:.2%} from the best"
-        f" of all sets at worst, `greedy` {gaps['greedy']['mean']:.1%} on average and {gaps['greedy']['worst']:.0%} at worst."
-        f" {large['regions']} regions in {large['kinds']} kinds with boundaries take `milp` at most"
-        f" {max(large['seconds']):.1f} s, for a gap of at most {max(large['gaps']):.2%}.",
-    ]
-    models = {name: model for name, model in report["models"].items() if name != TINY}
-    if models:
-        lines += [
-            "",
-            "| | planner | run | builds | regions | options | of the latency of what `milp` found |",
-            "|---|---|---:|---:|---:|---:|---:|",
-        ]
-    for model in models.values():
-        for name, run in model["planners"].items():
-            ratio = "1" if run["ratio"] is None else _ratio(run)
-            cells = [f"{run['seconds']:.0f} s", str(run["builds"]), str(run["regions"]), str(run["options"]), ratio]
-            lines.append(f"| {model['title']} | `{name}` | {' | '.join(cells)} |")
-    if models:
-        machines = sorted({_machine(model) for model in models.values()})
-        lines += ["", f"All engines, without their own recipes. Measured on {'; and on '.join(machines)}."]
-    return "\n".join(lines)
-
-
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exact.json": exact,
     "exact.json#sample": sample,
@@ -242,6 +211,7 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "quantize_no_vnni.json": quantize,
     "quantize_vnni.json": quantize,
     "rewrites.json": rewrites,
+    "gpu.json": gpu,
     "sizes.json": sizes,
 }
 
@@ -261,35 +231,18 @@ def filled(text: str, results: Path = RESULTS) -> str:
     return _BLOCK.sub(block, text)
 
 
-def _ms(interval: dict[str, float] | None) -> str:
-    return f"{interval['estimate']:.3g}" if interval else "failed"
-
-
 def _fastest(model: dict[str, Any], rows: Iterable[dict[str, Any]]) -> str:
     best = min(rows, key=lambda row: row["latency_ms"]["estimate"], default=None)
-    return "none" if best is None else f"{_ms(best['latency_ms'])} ({best['name']}); {_loss(model, best)}"
-
-
-def _ratio(row: dict[str, Any] | None) -> str:
-    ratio = row and row["ratio"]
-    return f"{ratio['estimate']:.2f} ({ratio['low']:.2f} to {ratio['high']:.2f})" if ratio else "none"
+    return "none" if best is None else f"{ms(best['latency_ms'])} ({best['name']}); {_loss(model, best)}"
 
 
 def _conditions(results: Iterable[dict[str, Any]]) -> str:
     """How runs were measured, and on which machines."""
     results = list(results)
-    machines = sorted({_machine(result) for result in results})
+    machines = sorted({machine_in_words(result) for result in results})
     return (
         f"{results[0]['threads']} threads, batch 1, float32; {results[0]['noise']['confidence']:.1%} intervals. "
         f"Measured on {'; and on '.join(machines)}."
-    )
-
-
-def _machine(result: dict[str, Any]) -> str:
-    machine = result["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return (
-        f"{machine['cpu']}, {machine['cores']} cores, {', '.join(machine['isa'])} ({versions}), {result['date'][:10]}"
     )
 
 

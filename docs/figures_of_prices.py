@@ -1,0 +1,64 @@
+"""Figures of what is foretold and chosen: the tables of `bench_planner.py` and `bench_gpu.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.by_model import TINY
+from docs.words import machine_in_words, ratio
+
+
+def planner(report: dict[str, Any]) -> str:
+    """What `bench_planner.py` measured: solvers in sentences, whole runs one row a model and planner."""
+    gaps, large = report["small"]["gaps"], report["large"]
+    lines = [
+        f"Of {report['small']['problems']} random problems of at most 15 options, `milp` is {gaps['milp']['worst']:.2%} from the best"
+        f" of all sets at worst, `greedy` {gaps['greedy']['mean']:.1%} on average and {gaps['greedy']['worst']:.0%} at worst."
+        f" {large['regions']} regions in {large['kinds']} kinds with boundaries take `milp` at most"
+        f" {max(large['seconds']):.1f} s, for a gap of at most {max(large['gaps']):.2%}.",
+    ]
+    models = {name: model for name, model in report["models"].items() if name != TINY}
+    if models:
+        lines += [
+            "",
+            "| | planner | run | builds | regions | options | of the latency of what `milp` found |",
+            "|---|---|---:|---:|---:|---:|---:|",
+        ]
+    for model in models.values():
+        for name, run in model["planners"].items():
+            against = "1" if run["ratio"] is None else ratio(run)
+            cells = [f"{run['seconds']:.0f} s", str(run["builds"]), str(run["regions"]), str(run["options"]), against]
+            lines.append(f"| {model['title']} | `{name}` | {' | '.join(cells)} |")
+    if models:
+        machines = sorted({machine_in_words(model) for model in models.values()})
+        lines += ["", f"All engines, without their own recipes. Measured on {'; and on '.join(machines)}."]
+    return "\n".join(lines)
+
+
+def gpu(report: dict[str, Any]) -> str:
+    """The tables of `bench_gpu.py`: rows of cards with families held out, and single figures with their errors."""
+    lines = ["| card | models | foretold by | error, mean | median | Kendall's tau |", "|---|---:|---|---:|---:|---:|"]
+    for card, found in report["cards"].items():
+        for title, method in (("kernels", "held out"), ("two coefficients", "two coefficients")):
+            row = found[method]
+            lines.append(
+                f"| {card} | {row['models']} | {title} | {row['mape']:.1%} | {row['median']:.1%} | {row['tau']:.3f} |"
+            )
+    lines += [
+        "",
+        "| model | GPU | stack | | batch | published, ms | foretold | off by |",
+        "|---|---|---|---|" + "---:|" * 4,
+    ]
+    for row in report["published"]:
+        cells = (row["model"], row["device"], row["stack"], row["precision"], str(row["batch"]), f"{row['ms']:g}")
+        lines.append(f"| {' | '.join(cells)} | {row['predicted']:.3g} | {row['predicted'] / row['ms'] - 1:+.0%} |")
+    near = sum(abs(row["predicted"] / row["ms"] - 1) <= 0.25 for row in report["published"])
+    fitted = sum(abs(row["fitted"] / row["ms"] - 1) <= 0.25 for row in report["published"])
+    count = len(report["published"])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Of {count} figures {near} are foretold within 25% by coefficients that saw none of the model; {fitted} by those that ship.",
+        ]
+    )
