@@ -19,8 +19,8 @@ from fxopt_plugins.targets.gpu_times import Coefficients, Table, devices, millis
 NOISE = 0.15
 # What is fitted: factors on the shares of the peak, of the bandwidth that products reach, and that others do; the floor of a
 # kernel; how tiles fill, columns, terms and waves; the cache; and float32.
-_START = np.log([1.0, 1.0, 1.0, 4.0, 24.0, 64.0, 0.3, 3.0, 0.6])
-_WIDTH = np.array([0.5, 0.5, 0.5, 0.7, 0.7, 0.7, 0.7, 0.5, 0.5])
+_START = np.log([1.0, 1.0, 1.0, 4.0, 24.0, 64.0, 0.3, 3.0, 0.9])
+_WIDTH = np.array([0.5, 0.5, 0.5, 0.7, 0.7, 0.7, 0.7, 0.5, 0.2])
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,28 @@ class Figures:
         for model in sorted(set(models)):
             predicted[models == model] = self.predict(self._fitted(base, true, models != model))[models == model]
         spread = float(np.sqrt((np.log(predicted / true) ** 2).mean()))
-        by = replace(self._fitted(base, true, everywhere), spread=spread)
+        by = replace(self._fitted(base, true, everywhere), spread=spread, common=self._common(np.log(predicted / true)))
         fitted = self.predict(by)
         rows = [
             {**row, "predicted": float(f"{p:.4g}"), "fitted": float(f"{f:.4g}")}
             for row, p, f in zip(self.rows, predicted, fitted, strict=True)
         ]
         return by, rows
+
+    def _common(self, errors: NDArray[np.float64]) -> float:
+        """How much of their errors two precisions of one model on one GPU have in common, as a correlation."""
+        same = ("model", "device", "stack", "batch")
+        pairs = [
+            (errors[i], errors[j])
+            for i, one in enumerate(self.rows)
+            for j, other in enumerate(self.rows[:i])
+            if all(one[key] == other[key] for key in same)
+        ]
+        if not pairs:
+            return 0.0
+        apart = np.mean([(left - right) ** 2 for left, right in pairs])
+        each = np.mean([(left**2 + right**2) / 2 for left, right in pairs])
+        return float(np.clip(1 - apart / (2 * each), 0.0, 0.95))
 
     def _fitted(self, base: Coefficients, true: NDArray[np.float64], of: NDArray[np.bool_]) -> Coefficients:
         def off(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
 """Sessions of a target whose hardware is not here: latencies are predicted, each with how far off it is expected to be.
 
 A planner weighs them as if they were measured. What two builds have in common is off by the same in both, so that the ratio
-of two latencies is known better than either: only kernels that one of them has count, those of each build off together, those
-of two builds apart.
+of two latencies is known better than either: only kernels that one of them has count, and of their errors what two builds do not
+have in common, as the target says.
 """
 
 from __future__ import annotations
@@ -89,8 +89,9 @@ def spread(found: Interval) -> float:
 def ratio(mine: Prediction, base: Prediction) -> Ratio:
     """One predicted latency over another."""
     left, right = (_by_kernel(item) for item in (mine, base))
-    spreads = [_off(own - other) / item.milliseconds for own, other, item in ((left, right, mine), (right, left, base))]
-    doubt, value = math.hypot(*spreads), mine.milliseconds / base.milliseconds
+    first, second = _off(left - right) / mine.milliseconds, _off(right - left) / base.milliseconds
+    doubt = math.sqrt(first**2 + second**2 - 2 * min(mine.common, base.common) * first * second)
+    value = mine.milliseconds / base.milliseconds
     if not doubt:
         return Ratio(Interval(1.0, 1.0, 1.0), 1.0, equal=True)
     return Ratio(interval(value, doubt), 2 * _NORMAL.cdf(-abs(math.log(value)) / doubt))

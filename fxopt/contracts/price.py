@@ -58,11 +58,14 @@ class Prediction:
         spread: standard deviation of its logarithm.
         pieces: as the engine would run them, in order. Their prices add up to more or less than the whole: a profile costs
             time, and calls do.
+        common: correlation of the errors of kernels that one build of a program has, and another has others for; 0: they are
+            off each by its own.
     """
 
     milliseconds: float
     spread: float
     pieces: tuple[Priced, ...]
+    common: float = 0.0
 
     @property
     def measured_share(self) -> float:

@@ -100,7 +100,7 @@ class Gpu(Target):
             for kernel, time in zip(found, times, strict=True)
         )
         launches = 0.0 if self.graphs else _LAUNCH_US * len(found)
-        return Prediction(sum(times) + (CALL_US + launches) / 1e3, by.spread, priced)
+        return Prediction(sum(times) + (CALL_US + launches) / 1e3, by.spread, priced, by.common)
 
     def predict(self, program: Program, engine: Engine) -> Cost:
         from fxopt.ir.work import peak_bytes

@@ -245,8 +245,8 @@ def _rank(call: Call) -> tuple[bool, bool, float]:
 
 
 def _kind(program: Program, node: Node) -> str:
-    if _name(node) == "clone" and node.kwargs.get("memory_format") is None:
-        return "view"  # a dropout that is switched off
+    if _name(node) == "clone":  # without a memory format it is a dropout that is switched off
+        return "move" if node.kwargs.get("memory_format") is not None and _copies(node) else "view"
     if is_view(node) or not value_bytes(program, node.meta.get("val")):  # sizes are computed by the host
         return "move" if is_view(node) and _copies(node) else "view"
     what = sort(node)
@@ -269,7 +269,7 @@ def _kind(program: Program, node: Node) -> str:
 
 def _copies(node: Node) -> bool:
     """Whether a view has to be a copy: a reshape behind a permutation, but for that of an attention's heads."""
-    if _name(node) not in ("reshape", "view", "flatten", "contiguous", "_unsafe_view"):
+    if _name(node) not in ("reshape", "view", "flatten", "contiguous", "_unsafe_view", "clone"):
         return False
     moved, before = False, node.all_input_nodes[0]
     while before.op == "call_function" and is_view(before) and not is_dequantize(before):

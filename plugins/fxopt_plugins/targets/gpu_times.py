@@ -68,6 +68,7 @@ class Coefficients:
         waves: as many tiles as this times the multiprocessors keep half of them busy.
         cache: how many times memory's bandwidth the cache reaches.
         spread: standard deviation of the logarithm of measured over predicted, of models of families that were not fitted.
+        common: correlation of the errors of two builds of one model, as in `Prediction.common`.
         single: share of the peak that products in float32 reach, which run without tensor cores.
     """
 
@@ -79,7 +80,8 @@ class Coefficients:
     waves: float
     cache: float = 3.0
     spread: float = 0.3
-    single: float = 0.6
+    common: float = 0.0
+    single: float = 0.9
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
