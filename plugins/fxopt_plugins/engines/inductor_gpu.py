@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fxopt.contracts.engine import Artifact, FlatCallable, Stage
+from fxopt.contracts.engine import Artifact, FlatCallable, Stage, Unsupported
 from fxopt.errors import EngineError
 from fxopt.ir.quiet import quiet
 from fxopt_plugins.engines.common import TorchEngine, versions
@@ -39,6 +39,14 @@ class InductorGpu(TorchEngine):
         if present() and "+cpu" in cls.version():  # else figures of the CPU would pass for the GPU's
             return "inductor_gpu needs a PyTorch for CUDA: pip install torch"
         return None
+
+    def unsupported(self, program: Program) -> Iterable[Unsupported]:
+        from torch._ops import HigherOrderOperator
+
+        yield from super().unsupported(program)
+        for node in program.calls:
+            if isinstance(node.target, HigherOrderOperator):
+                yield Unsupported(node.name, "torch.export.save cannot write a nested graph")
 
     def emit(self, program: Program, out: Path) -> Artifact:
         import torch
