@@ -20,13 +20,15 @@ from fxopt.contracts.engine import Artifact, Engine
 from fxopt.contracts.planner import Ratio
 from fxopt.contracts.price import Prediction
 from fxopt.errors import EngineError
-from fxopt.measure import CONFIDENCE
 
 if TYPE_CHECKING:
     from fxopt.contracts.target import Target
     from fxopt.ir.program import Program
     from fxopt.registry import Registry
 
+# Of intervals of what is foretold. Prices are off by tens of percent, so that at the confidence of what is measured next to
+# nothing would ever be planned; nothing is proven by them in either case.
+CONFIDENCE = 0.8
 _NORMAL = NormalDist()
 _REACH = _NORMAL.inv_cdf((1 + CONFIDENCE) / 2)  # standard deviations
 
@@ -76,7 +78,7 @@ def _as_told(engine: Engine, options: Mapping[str, Any]) -> Engine:
 
 
 def interval(milliseconds: float, spread: float) -> Interval:
-    """Where a time lies at the confidence of all intervals, its logarithm being normal."""
+    """Where a time lies in 80 of 100 cases, its logarithm being normal."""
     reach = math.exp(_REACH * spread)
     return Interval(milliseconds, milliseconds / reach, milliseconds * reach)
 

@@ -75,7 +75,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "noise": {
             "floor": session.floor.to_json(),
             "rounds": session.rounds,
-            "confidence": CONFIDENCE,
+            "confidence": CONFIDENCE if session.source == "measured" else foretold.CONFIDENCE,
             "comparisons": run.workshop.comparisons,
             "expected_error": None if session.source == "measured" else foretold.spread(result.latency_ms),
         },

@@ -17,7 +17,6 @@ from fxopt.compiler.steps import closure, rewritten
 from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Look, Planner, Problem, Ratio
 from fxopt.contracts.price import Prediction
 from fxopt.ir.statistics import Statistics
-from fxopt.measure import CONFIDENCE
 
 if TYPE_CHECKING:
     from fxopt.compiler.search import Search
@@ -70,7 +69,7 @@ def plans_on_paper(
         found.source,
         (),
         budget,
-        CONFIDENCE,
+        foretold.CONFIDENCE,
         lab,
         basis=found.steps,
         offers=offered.steps[len(found.steps) :],
