@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.bench_exact import NAMES
+from benchmarks.bench_predict import AGAIN, APART, FLOPS, FROM, FROZEN, ON_MISS, ROOFLINE, figures
 from benchmarks.bench_quantize import FXOPT
 from benchmarks.bench_rewrites import outcome
 from benchmarks.by_model import TINY
@@ -26,7 +27,7 @@ from fxopt.contracts.cost import Drop
 from fxopt.report.table import summary_table
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "quantization.md", ROOT / "docs" / "rewrites.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("prices", "quantization", "rewrites")))
 RESULTS = ROOT / "benchmarks" / "results"
 NOT_YET = "*Not measured yet.*"
 _BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
@@ -201,10 +202,38 @@ def _times(found: dict[str, Any] | None) -> str:
     return f"{found['ratio']:.2f} ({found['payload_ratio']:.2f}; {found['huffman_ratio']:.2f})"
 
 
+def predict(report: dict[str, Any]) -> str:
+    """The table of `bench_predict.py`: how far predictions are off, and what comes of choosing by them, by held-out family."""
+    lines = [
+        "| held out | builds known | engine, threads | off by | within 15% | tau | regret"
+        " | on a miss: off by | within 15% | tau | regret | calls apart | FLOPs | roofline | measured again |",
+        "|---|---|---|" + "---:|" * 12,
+    ]
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for case in report["cases"]:
+        where = f"{_ENGINES[case['engine']]}, {case['threads']}"
+        for place in (where, "all"):
+            groups.setdefault((case["family"], place), []).append(case)
+    for (family, where), cases in sorted(
+        groups.items(), key=lambda item: (item[0][0], item[0][1] == "all", item[0][1])
+    ):
+        cells = [cell for method in (FROZEN, ON_MISS) for cell in _foretold(figures(cases, method))]
+        cells += [_foretold(figures(cases, method))[0] for method in (APART, FLOPS, ROOFLINE, AGAIN)]
+        lines.append(f"| {family} | {FROM.get(family, 'CNN')} | {where} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"Batch 1. Measured on {_machine(report)}."])
+
+
+def _foretold(row: dict[str, float] | None) -> list[str]:
+    if row is None:
+        return ["-"] * 4
+    return [f"{row['mape']:.1%}", f"{row['within']:.0%}", f"{row['tau']:.2f}", f"{row['regret']:.1%}"]
+
+
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exact.json": exact,
     "exact.json#sample": sample,
     "honesty.json": honesty,
+    "predict_vnni.json": predict,
     "quantize_amx.json": quantize,
     "quantize_no_vnni.json": quantize,
     "quantize_vnni.json": quantize,

@@ -3,7 +3,7 @@
 What is interpolated is the efficiency, the share of the roofline that kernels reach: times differ by a factor of a thousand
 from one layer to the next, efficiencies vary slowly (Williams, Waterman and Patterson, "Roofline", CACM 2009). They are
 taken for a Gaussian process over the logarithms of what a piece computes and moves, with one part that all kinds of call of
-a sort share and one of each kind (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapter 2).
+a sort share and one of each kind.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import linalg
 
 from fxopt.contracts.price import Estimate, Piece
+from fxopt.prices.gaussian import Array, Covariance, Process
 from fxopt.prices.table import Price
 
-Array = NDArray[np.float64]
-
-_SHARED, _OWN, _NOISE = 0.35, 0.25, 0.05  # standard deviations of the logarithm of efficiency
-_LENGTH = 1.5  # in logarithms of flops and bytes: over a factor of about four, efficiencies become another matter
+_COORDINATES = ("flops", "read", "weights", "written", "calls")
+_NOISE = 0.05  # standard deviation of the logarithm of what a kernel takes from one build to another
+# What is thought of the logarithms of efficiencies before any is seen: over a factor of about four in what a piece computes
+# and moves they become another matter.
+_THOUGHT = Covariance((1.5,) * len(_COORDINATES), shared=0.35, own=0.25, level=0.2, noise=_NOISE)
 _UNKNOWN_EFFICIENCY, _UNKNOWN_SPREAD = 0.3, 0.8
 _MOST = 600  # neighbours of a sort that an estimate is made from
 
@@ -75,7 +75,7 @@ class Estimator:
         """
         self._prices = {name: price for name, price in prices.items() if "bare" in price.features}
         self._roofline = roofline.reaching(self._prices.values())
-        self._processes: dict[str, _Process | None] = {}
+        self._processes: dict[str, Process | None] = {}
 
     def estimate(self, piece: Piece) -> Estimate:
         """What a piece is expected to take."""
@@ -91,7 +91,7 @@ class Estimator:
         process = self._process(piece.features["sort"])
         if process is None:
             return Estimate(bound / _UNKNOWN_EFFICIENCY, _UNKNOWN_SPREAD, "roofline")
-        efficiency, spread = process.at(piece.features)
+        efficiency, spread = process.at(_coordinates(piece.features), _kind(piece.features))
         return Estimate(bound / min(math.exp(efficiency), 1.0), spread, "interpolated")
 
     @cached_property
@@ -101,45 +101,27 @@ class Estimator:
             found.setdefault(price.features["bare"], []).append(price)
         return found
 
-    def _process(self, sort: str) -> _Process | None:
+    def _process(self, sort: str) -> Process | None:
         if sort not in self._processes:
             known = [price for price in self._prices.values() if price.features.get("sort") == sort]
             known.sort(key=lambda price: -price.count)
-            self._processes[sort] = _Process(known[:_MOST], self._roofline) if len(known) > 1 else None
+            self._processes[sort] = _process(known[:_MOST], self._roofline) if len(known) > 1 else None
         return self._processes[sort]
 
 
-class _Process:
+def _process(known: Sequence[Price], roofline: Roofline) -> Process:
     """Logarithms of efficiencies of pieces of one sort."""
-
-    def __init__(self, known: Sequence[Price], roofline: Roofline) -> None:
-        self._at = np.array([_coordinates(price.features) for price in known])
-        self._kinds = np.array([_kind(price.features) for price in known])
-        found = [roofline.milliseconds(price.features) / price.milliseconds for price in known]
-        values = np.log(np.array(found))
-        self._mean = float(np.mean(values))
-        noise = np.array([_finite(price.spread) ** 2 / price.count + _NOISE**2 for price in known])
-        matrix = _covariance(self._at, self._kinds, self._at, self._kinds) + np.diag(noise)
-        self._factor = linalg.cho_factor(matrix, lower=True)
-        self._weights = linalg.cho_solve(self._factor, values - self._mean)
-
-    def at(self, features: Mapping[str, Any]) -> tuple[float, float]:
-        """The logarithm of a piece's efficiency, and its standard deviation."""
-        where, kinds = np.array([_coordinates(features)]), np.array([_kind(features)])
-        across = _covariance(where, kinds, self._at, self._kinds)[0]
-        variance = _SHARED**2 + _OWN**2 - across @ linalg.cho_solve(self._factor, across)
-        return self._mean + float(across @ self._weights), math.sqrt(max(float(variance), _NOISE**2))
+    return Process(
+        np.array([_coordinates(price.features) for price in known]),
+        np.array([_kind(price.features) for price in known]),
+        np.log([roofline.milliseconds(price.features) / price.milliseconds for price in known]),
+        np.array([_finite(price.spread) ** 2 / price.count for price in known]),
+        _THOUGHT,
+    )
 
 
-def _covariance(left: Array, left_kinds: NDArray[Any], right: Array, right_kinds: NDArray[Any]) -> Array:
-    squares = ((left[:, None, :] - right[None, :, :]) ** 2).sum(axis=2) / _LENGTH**2
-    near = np.exp(-0.5 * squares)
-    same = left_kinds[:, None] == right_kinds[None, :]
-    return np.asarray(near * (_SHARED**2 + _OWN**2 * same))
-
-
-def _coordinates(features: Mapping[str, Any]) -> list[float]:
-    return [math.log(1.0 + features[name]) for name in ("flops", "read", "weights", "written")]
+def _coordinates(features: Mapping[str, Any]) -> Array:
+    return np.log1p(np.array([features[name] for name in _COORDINATES], dtype=float))
 
 
 def _kind(features: Mapping[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize, is_quantize
 from fxopt.ir.text import format_argument, target_name
 from fxopt.ir.work import held_bytes, is_view, measured_sizes, node_flops
+
+_VECTOR = 16  # channels that kernels take at once
 
 
 def cut_calls(program: Program) -> list[Node]:
@@ -58,7 +61,7 @@ def piece(program: Program, names: Collection[str]) -> Piece:
     lines.append("-> " + ", ".join(f"{around.names[node]} : {_type(program, node)}" for node in leaving))
     main = max(order, key=lambda node: node_flops(program, node))
     bare = "\n".join(lines)
-    entering = [f"{around.names[node]} of {_maker(program, node)}" for node in around.read]
+    entering = [f"{around.names[node]} of {_maker(node)}" for node in around.read]
     features = {
         "main": kind(program, main),
         "sort": sort(main),
@@ -68,9 +71,37 @@ def piece(program: Program, names: Collection[str]) -> Piece:
         "weights": sum(held_bytes(program, node) for node in around.constants),
         "written": sum(held_bytes(program, node) for node in leaving),
         "calls": sum(not is_view(node) for node in order),
+        "padded": _padded(program, main),
+        "after": _sort_before(program, around.read),
         "bare": bare,
     }
     return Piece("\n".join([*entering, bare]), features, tuple(node.name for node in order))
+
+
+def _padded(program: Program, node: Node) -> float:
+    """By what a linear call's arithmetic grows where its channels are rounded up to whole vectors; 1 for other calls."""
+    sizes = [_sizes(program, used) for used in node.all_input_nodes[:2]]
+    if sort(node) == "convolution" and len(sizes) == 2:
+        groups = int(node.args[6]) if len(node.args) > 6 else 1  # type: ignore[arg-type]
+        channels = [sizes[1][0] // groups, sizes[1][1]] if sizes[1][1] > 1 else [sizes[1][0]]
+    elif sort(node) == "product" and len(sizes) == 2:
+        channels = [size[-1] for size in (sizes[0], _sizes(program, node)) if size]
+    else:
+        channels = []
+    return math.prod(-(-channel // _VECTOR) * _VECTOR / channel for channel in channels if channel)
+
+
+def _sizes(program: Program, node: Node) -> tuple[int, ...]:
+    value = node.meta.get("val")
+    return measured_sizes(program, value.shape) if isinstance(value, torch.Tensor) else ()
+
+
+def _sort_before(program: Program, read: Sequence[Node]) -> str:
+    """The sort of call that the largest value that is read comes from, past views."""
+    if not read:
+        return "nothing"
+    node = _origin(max(read, key=lambda node: held_bytes(program, node)))
+    return sort(node) if node.op == "call_function" else "input"
 
 
 class _Surroundings:
@@ -128,11 +159,16 @@ def _varies(program: Program, node: Node) -> bool:
     return node.op == "placeholder" or is_dequantize(node) or node in calls
 
 
-def _maker(program: Program, node: Node) -> str:
+def _maker(node: Node) -> str:
     """The operator that a value comes from, past views."""
+    node = _origin(node)
+    return target_name(node.target) if node.op == "call_function" else "input"
+
+
+def _origin(node: Node) -> Node:
     while node.op == "call_function" and (is_view(node) or is_dequantize(node)) and node.all_input_nodes:
         node = node.all_input_nodes[0]
-    return target_name(node.target) if node.op == "call_function" else "input"
+    return node
 
 
 def kind(program: Program, node: Node) -> str:
