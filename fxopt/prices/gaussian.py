@@ -17,7 +17,7 @@ from scipy import linalg, optimize
 
 Array = NDArray[np.float64]
 
-_FITTED = 250  # points that lengths and variances are fitted to: the work grows with the cube
+_FITTED = 120  # points that lengths and variances are fitted to: the work grows with the cube
 _TOGETHER, _APART = (
     1.0,
     0.7,
@@ -87,7 +87,9 @@ class Covariance:
             return value + 0.5 * float(off @ off), slope + off / width
 
         bounds = [(middle - 3 * about, middle + 3 * about) for middle, about in zip(start, width, strict=True)]
-        found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60})
+        found = optimize.minimize(
+            loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40, "ftol": 1e-5}
+        )
         return self._of(found.x)
 
     def unlikeliness(self, squares: Array, same: Array, values: Array, variances: Array) -> tuple[float, Array]:

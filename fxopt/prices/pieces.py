@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -14,8 +13,6 @@ from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize, is_quantize
 from fxopt.ir.text import format_argument, target_name
 from fxopt.ir.work import held_bytes, is_view, measured_sizes, node_flops
-
-_VECTOR = 16  # channels that kernels take at once
 
 
 def cut_calls(program: Program) -> list[Node]:
@@ -71,24 +68,23 @@ def piece(program: Program, names: Collection[str]) -> Piece:
         "weights": sum(held_bytes(program, node) for node in around.constants),
         "written": sum(held_bytes(program, node) for node in leaving),
         "calls": sum(not is_view(node) for node in order),
-        "padded": _padded(program, main),
+        "channels": _channels(program, main),
         "after": _sort_before(program, around.read),
         "bare": bare,
     }
     return Piece("\n".join([*entering, bare]), features, tuple(node.name for node in order))
 
 
-def _padded(program: Program, node: Node) -> float:
-    """By what a linear call's arithmetic grows where its channels are rounded up to whole vectors; 1 for other calls."""
+def _channels(program: Program, node: Node) -> list[int]:
+    """Those that a linear call reads and writes, of one group, or that a depthwise convolution has; of others none."""
     sizes = [_sizes(program, used) for used in node.all_input_nodes[:2]]
     if sort(node) == "convolution" and len(sizes) == 2:
         groups = int(node.args[6]) if len(node.args) > 6 else 1  # type: ignore[arg-type]
-        channels = [sizes[1][0] // groups, sizes[1][1]] if sizes[1][1] > 1 else [sizes[1][0]]
-    elif sort(node) == "product" and len(sizes) == 2:
-        channels = [size[-1] for size in (sizes[0], _sizes(program, node)) if size]
-    else:
-        channels = []
-    return math.prod(-(-channel // _VECTOR) * _VECTOR / channel for channel in channels if channel)
+        outside, inside = sizes[1][:2]
+        return [outside] if inside == 1 and groups > 1 else [inside, outside // groups]
+    if sort(node) == "product":
+        return [size[-1] for size in (sizes[0], _sizes(program, node)) if size]
+    return []
 
 
 def _sizes(program: Program, node: Node) -> tuple[int, ...]:

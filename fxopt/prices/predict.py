@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import optimize
 
 from fxopt.contracts.price import Prediction, Priced
 from fxopt.prices.estimate import Estimator, Roofline
@@ -140,7 +141,11 @@ def _is_piece(price: Price) -> bool:
 
 
 def overheads(known: Mapping[str, Price]) -> Overheads:
-    """What prices of whole builds show: least squares of relative errors, drawn to no difference where there are few."""
+    """What prices of whole builds show, drawn to no difference where there are few.
+
+    It has the least relative errors, of which large ones count by their size and not its square: now and then something
+    else runs on a machine.
+    """
     rows = [
         np.array([known[_SUM + name.removeprefix(_WHOLE)].milliseconds, price.features["pieces"], 1.0])
         / price.milliseconds
@@ -150,5 +155,5 @@ def overheads(known: Mapping[str, Price]) -> Overheads:
     ]
     matrix = np.array([*rows, *np.diag([1 / width for width in _PRIOR])])
     wanted = np.array([*(1 / _BUILD_ERROR for _ in rows), 1 / _PRIOR[0], 0.0, 0.0])
-    solution, *_ = np.linalg.lstsq(matrix, wanted, rcond=None)
-    return Overheads(*map(float, solution))
+    found = optimize.least_squares(lambda x: matrix @ x - wanted, (1.0, 0.0, 0.0), loss="soft_l1", x_scale=_PRIOR)
+    return Overheads(*map(float, found.x))

@@ -22,9 +22,11 @@ _KINDS = {
     "token mixers": token_mixers,
 }
 
+_SEEDS = (0, 1, 2, 6, 7, 8)  # of which no two give the same network
+
 
 def probes() -> Iterator[Probe]:
     """Small networks; the first few have something of every sort."""
-    for index in range(6):
+    for seed in _SEEDS:
         for name, make in _KINDS.items():
-            yield Probe(f"{name} {index}", make, index)
+            yield Probe(f"{name} {seed}", make, seed)
