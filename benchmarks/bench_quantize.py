@@ -28,17 +28,15 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import by_model
 from benchmarks.quantize import fxopt_runs
 from benchmarks.quantize.models import TASKS, task
-from benchmarks.quantize.peers import THREADS, build, has_dot_products, peers, versions
+from benchmarks.quantize.peers import THREADS, build, peers, versions
 from benchmarks.quantize.quality import Judge, digest, originals
 from benchmarks.quantize.store import Store
 from benchmarks.quantize.training import cache_folder
 
 if TYPE_CHECKING:
-    from fxopt.contracts.target import Machine
     from fxopt.measure import Comparison
     from fxopt.verify.paired import PairedDrop
 
-RESULTS = Path(__file__).parent / "results"
 FXOPT = {"fxopt": True, "fxopt, no recipes": False}  # whether engines' own recipes are among its plans
 ROUNDS, EPOCHS = 20, 2
 
@@ -265,17 +263,12 @@ def table(model: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def result(machine: Machine) -> Path:
-    """The file for machines of its kind: with int8 matrix products, int8 dot products, or neither, figures do not compare."""
-    kind = "amx" if "amx_int8" in machine.isa else "vnni" if has_dot_products(machine) else "no_vnni"
-    return RESULTS / f"quantize_{kind}.json"
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     from fxopt import Registry
 
-    parser = by_model.parser(__doc__, TASKS, result(Registry.load().make_target("cpu").machine()))
+    machine = Registry.load().make_target("cpu").machine()
+    parser = by_model.parser(__doc__, TASKS, by_model.result("quantize", machine))
     parser.add_argument("--peers-only", action="store_true", help="without fxopt's own runs")
     parser.add_argument("--cache", type=Path, default=cache_folder() / "made", help="where is kept what peers make")
     parser.add_argument("--quick", action="store_true", help="few rounds: for qualities, not for times")

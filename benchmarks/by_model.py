@@ -6,9 +6,21 @@ import argparse
 import json
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from fxopt.contracts.target import Machine
+
+RESULTS = Path(__file__).parent / "results"
 TINY = "tiny"
+
+
+def result(benchmark: str, machine: Machine) -> Path:
+    """The file for machines of a kind: with int8 matrix products, int8 dot products, or neither, figures do not compare."""
+    from benchmarks.quantize.peers import has_dot_products
+
+    kind = "amx" if "amx_int8" in machine.isa else "vnni" if has_dot_products(machine) else "no_vnni"
+    return RESULTS / f"{benchmark}_{kind}.json"
 
 
 def parser(doc: str | None, names: Collection[str], out: Path) -> argparse.ArgumentParser:

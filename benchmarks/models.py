@@ -27,12 +27,12 @@ def build(name: str) -> Model:
     return MODELS[name]()
 
 
-def timm_model(name: str, size: int = 224) -> Model:
-    """An architecture of timm's with random weights."""
+def timm_model(name: str, size: int = 224, **options: object) -> Model:
+    """An architecture of timm's with random weights; `options` are timm's, as for other widths."""
     define_torchvision_operators()
     import timm
 
-    return randomize(timm.create_model(name, pretrained=False), (torch.randn(1, 3, size, size),))
+    return randomize(timm.create_model(name, pretrained=False, **options), (torch.randn(1, 3, size, size),))
 
 
 def trained_mobilenet_v2() -> Model:
@@ -73,10 +73,10 @@ class Bert(nn.Module):
         return self.encoder(tokens).last_hidden_state
 
 
-def bert(attention: str = "sdpa") -> Model:
+def bert(attention: str = "sdpa", width: int = 256) -> Model:
     """A small BERT on 128 tokens."""
     define_torchvision_operators()
-    return randomize(Bert(attention), (torch.randint(0, 1000, (1, 128)),))
+    return randomize(Bert(attention, width=width), (torch.randint(0, 1000, (1, 128)),))
 
 
 def randomize(module: nn.Module, inputs: tuple[Tensor, ...]) -> Model:

@@ -22,8 +22,8 @@ from benchmarks.bench_rewrites import outcome
 from benchmarks.by_model import TINY
 from benchmarks.quantize.models import TASKS, task
 from benchmarks.sites import SITES
-from docs.figures_of_prices import gpu, planner
-from docs.words import NOT_YET, machine_in_words, ms, ratio
+from docs.figures_of_prices import gpu, planner, predict
+from docs.words import ENGINES, NOT_YET, machine_in_words, ms, ratio
 from fxopt.contracts.cost import Drop
 from fxopt.report.table import summary_table
 
@@ -31,25 +31,24 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / f"{page}.md" for page in ("gpu", "prices", "quantization", "rewrites")))
 RESULTS = ROOT / "benchmarks" / "results"
 _BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
-_ENGINES = {"eager": "PyTorch eager", "inductor": "Inductor", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 def exact(report: dict[str, Any]) -> str:
     """The table of `bench_exact.py`: latencies in ms of all variants, one row a model."""
     models: dict[str, Any] = report["models"]
     lines = [
-        f"| ms | {' | '.join(_ENGINES.values())} | fxopt | on | speed-up over the best engine |",
-        "|---|" + "---:|" * (len(_ENGINES) + 1) + "---|---:|",
+        f"| ms | {' | '.join(ENGINES.values())} | fxopt | on | speed-up over the best engine |",
+        "|---|" + "---:|" * (len(ENGINES) + 1) + "---|---:|",
     ]
     for name, model in models.items():
         latencies = {row["name"]: row["latency_ms"] for row in model["variants"]}
         by_engine = {row["engine"]: row["latency_ms"] for row in model["variants"] if row["name"] != "fxopt"}
-        cells = [ms(by_engine.get(engine)) for engine in _ENGINES]
+        cells = [ms(by_engine.get(engine)) for engine in ENGINES]
         interval = model["interval"]
         gain = f"{model['speedup']:.2f}"
         gain += f" ({interval['low']:.2f} to {interval['high']:.2f})" if model["applied"] else ", unmodified"
         lines.append(
-            f"| {NAMES.get(name, name)} | {' | '.join(cells)} | {ms(latencies['fxopt'])} | {_ENGINES[model['engine']]} | {gain} |"
+            f"| {NAMES.get(name, name)} | {' | '.join(cells)} | {ms(latencies['fxopt'])} | {ENGINES[model['engine']]} | {gain} |"
         )
     missing = [title for name, title in NAMES.items() if name not in models]
     notes = [
@@ -67,9 +66,9 @@ def exact(report: dict[str, Any]) -> str:
 def rewrites(report: dict[str, Any]) -> str:
     """The table of `bench_rewrites.py`: what became of each rewrite on each engine, one row a site."""
     sites: dict[str, dict[str, Any]] = report["sites"]
-    engines = [engine for engine in _ENGINES if any(engine in results for results in sites.values())]
+    engines = [engine for engine in ENGINES if any(engine in results for results in sites.values())]
     lines = [
-        f"| rewrite | pass | {' | '.join(_ENGINES[engine] for engine in engines)} |",
+        f"| rewrite | pass | {' | '.join(ENGINES[engine] for engine in engines)} |",
         "|---|---|" + "---|" * len(engines),
     ]
     for name, site in SITES.items():
@@ -192,7 +191,7 @@ def sizes(report: dict[str, Any]) -> str:
     ]
     for title, engine, found in rows:
         cells = [_times(found.get(kind)) for kind in kinds]
-        lines.append(f"| {title} | {_ENGINES[engine]} | {found['float']['bytes'] / 1e6:.1f} | {' | '.join(cells)} |")
+        lines.append(f"| {title} | {ENGINES[engine]} | {found['float']['bytes'] / 1e6:.1f} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", "In brackets: the weights that are covered, alone; and the file Huffman-coded."])
 
 
@@ -207,6 +206,7 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "exact.json#sample": sample,
     "honesty.json": honesty,
     "planner.json": planner,
+    "predict_vnni.json": predict,
     "quantize_amx.json": quantize,
     "quantize_no_vnni.json": quantize,
     "quantize_vnni.json": quantize,

@@ -1,11 +1,12 @@
-"""Figures of what is foretold and chosen: the tables of `bench_planner.py` and `bench_gpu.py`."""
+"""Figures of what is foretold and chosen: the tables of `bench_planner.py`, `bench_gpu.py` and `bench_predict.py`."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.bench_predict import AGAIN, APART, FLOPS, FROM, FROZEN, ON_MISS, ROOFLINE, figures
 from benchmarks.by_model import TINY
-from docs.words import machine_in_words, ratio
+from docs.words import ENGINES, machine_in_words, ratio
 
 
 def planner(report: dict[str, Any]) -> str:
@@ -62,3 +63,30 @@ def gpu(report: dict[str, Any]) -> str:
             f"Of {count} figures {near} are foretold within 25% by coefficients that saw none of the model; {fitted} by those that ship.",
         ]
     )
+
+
+def predict(report: dict[str, Any]) -> str:
+    """The table of `bench_predict.py`: how far predictions are off, and what comes of choosing by them, by held-out family."""
+    lines = [
+        "| held out | builds known | engine, threads | off by | within 15% | tau | regret"
+        " | on a miss: off by | within 15% | tau | regret | calls apart | FLOPs | roofline | measured again |",
+        "|---|---|---|" + "---:|" * 12,
+    ]
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for case in report["cases"]:
+        where = f"{ENGINES[case['engine']]}, {case['threads']}"
+        for place in (where, "all"):
+            groups.setdefault((case["family"], place), []).append(case)
+    for (family, where), cases in sorted(
+        groups.items(), key=lambda item: (item[0][0], item[0][1] == "all", item[0][1])
+    ):
+        cells = [cell for method in (FROZEN, ON_MISS) for cell in _foretold(figures(cases, method))]
+        cells += [_foretold(figures(cases, method))[0] for method in (APART, FLOPS, ROOFLINE, AGAIN)]
+        lines.append(f"| {family} | {FROM.get(family, 'CNN')} | {where} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"Batch 1. Measured on {machine_in_words(report)}."])
+
+
+def _foretold(row: dict[str, float] | None) -> list[str]:
+    if row is None:
+        return ["-"] * 4
+    return [f"{row['mape']:.1%}", f"{row['within']:.0%}", f"{row['tau']:.2f}", f"{row['regret']:.1%}"]

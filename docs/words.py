@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 NOT_YET = "*Not measured yet.*"
+ENGINES = {"eager": "PyTorch eager", "inductor": "Inductor", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 def ms(interval: dict[str, float] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,19 +35,25 @@ def lowered(found: Search, kind: str, registry: Registry, context: Context) -> t
         registry: where passes come from.
         context: with the data that the pass is fitted to, and the engine's scheme.
     """
-    offered = offer(found, [registry.make_pass(kind)], registry, context)
+    offered = offer(found, [registry.make_pass(kind)], registry, context, weigh=False)
     steps = offered.steps[len(found.steps) :]
     program, skipped = replay(found.program, steps, registry, replace(context, fitted=offered.tensors))
     return program, len(steps) - len(skipped)
 
 
-def of_made_up_data(program: Program, kind: str, registry: Registry, target: Target, engine: Engine) -> Program | None:
-    """A Program in one kind, fitted to made-up inputs, on which its latency does not depend; None if nothing is offered."""
-    statistics = Statistics(made_up(program))
-    context = Context(target.capabilities(), statistics, lossy=True, scheme=engine.quant_scheme)
+def of_made_up_data(
+    program: Program, kind: str, registry: Registry, target: Target, engines: Iterable[Engine]
+) -> Iterator[tuple[Engine, Program]]:
+    """For each engine the Program in one kind, fitted to made-up inputs, on which its latency does not depend.
+
+    Engines that it is offered nowhere for are passed over.
+    """
+    context = Context(target.capabilities(), Statistics(made_up(program)), lossy=True)
     found = search(program, registry.make_passes(None), registry, context)
-    lower, count = lowered(found, kind, registry, context)
-    return lower if count else None
+    for engine in engines:
+        lower, count = lowered(found, kind, registry, replace(context, scheme=engine.quant_scheme))
+        if count:
+            yield engine, lower
 
 
 def made_up(program: Program) -> Data:

@@ -23,6 +23,7 @@ def offer(
     registry: Registry,
     context: Context,
     note: Callable[[str], None] = lambda text: None,
+    weigh: bool = True,
 ) -> Search:
     """The search with the offers of passes of the stage PRECISION for one engine.
 
@@ -35,6 +36,7 @@ def offer(
         registry: where passes come from.
         context: its `scheme` is the engine's.
         note: told what is being done.
+        weigh: whether it is found out what the offers cost in quality.
 
     Returns:
         A search with the steps of `found` and those that are offered; its Program is that of `found`.
@@ -43,7 +45,10 @@ def offer(
         DataError: the program fails on the calibration data.
     """
     offers = _Offers(found, [rule for rule in passes if rule.stage >= Stage.PRECISION], registry, context, note)
-    return offers.run()
+    offers.run()
+    if weigh:
+        offers.weigh()
+    return offers.found
 
 
 def prepare(
@@ -107,7 +112,6 @@ class _Offers(_GoingOn):
                     chosen = choose(candidates)
                     self.apply_round(rule, chosen)
                     candidates = [candidate for candidate in candidates if candidate.id not in self.barred]
-        self.weigh()
         self.found.declines = self.known + [decline for declines in self.declines.values() for decline in declines]
         return self.found
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler import limits
+from fxopt.compiler.calibrate import Job, calibrate
 from fxopt.compiler.lowered import of_made_up_data
 from fxopt.errors import InputError
 from fxopt.prices import table as tables
-from fxopt.prices.calibrate import calibrate
 from fxopt.prices.machine import profile
 from fxopt.prices.place import Place
 from fxopt.prices.table import KernelTable
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fxopt.contracts.engine import Engine
     from fxopt.contracts.target import Target
     from fxopt.ir.program import Program
+
+FLOAT = "float"
 
 
 def profile_machine(
@@ -50,46 +52,48 @@ def profile_machine(
     file = out or tables.folder() / f"{made.name}.toml"
     if file.is_dir() or not _has_folder(file):
         raise InputError(f"-o {file}: cannot be written: give a file in a folder that is there")
-    engines = [found for found in limits.engines(registry, made, engine).values() if found.name != "eager"]
-    machine, variants = made.machine(), Variants(registry, made, engines)
+    engines = [found for found in limits.engines(registry, made, engine).values() if found.has_profile()]
+    machine, made_up = made.machine(), MadeUp(registry, made)
+    jobs = _jobs(registry, made, engines, machine.cores)
     table = KernelTable(note=progress.note)
     try:
         with progress.phase("time the kernels of this machine", len(probes)):
-            left = calibrate(probes, variants, machine, table, progress, limit_s)
-        configured = [one for engine in engines for one in variants.configured(engine)]
-        counts = sorted({1, machine.cores})
-        places = [Place.of(dataclasses.replace(one, threads=count), machine) for one in configured for count in counts]
+            left = calibrate(probes, jobs, made_up, machine, table, progress, limit_s)
+        there = [dataclasses.replace(job.engine, **changes) for job in jobs for changes in job.options]
+        places = dict.fromkeys(Place.of(one, machine) for one in there)
         return profile(table, places, machine), file, left
     finally:
         table.close()
 
 
-class Variants:
-    """What is built of a probe: in floats on each engine and under its tunings, and in the kinds that it computes in."""
-
-    def __init__(self, registry: Registry, target: Target, engines: Sequence[Engine]) -> None:
-        self._registry, self._target, self._engines = registry, target, engines
-        self._dtypes, self._isa = target.capabilities().dtypes, target.capabilities().isa
-
-    def __call__(self, program: Program) -> Iterator[tuple[Engine, Program]]:
-        """Engines with what they are to build."""
-        for engine in self._engines:
-            for configured in self.configured(engine):
-                yield configured, program
-            scheme = engine.quant_scheme
-            if scheme is None or not scheme.runs("int8", self._isa) or "int8" not in self._registry.passes:
-                continue
-            lower = of_made_up_data(program, "int8", self._registry, self._target, engine)
-            if lower is not None:
-                yield engine, lower
-
-    def configured(self, engine: Engine) -> Iterator[Engine]:
-        """An engine as it is, and with other options that may be faster, but for threads."""
-        yield engine
+def _jobs(registry: Registry, target: Target, engines: Sequence[Engine], cores: int) -> list[Job]:
+    """Floats under all options of an engine that may be faster, and integers where the CPU has instructions for them."""
+    dtypes, isa = target.capabilities().dtypes, target.capabilities().isa
+    counts = [{"threads": count} for count in sorted({1, cores})]
+    jobs = []
+    for engine in engines:
         told = {field.name: getattr(engine, field.name) for field in dataclasses.fields(engine)}
-        for changes in engine.tunings(told, self._dtypes):
-            if "threads" not in changes:
-                yield dataclasses.replace(engine, **changes)
+        faster = [changes for changes in engine.tunings(told, dtypes) if "threads" not in changes]
+        jobs.append(Job(engine, FLOAT, [{**changes, **count} for changes in ({}, *faster) for count in counts]))
+    if "int8" in registry.passes:
+        able = [engine for engine in engines if (scheme := engine.quant_scheme) and scheme.runs("int8", isa)]
+        jobs += [Job(engine, "int8", counts) for engine in able]
+    return jobs
+
+
+class MadeUp:
+    """Programs in kinds of lower precision, fitted to made-up inputs."""
+
+    def __init__(self, registry: Registry, target: Target) -> None:
+        self._registry, self._target = registry, target
+
+    def __call__(self, program: Program, jobs: Sequence[Job]) -> Iterator[tuple[Job, Program]]:
+        """Jobs with what they build."""
+        yield from ((job, program) for job in jobs if job.kind == FLOAT)
+        for kind in dict.fromkeys(job.kind for job in jobs if job.kind != FLOAT):
+            by_engine = {job.engine: job for job in jobs if job.kind == kind}
+            for engine, lower in of_made_up_data(program, kind, self._registry, self._target, by_engine):
+                yield by_engine[engine], lower
 
 
 def _has_folder(file: Path) -> bool:

@@ -326,6 +326,11 @@ class Engine(Configurable, abc.ABC):
         """What the engine really runs, read back from it. Without such means: no kernels, no signature."""
         return EngineGraph((), None)
 
+    @classmethod
+    def has_profile(cls) -> bool:
+        """Whether it tells what each of its kernels takes."""
+        return cls.profile is not Engine.profile
+
     def profile(self, artifact: Artifact, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
         """Kernels with their milliseconds over a few calls; empty where the engine has no per-node profile."""
         return ()

@@ -3,7 +3,7 @@
 What is interpolated is the efficiency, the share of the roofline that kernels reach: times differ by a factor of a thousand
 from one layer to the next, efficiencies vary slowly (Williams, Waterman and Patterson, "Roofline", CACM 2009). They are
 taken for a Gaussian process over the logarithms of what a piece computes and moves, with one part that all kinds of call of
-a sort share and one of each kind (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapter 2).
+a sort share and one of each kind.
 """
 
 from __future__ import annotations
@@ -15,17 +15,24 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import linalg
 
 from fxopt.contracts.price import Estimate, Piece
+from fxopt.prices.gaussian import Array, Covariance, Process
 from fxopt.prices.table import Price
 
-Array = NDArray[np.float64]
-
-_SHARED, _OWN, _NOISE = 0.35, 0.25, 0.05  # standard deviations of the logarithm of efficiency
-_LENGTH = 1.5  # in logarithms of flops and bytes: over a factor of about four, efficiencies become another matter
+_COORDINATES = ("flops", "read", "weights", "written", "calls")
+_VECTOR, _BLOCK = 16, 64  # channels of which kernels like whole multiples
+_NOISE = 0.05  # standard deviation of the logarithm of what a kernel takes from one build to another
+# What is thought of the logarithms of efficiencies before any is seen: over a factor of about four in what a piece computes
+# and moves they become another matter.
+_LENGTHS = (
+    *(1.5 for _ in _COORDINATES),
+    0.4,
+    3.0,
+)  # the last two of what channels are rounded up to, and how even they are
+_THOUGHT = Covariance(_LENGTHS, shared=0.35, own=0.25, level=0.2, noise=_NOISE)
 _UNKNOWN_EFFICIENCY, _UNKNOWN_SPREAD = 0.3, 0.8
+_WIDEST = 1.5  # spread: a factor of twenty either way in 95 of 100 cases
 _MOST = 600  # neighbours of a sort that an estimate is made from
 
 
@@ -48,6 +55,8 @@ class Roofline:
         flops, moved = dict(self.flops), self.bytes
         for price in known:
             features, seconds = price.features, price.milliseconds / 1e3
+            if features["sort"] == "view":
+                continue  # which may move nothing
             dtype = features["dtype"] if features["dtype"] in flops else "float32"
             flops[dtype] = max(flops[dtype], features["flops"] / seconds)
             moved = max(moved, _moved(features) / seconds)
@@ -75,7 +84,7 @@ class Estimator:
         """
         self._prices = {name: price for name, price in prices.items() if "bare" in price.features}
         self._roofline = roofline.reaching(self._prices.values())
-        self._processes: dict[str, _Process | None] = {}
+        self._processes: dict[str, Process | None] = {}
 
     def estimate(self, piece: Piece) -> Estimate:
         """What a piece is expected to take."""
@@ -91,8 +100,8 @@ class Estimator:
         process = self._process(piece.features["sort"])
         if process is None:
             return Estimate(bound / _UNKNOWN_EFFICIENCY, _UNKNOWN_SPREAD, "roofline")
-        efficiency, spread = process.at(piece.features)
-        return Estimate(bound / min(math.exp(efficiency), 1.0), spread, "interpolated")
+        efficiency, spread = process.at(_coordinates(piece.features), _kind(piece.features))
+        return Estimate(bound / min(math.exp(efficiency), 1.0), min(spread, _WIDEST), "interpolated")
 
     @cached_property
     def _by_bare(self) -> dict[str, list[Price]]:
@@ -101,45 +110,36 @@ class Estimator:
             found.setdefault(price.features["bare"], []).append(price)
         return found
 
-    def _process(self, sort: str) -> _Process | None:
+    def _process(self, sort: str) -> Process | None:
         if sort not in self._processes:
             known = [price for price in self._prices.values() if price.features.get("sort") == sort]
             known.sort(key=lambda price: -price.count)
-            self._processes[sort] = _Process(known[:_MOST], self._roofline) if len(known) > 1 else None
+            self._processes[sort] = _process(known[:_MOST], self._roofline) if len(known) > 1 else None
         return self._processes[sort]
 
 
-class _Process:
-    """Logarithms of efficiencies of pieces of one sort."""
+def _process(known: Sequence[Price], roofline: Roofline) -> Process:
+    """Logarithms of efficiencies of pieces of one sort.
 
-    def __init__(self, known: Sequence[Price], roofline: Roofline) -> None:
-        self._at = np.array([_coordinates(price.features) for price in known])
-        self._kinds = np.array([_kind(price.features) for price in known])
-        found = [roofline.milliseconds(price.features) / price.milliseconds for price in known]
-        values = np.log(np.array(found))
-        self._mean = float(np.mean(values))
-        noise = np.array([_finite(price.spread) ** 2 / price.count + _NOISE**2 for price in known])
-        matrix = _covariance(self._at, self._kinds, self._at, self._kinds) + np.diag(noise)
-        self._factor = linalg.cho_factor(matrix, lower=True)
-        self._weights = linalg.cho_solve(self._factor, values - self._mean)
-
-    def at(self, features: Mapping[str, Any]) -> tuple[float, float]:
-        """The logarithm of a piece's efficiency, and its standard deviation."""
-        where, kinds = np.array([_coordinates(features)]), np.array([_kind(features)])
-        across = _covariance(where, kinds, self._at, self._kinds)[0]
-        variance = _SHARED**2 + _OWN**2 - across @ linalg.cho_solve(self._factor, across)
-        return self._mean + float(across @ self._weights), math.sqrt(max(float(variance), _NOISE**2))
+    What else runs on a machine only adds to times. So a kernel that took longer than all others foretell counts the less,
+    the longer it took.
+    """
+    at = np.array([_coordinates(price.features) for price in known])
+    kinds = np.array([_kind(price.features) for price in known])
+    values = np.log([roofline.milliseconds(price.features) / price.milliseconds for price in known])
+    variances = np.array([_finite(price.spread) ** 2 / price.count for price in known])
+    off = Process(at, kinds, values, variances, _THOUGHT).left_out
+    usual = 1.4826 * float(np.median(np.abs(off)))  # a standard deviation, were they normal
+    late = np.maximum(0.0, -off - usual)
+    return Process(at, kinds, values, variances + late**2, _THOUGHT)
 
 
-def _covariance(left: Array, left_kinds: NDArray[Any], right: Array, right_kinds: NDArray[Any]) -> Array:
-    squares = ((left[:, None, :] - right[None, :, :]) ** 2).sum(axis=2) / _LENGTH**2
-    near = np.exp(-0.5 * squares)
-    same = left_kinds[:, None] == right_kinds[None, :]
-    return np.asarray(near * (_SHARED**2 + _OWN**2 * same))
-
-
-def _coordinates(features: Mapping[str, Any]) -> list[float]:
-    return [math.log(1.0 + features[name]) for name in ("flops", "read", "weights", "written")]
+def _coordinates(features: Mapping[str, Any]) -> Array:
+    """Sizes, and how well channels fill vectors and blocks of them, as kernels take them."""
+    channels = [channel for channel in features["channels"] if channel]
+    rounded = sum(math.log(-(-channel // _VECTOR) * _VECTOR / channel) for channel in channels)
+    even = sum(math.log2(math.gcd(channel, _BLOCK)) for channel in channels)
+    return np.array([*(math.log1p(features[name]) for name in _COORDINATES), rounded, even])
 
 
 def _kind(features: Mapping[str, Any]) -> str:

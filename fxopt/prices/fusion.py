@@ -129,8 +129,9 @@ def _merged(owner: dict[Node, list[Node]], first: list[Node], second: list[Node]
 
 
 def _readers(program: Program) -> Counter[Node]:
-    """How many calls read each value."""
-    return Counter(used for node in cut_calls(program) for used in sources(program, node))
+    """How many calls read each value; who calls the Program reads its outputs."""
+    reads = Counter(used for node in cut_calls(program) for used in sources(program, node))
+    return reads + Counter(program.outputs)
 
 
 def _keys(program: Program, used: Node, node: Node, before: Sequence[Node]) -> list[str]:

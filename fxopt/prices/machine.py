@@ -28,8 +28,8 @@ def profile(table: KernelTable, places: Iterable[Place], machine: Machine) -> di
     """
     engines: dict[str, Any] = {}
     for place in places:
-        prices = table.prices(place).values()
-        known = [price for price in prices if "bare" in price.features]
+        prices = table.prices(place)
+        known = [price for price in prices.values() if "bare" in price.features]
         if not known:
             continue
         engine = engines.setdefault(place.engine, {"version": place.version})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -58,7 +58,7 @@ def piece(program: Program, names: Collection[str]) -> Piece:
     lines.append("-> " + ", ".join(f"{around.names[node]} : {_type(program, node)}" for node in leaving))
     main = max(order, key=lambda node: node_flops(program, node))
     bare = "\n".join(lines)
-    entering = [f"{around.names[node]} of {_maker(program, node)}" for node in around.read]
+    entering = [f"{around.names[node]} of {_maker(node)}" for node in around.read]
     features = {
         "main": kind(program, main),
         "sort": sort(main),
@@ -68,9 +68,36 @@ def piece(program: Program, names: Collection[str]) -> Piece:
         "weights": sum(held_bytes(program, node) for node in around.constants),
         "written": sum(held_bytes(program, node) for node in leaving),
         "calls": sum(not is_view(node) for node in order),
+        "channels": _channels(program, main),
+        "after": _sort_before(program, around.read),
         "bare": bare,
     }
     return Piece("\n".join([*entering, bare]), features, tuple(node.name for node in order))
+
+
+def _channels(program: Program, node: Node) -> list[int]:
+    """Those that a linear call reads and writes, of one group, or that a depthwise convolution has; of others none."""
+    sizes = [_sizes(program, used) for used in node.all_input_nodes[:2]]
+    if sort(node) == "convolution" and len(sizes) == 2:
+        groups = int(node.args[6]) if len(node.args) > 6 else 1  # type: ignore[arg-type]
+        outside, inside = sizes[1][:2]
+        return [outside] if inside == 1 and groups > 1 else [inside, outside // groups]
+    if sort(node) == "product":
+        return [size[-1] for size in (sizes[0], _sizes(program, node)) if size]
+    return []
+
+
+def _sizes(program: Program, node: Node) -> tuple[int, ...]:
+    value = node.meta.get("val")
+    return measured_sizes(program, value.shape) if isinstance(value, torch.Tensor) else ()
+
+
+def _sort_before(program: Program, read: Sequence[Node]) -> str:
+    """The sort of call that the largest value that is read comes from, past views."""
+    if not read:
+        return "nothing"
+    node = _origin(max(read, key=lambda node: held_bytes(program, node)))
+    return sort(node) if node.op == "call_function" else "input"
 
 
 class _Surroundings:
@@ -128,11 +155,16 @@ def _varies(program: Program, node: Node) -> bool:
     return node.op == "placeholder" or is_dequantize(node) or node in calls
 
 
-def _maker(program: Program, node: Node) -> str:
+def _maker(node: Node) -> str:
     """The operator that a value comes from, past views."""
+    node = _origin(node)
+    return target_name(node.target) if node.op == "call_function" else "input"
+
+
+def _origin(node: Node) -> Node:
     while node.op == "call_function" and (is_view(node) or is_dequantize(node)) and node.all_input_nodes:
         node = node.all_input_nodes[0]
-    return target_name(node.target) if node.op == "call_function" else "input"
+    return node
 
 
 def kind(program: Program, node: Node) -> str:

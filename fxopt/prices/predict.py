@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import optimize
 
 from fxopt.contracts.price import Prediction, Priced
 from fxopt.prices.estimate import Estimator, Roofline
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _LEAST = 0.2  # share of the sum of its pieces that a build takes at the least
 _BUILD_ERROR = 0.05  # of a build's latency, relative
 _SHARED_ERROR = 0.3  # of the spread of pieces that is not their own: they are interpolated from the same measurements
+_WHOLE, _SUM = "whole ", "kernels of "  # names of what builds take, and what their kernels do
 _PRIOR = (0.1, 0.002, 0.01)  # how far a build is thought to be from the sum of its pieces: share, ms a piece, ms a call
 
 
@@ -60,7 +62,7 @@ class Predictor:
         known = table.prices(place)
         self._rules = FusionRules(table.fusions(place.without_threads))
         self._estimator = Estimator(known, roofline)
-        self.overheads = overheads(known.values())
+        self.overheads = overheads(known)
         self.known = sum(map(_is_piece, known.values()))
 
     def predict(self, program: Program) -> Prediction:
@@ -96,6 +98,7 @@ def learn(
     program: Program,
     kernels: Sequence[Mapping[str, Any]],
     milliseconds: float | None = None,
+    label: str = "",
 ) -> None:
     """Add what a build shows to a table: what its pieces take, which calls were run together, what they take as a whole.
 
@@ -105,6 +108,7 @@ def learn(
         program: what was built.
         kernels: the engine's profile of the build, as `Workshop.kernels` gives it.
         milliseconds: latency of the build without a profiler; None if it was not measured.
+        label: to find the build again by (`labels`), where it was measured.
     """
     found = clusters(program, kernels)
     if not found or not kernels:
@@ -116,31 +120,40 @@ def learn(
             observations.append(Observation(item.kernel, cluster.milliseconds, "profile", item.features))
     if milliseconds is not None and all(cluster.milliseconds is not None for cluster in found):
         total = sum(cluster.milliseconds or 0.0 for cluster in found)
-        features = {"sum": total, "pieces": len(found)}
-        observations.append(Observation(whole(program), milliseconds, "profile", features))
+        # Features belong to a kernel wherever it runs: what differs from engine to engine is in the name, or a price.
+        features = {"pieces": len(found), "label": label}
+        build = f"{program.structure_digest} in {len(found)}"
+        observations.append(Observation(_WHOLE + build, milliseconds, "profile", features))
+        observations.append(Observation(_SUM + build, total, "profile", features))
     table.record(place, observations)
     rules = FusionRules()
     rules.learn(program, found)
     table.record_fusions(place.without_threads, rules.seen)
 
 
-def whole(program: Program) -> str:
-    """The kernel that stands for a build of a Program as a whole."""
-    return f"whole {program.structure_digest}"
+def labels(known: Iterable[Price]) -> set[str]:
+    """Those of the builds that are known."""
+    return {price.features["label"] for price in known if not _is_piece(price)}
 
 
 def _is_piece(price: Price) -> bool:
     return "bare" in price.features
 
 
-def overheads(known: Iterable[Price]) -> Overheads:
-    """What prices of whole builds show: least squares of relative errors, drawn to no difference where there are few."""
+def overheads(known: Mapping[str, Price]) -> Overheads:
+    """What prices of whole builds show, drawn to no difference where there are few.
+
+    It has the least relative errors, of which large ones count by their size and not its square: now and then something
+    else runs on a machine.
+    """
     rows = [
-        np.array([price.features["sum"], price.features["pieces"], 1.0]) / price.milliseconds / _BUILD_ERROR
-        for price in known
-        if not _is_piece(price)
+        np.array([known[_SUM + name.removeprefix(_WHOLE)].milliseconds, price.features["pieces"], 1.0])
+        / price.milliseconds
+        / _BUILD_ERROR
+        for name, price in known.items()
+        if name.startswith(_WHOLE)
     ]
     matrix = np.array([*rows, *np.diag([1 / width for width in _PRIOR])])
     wanted = np.array([*(1 / _BUILD_ERROR for _ in rows), 1 / _PRIOR[0], 0.0, 0.0])
-    solution, *_ = np.linalg.lstsq(matrix, wanted, rcond=None)
-    return Overheads(*map(float, solution))
+    found = optimize.least_squares(lambda x: matrix @ x - wanted, (1.0, 0.0, 0.0), loss="soft_l1", x_scale=_PRIOR)
+    return Overheads(*map(float, found.x))

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 Source = Literal["profile", "micro"]
 
-_VERSION = 1  # of the tables below; another one lies in a file of another name
+_VERSION = 2  # of the tables below; another one lies in a file of another name
 _WAIT_S = 10.0  # for another process to end its writing
 _MOST = 50  # observations that a mean remembers: what is measured later counts, also where much was measured before
 _TABLES = """
@@ -112,7 +113,7 @@ class KernelTable:
     """
 
     def __init__(self, file: Path | None = None, note: Callable[[str], None] = lambda text: None) -> None:
-        """Open the table, or begin one.
+        """A table that is opened, or begun, when it is first asked or told something.
 
         Args:
             file: of the table; by default in `folder()`.
@@ -120,11 +121,15 @@ class KernelTable:
         """
         self.file = file or folder() / f"kernels-{_VERSION}.sqlite"
         self._note = note
-        self._connection = self._open()
+
+    @cached_property
+    def _connection(self) -> sqlite3.Connection:
+        return self._open()
 
     def close(self) -> None:
         """Let go of the file."""
-        self._connection.close()
+        if "_connection" in vars(self):
+            self._connection.close()
 
     def record(self, place: Place, observations: Iterable[Observation]) -> None:
         """Add what was measured, all or nothing. What is not a positive finite time says nothing, and is left out."""

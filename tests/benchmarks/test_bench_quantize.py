@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import bench_quantize
+from benchmarks import bench_quantize, by_model
 from benchmarks.quantize import data
 from benchmarks.quantize.networks import Demosaic, VisionTransformer
 from benchmarks.quantize.peers import THREADS, Peer, peers
@@ -33,7 +33,7 @@ SIDE = 64
 )
 def test_figures_of_cpus_with_and_without_dot_products_stand_apart(isa: tuple[str, ...], kind: str) -> None:
     machine = Machine("a CPU", isa, 2, 1)
-    assert bench_quantize.result(machine).name == f"quantize_{kind}.json"
+    assert by_model.result("quantize", machine).name == f"quantize_{kind}.json"
 
 
 def test_what_is_too_small_to_be_worth_keeping_is_not_kept_beside_the_figures() -> None:

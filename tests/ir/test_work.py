@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx import Node
+from torch.utils import _pytree as pytree
 
+from fxopt.compiler.calibrate import program_of
+from fxopt.contracts.target import Probe
+from fxopt.ir.evaluate import run_graph
+from fxopt.ir.program import Program
+from fxopt.ir.samples import sample_inputs
 from fxopt.ir.work import bytes_moved, flops, peak_bytes
+from fxopt_plugins.targets.probes import probes
 from tests.engines.nets import Branches, program
 
 
@@ -80,3 +91,34 @@ def test_what_runs_together_is_alive_until_its_last_call_has_read_it() -> None:
     assert peak_bytes(net, [[exp], [relu, sigmoid, add]]) == 2 * 400  # exp's value and the sum
     assert peak_bytes(net, [[exp], [relu], [sigmoid], [add]]) == peak_bytes(net) == 3 * 400
     assert peak_bytes(net, [[exp, relu], [sigmoid, add]]) == 3 * 400  # two values from the first, one of the last
+
+
+def held(net: Program, inputs: list[Tensor]) -> int:
+    """Most bytes that inputs and activations really hold at once where each value is let go after its last use."""
+    owned = {value.untyped_storage().data_ptr() for value in net.attributes.values() if isinstance(value, Tensor)}
+    last = {used: node for node in net.nodes for used in node.all_input_nodes}
+    values: dict[str, Any] = {}
+    peak = 0
+
+    def see(node: Node, value: Any) -> None:
+        nonlocal peak
+        if node.op != "get_attr":
+            values[node.name] = value
+        tensors = [leaf for value in values.values() for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
+        storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+        peak = max(peak, sum(size for pointer, size in storages.items() if pointer not in owned))
+        for used in node.all_input_nodes:
+            if last[used] is node:
+                values.pop(used.name, None)
+        if node not in last:
+            values.pop(node.name, None)
+
+    with torch.no_grad():
+        run_graph(net.graph, net.attributes, inputs, see)
+    return peak
+
+
+@pytest.mark.parametrize("probe", [probe for probe in probes() if probe.seed < 2], ids=lambda probe: probe.name)
+def test_the_peak_is_what_a_network_really_holds(probe: Probe) -> None:
+    net = program_of(probe)
+    assert peak_bytes(net) == held(net, sample_inputs(net))

@@ -17,7 +17,8 @@ ROOF = Roofline({"float32": 1e11, "uint8": 4e11}, 2e10)
 
 
 def features(flops: float = 1e8, moved: float = 1e6, **changes: Any) -> dict[str, Any]:
-    common = {"main": "aten.linear", "sort": "product", "dtype": "float32", "calls": 1, "bare": str(flops)}
+    common = {"main": "aten.linear", "sort": "product", "dtype": "float32", "calls": 1, "channels": [64, 64]}
+    common["bare"] = str(flops)
     return {**common, "flops": flops, "read": moved / 4, "weights": moved / 2, "written": moved / 4, **changes}
 
 
@@ -97,3 +98,17 @@ def test_no_estimate_beats_the_roofline(known: list[tuple[float, float, float]],
     assert found.milliseconds >= ROOF.milliseconds(features(flops, moved)) * (1 - 1e-9)
     assert math.isfinite(found.milliseconds)
     assert 0 < found.spread < 2
+
+
+def test_channels_that_fill_no_whole_vectors_are_another_matter() -> None:
+    """Of two kernels of like sizes that differ in how their channels divide, an estimate follows the one that is like it."""
+    known = {
+        f"{channels} {flops}": price(features(flops, channels=list(channels), bare=f"{channels} {flops}"), efficiency)
+        for channels, efficiency in (((64, 64), 0.8), ((17, 17), 0.2))
+        for flops in (5e7, 1e8, 2e8, 4e8)
+    }
+    estimator = Estimator(known, ROOF)
+    whole, odd = (
+        estimator.estimate(piece(features(1.5e8, channels=c, bare="asked"))).milliseconds for c in ([64, 64], [17, 17])
+    )
+    assert odd > 2 * whole

@@ -140,3 +140,25 @@ def test_what_depends_on_constants_alone_is_no_call_to_cut_at() -> None:
     net = program(Scaled(), IMAGE)
     assert [node.name for node in cut_calls(net)] == ["linear"]
     assert of(net, "linear").features["weights"] == 4 * 3 * 8
+
+
+@pytest.mark.parametrize(
+    ("layer", "channels"),
+    [
+        (nn.Conv2d(8, 24, 3), [8, 24]),
+        (nn.Conv2d(8, 24, 3, groups=4), [2, 6]),
+        (nn.Conv2d(8, 16, 3, groups=8), [16]),
+        (nn.Linear(16, 5), [16, 5]),
+        (nn.ReLU(), []),
+    ],
+)
+def test_a_linear_call_has_the_channels_of_one_group(layer: nn.Module, channels: list[int]) -> None:
+    net = program(layer, torch.randn(1, 8, 16, 16))
+    assert piece(net, [node.name for node in net.calls]).features["channels"] == channels
+
+
+def test_a_piece_tells_what_sort_of_call_it_comes_after() -> None:
+    net = program(nn.Sequential(nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8 * 14 * 14, 4)), torch.randn(1, 8, 16, 16))
+    conv, *_, linear = (node.name for node in net.calls)
+    assert piece(net, [conv]).features["after"] == "input"
+    assert piece(net, [linear]).features["after"] == "convolution"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fxopt.ir.program import Program
 from fxopt.prices import KernelTable, Place
 from fxopt.prices.estimate import Roofline
-from fxopt.prices.predict import Overheads, Predictor, learn, overheads, whole
+from fxopt.prices.predict import Overheads, Predictor, labels, learn, overheads
 from tests.engines.nets import program
 
 HERE = Place("engine", "1", "a CPU", (), 2)
@@ -100,13 +100,26 @@ def test_what_calls_cost_beside_their_kernels_is_seen_in_whole_builds(table: Ker
         net = layers(*widths)
         kernels = profiled(net)
         learn(table, HERE, net, kernels, 0.95 * sum(kernel["ms"] for kernel in kernels) + 0.02)
-    found = overheads(table.prices(HERE).values())
+    found = overheads(table.prices(HERE))
     assert found.share == pytest.approx(0.95, abs=0.03)
     assert found.whole(0.0, 0) == pytest.approx(0.02, abs=0.015)
 
 
+def test_what_builds_show_of_one_place_says_nothing_of_another(table: KernelTable) -> None:
+    """The same Program takes other times there, whole and in pieces, and may be cut into others."""
+    alone = Place("engine", "1", "a CPU", (), 1)
+    for widths in ((8, 16), (8, 16, 32, 64), (64, 64, 64, 64, 64), (128, 128, 256), (16, 16, 16)):
+        net = layers(*widths)
+        kernels = profiled(net)
+        total = sum(kernel["ms"] for kernel in kernels)
+        learn(table, alone, net, [{**kernel, "ms": 2 * kernel["ms"]} for kernel in kernels], 2 * total)
+        learn(table, HERE, net, kernels, total)
+    for place in (alone, HERE):
+        assert overheads(table.prices(place)).share == pytest.approx(1, abs=1e-3)
+
+
 def test_without_builds_a_program_takes_what_its_pieces_do() -> None:
-    found = overheads([])
+    found = overheads({})
     assert (found.share, found.piece_ms, found.call_ms) == pytest.approx((1, 0, 0))
     assert Overheads(0.9, 0.01, 0.1).whole(10, 5) == pytest.approx(9.15)
 
@@ -114,7 +127,7 @@ def test_without_builds_a_program_takes_what_its_pieces_do() -> None:
 def test_a_build_is_told_from_its_pieces(table: KernelTable) -> None:
     net = layers(8, 16)
     learn(table, HERE, net, profiled(net), 1.0)
-    assert table.prices(HERE)[whole(net)].milliseconds == 1.0
+    assert 1.0 in {price.milliseconds for price in table.prices(HERE).values()}
     assert Predictor(table, HERE, ROOF).known == 1
 
 
@@ -131,3 +144,9 @@ def test_an_empty_program_takes_nothing(table: KernelTable) -> None:
     found = Predictor(table, HERE, ROOF).predict(program(Nothing(), torch.randn(2)))
     assert (found.milliseconds, found.spread, found.pieces) == (0, 0, ())
     assert math.isfinite(found.measured_share)
+
+
+def test_a_build_is_found_again_by_its_label(table: KernelTable) -> None:
+    net = layers(8, 16)
+    learn(table, HERE, net, profiled(net), 1.0, "a probe")
+    assert labels(table.prices(HERE).values()) == {"a probe"}

@@ -163,6 +163,7 @@ def test_a_locked_table_is_not_waited_for_for_ever(
 ) -> None:
     monkeypatch.setattr(table, "_WAIT_S", 0.1)
     kernels = KernelTable(file, notes.append)
+    assert kernels.prices(HERE) == {}  # is open from here on
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     kernels.record(HERE, [Observation("conv", 1.0)])

@@ -117,14 +117,12 @@ class Cpu(Target):
     def by_roofline(self, program: Program, engine: Engine) -> float:
         """Milliseconds where nothing is known but the CPU."""
         from fxopt.ir.work import node_bytes, node_flops
+        from fxopt.prices import Place
 
-        machine = self.machine()
-        threads = min(engine.threads or machine.cores, machine.cores)
-        per_cycle = next((rate for flag, rate in _FLOPS_PER_CYCLE.items() if flag in machine.isa), 4)
-        speed = _EFFICIENCY * threads * per_cycle * float(_cpuinfo()["ghz"]) * 1e9
-        start = _SECONDS_PER_NODE.get(engine.name, 1e-6)
+        most = self.roofline(Place.of(engine, self.machine()))
+        speed, start = _EFFICIENCY * most.flops["float32"], _SECONDS_PER_NODE.get(engine.name, most.start_s)
         seconds = sum(
-            start + max(node_flops(program, node) / speed, node_bytes(program, node) / _BYTES_PER_SECOND)
+            start + max(node_flops(program, node) / speed, node_bytes(program, node) / most.bytes)
             for node in program.calls
         )
         return seconds * 1000

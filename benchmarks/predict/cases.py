@@ -1,0 +1,184 @@
+"""Builds of the networks, profiled and timed; what was measured before is read back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.predict.models import FAMILIES, FAMILY_OF
+
+if TYPE_CHECKING:
+    from fxopt.contracts.engine import Engine
+    from fxopt.ir.program import Program
+    from fxopt.prices import Place
+    from fxopt.prices.builds import Builder
+    from fxopt.registry import Registry
+
+ENGINES, THREADS, FLOAT = ("onnxruntime", "openvino"), (1, 2), "float32"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A build, measured.
+
+    Attributes:
+        model: name.
+        copy: full, or narrow.
+        kind: what it computes in.
+        engine: as configured, with threads.
+        place: where it ran.
+        folder: of the program.
+        kernels: as `Build.kernels` gives them.
+        milliseconds: of a call.
+        again: once more, in another process.
+    """
+
+    model: str
+    copy: str
+    kind: str
+    engine: Engine
+    place: Place
+    folder: Path
+    kernels: list[dict[str, Any]]
+    milliseconds: float
+    again: float
+
+    @property
+    def family(self) -> str:
+        """Of the model."""
+        return FAMILY_OF[self.model]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.model} {self.copy} {self.kind} {self.engine.name} {self.place.threads}"
+
+    @property
+    def program(self) -> Program:
+        """What was built; the same object for all builds of it."""
+        from fxopt.ir.program import Program
+
+        if self.folder not in _programs:
+            _programs[self.folder] = Program.load(self.folder)
+        return _programs[self.folder]
+
+
+_programs: dict[Path, Program] = {}
+
+
+def measured(model: str, registry: Registry, keep: Path) -> Iterator[Case]:
+    """All builds of a model: in floats, in bfloat16 where the CPU has it, and with all the int8 that it is offered."""
+    from fxopt.prices.builds import Builder
+
+    for copy in FAMILIES[FAMILY_OF[model]][model]:
+        files = Files(model, copy, registry, keep)
+        with Builder() as builder, Builder() as other:
+            for spec in ENGINES:
+                engine = registry.make_engine(spec)
+                yield from files.cases(engine, FLOAT, FLOAT, {}, builder, other)
+                if spec == "openvino" and "bfloat16" in files.dtypes:
+                    yield from files.cases(engine, "bfloat16", FLOAT, {"precision": "bf16"}, builder, other)
+                yield from files.cases(engine, "int8", _on_integers(engine), {}, builder, other)
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is kept of one copy of a model."""
+
+    model: str
+    copy: str
+    registry: Registry
+    keep: Path
+
+    @property
+    def dtypes(self) -> frozenset[str]:
+        """That the CPU computes in."""
+        return self.registry.make_target("cpu").capabilities().dtypes
+
+    def cases(
+        self,
+        engine: Engine,
+        kind: str,
+        program: str,
+        options: Mapping[str, Any],
+        builder: Builder,
+        other: Builder,
+    ) -> Iterator[Case]:
+        """A build under options with each number of threads.
+
+        Args:
+            engine: that builds.
+            kind: of the build.
+            program: name of the program.
+            options: of the engine.
+            builder: that builds, and runs it.
+            other: that runs it again.
+        """
+        from fxopt.errors import FxoptError
+        from fxopt.prices import Place
+
+        file = self.keep / f"{self.model} {self.copy} {kind} {engine.name}.json"
+        if not file.exists():
+            try:
+                found = self._measure(engine, self._program(program), options, builder, other)
+            except FxoptError as error:
+                print(f"{self.model} {self.copy} {kind} on {engine.name}: {error}", file=sys.stderr)
+                return
+            file.write_text(json.dumps(found))
+        machine = self.registry.make_target("cpu").machine()
+        folder = self.keep / f"{self.model} {self.copy} {program}"
+        for threads, kernels, first, second in json.loads(file.read_text()):
+            there = replace(engine, **options, threads=threads)
+            place = Place.of(there, machine)
+            yield Case(self.model, self.copy, kind, there, place, folder, kernels, first, second)
+
+    def _measure(
+        self, engine: Engine, program: Program, options: Mapping[str, Any], builder: Builder, other: Builder
+    ) -> list[Any]:
+        found = []
+        with builder.build(engine, program) as build:
+            for threads in THREADS:
+                there = build.under({**options, "threads": threads})
+                kernels, first = build.kernels(there), build.milliseconds(there)
+                found.append([threads, kernels, first, other.again(build).milliseconds(there)])
+        return found
+
+    def _program(self, name: str) -> Program:
+        """The program as it is kept, else made."""
+        from fxopt.errors import InputError
+        from fxopt.ir.program import Program
+
+        folder = self.keep / f"{self.model} {self.copy} {name}"
+        if not folder.exists():
+            for kind, program in self._floats() if name == FLOAT else self._integers():
+                whole = folder.with_name(f"{self.model} {self.copy} {kind}")
+                whole.mkdir(parents=True, exist_ok=True)
+                program.save(whole)
+        if not folder.exists():
+            raise InputError(f"{name} is offered nowhere")
+        return Program.load(folder)
+
+    def _floats(self) -> Iterator[tuple[str, Program]]:
+        from fxopt.ir.capture import capture, export, positional_names
+
+        torch.manual_seed(0)
+        module, inputs = FAMILIES[FAMILY_OF[self.model]][self.model][self.copy]()
+        yield FLOAT, capture(export(module, inputs), names=positional_names(module))
+
+    def _integers(self) -> Iterator[tuple[str, Program]]:
+        from fxopt.compiler.lowered import of_made_up_data
+
+        target, engines = self.registry.make_target("cpu"), [self.registry.make_engine(spec) for spec in ENGINES]
+        for engine, lower in of_made_up_data(self._program(FLOAT), "int8", self.registry, target, engines):
+            yield _on_integers(engine), lower
+
+
+def _on_integers(engine: Engine) -> str:
+    """The program for an engine: each wants its integers its own way."""
+    return f"int8 {engine.name}"

@@ -1,0 +1,122 @@
+"""Programs built, profiled and timed, to see what they and their kernels take."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from fxopt.contracts.engine import Artifact
+from fxopt.errors import EngineError
+from fxopt.ir.samples import sample_inputs
+from fxopt.measure import Limits, Worker
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fxopt.contracts.engine import Engine
+    from fxopt.ir.program import Program
+
+_CALLS, _TOO_WIDE = 30, 0.25  # calls that are timed; how far apart the middle half may lie before more are
+
+
+class Builder:
+    """Builds Programs. Its processes are kept from one build to the next: each takes seconds to start.
+
+    One process builds for all engines, which so share what they make of a Program. What comes of it runs in a process for
+    each engine, as thread pools that spin disturb one another.
+    """
+
+    def __init__(self) -> None:
+        self._processes = ExitStack()
+        self._building = self._start()
+        self._running: dict[str, Worker] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._processes.close()
+
+    def _start(self) -> Worker:
+        return self._processes.enter_context(Worker(Limits()))
+
+    @contextmanager
+    def build(self, engine: Engine, program: Program) -> Iterator[Build]:
+        """A Program as an engine runs it; gone afterwards.
+
+        Raises:
+            EngineError: the engine cannot build the program, or take its inputs.
+        """
+        try:
+            values = [value.numpy() for value in sample_inputs(program, seed=0)]
+        except TypeError as error:  # bfloat16, which NumPy lacks
+            raise EngineError(f"{engine.name}: inputs: {error}") from error
+        with tempfile.TemporaryDirectory() as folder:
+            saved, out = Path(folder) / "program", Path(folder) / "artifact"
+            saved.mkdir()
+            program.save(saved)
+            self._building.emit(engine.spec(), saved, out)
+            yield Build(engine, out, values, self._runs(engine))
+
+    def again(self, build: Build) -> Build:
+        """A build of another builder's, to run in a process of this one."""
+        return replace(build, running=self._runs(build.engine))
+
+    def _runs(self, engine: Engine) -> Worker:
+        if engine.name not in self._running:
+            self._running[engine.name] = self._start()
+        return self._running[engine.name]
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build of a Program.
+
+    Attributes:
+        engine: that it was built for.
+        artifact: its folder.
+        inputs: that it is called with.
+        running: the process that it runs in.
+    """
+
+    engine: Engine
+    artifact: Path
+    inputs: Sequence[np.ndarray[Any, Any]]
+    running: Worker
+
+    def under(self, options: Mapping[str, Any]) -> Engine:
+        """The engine with other options, which the artifact has from here on."""
+        Artifact.change(self.artifact, options)
+        return replace(self.engine, **options)
+
+    def kernels(self, engine: Engine) -> list[dict[str, Any]]:
+        """What it runs and how long that takes, as `Workshop.kernels` gives it; nothing where the engine has no profile.
+
+        Raises:
+            EngineError: the engine fails at it.
+        """
+        return [
+            {"name": k.name, "kind": k.kind, "covers": list(k.covers), "dtype": k.dtype, "ms": k.milliseconds}
+            for k in self.running.profile(engine.spec(), self.artifact, self.inputs)
+        ]
+
+    def milliseconds(self, engine: Engine) -> float:
+        """Median of a call without a profiler; where the machine is busy, of more calls.
+
+        Raises:
+            EngineError: the engine fails at it.
+        """
+        self.running.load(engine.spec(), self.artifact)
+        self.running.run(self.inputs)
+        times: list[float] = []
+        for _ in range(3):
+            times += [nanoseconds / 1e6 for nanoseconds in self.running.time(_CALLS).tolist()]
+            low, middle, high = statistics.quantiles(times, n=4)
+            if high - low <= _TOO_WIDE * middle:
+                break
+        return statistics.median(times)

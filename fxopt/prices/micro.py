@@ -1,0 +1,103 @@
+"""Kernels of a Program that were never timed, timed in small parts of it.
+
+A kernel by itself is another than in a network: its inputs come in the layout that the engine chose for what made them. So a
+part holds what makes the inputs of a piece and what reads its outputs as well, and the time of the piece alone is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fxopt.ir.samples import sample_inputs
+from fxopt.ir.shrink import inseparable, part, seen_values
+from fxopt.prices.fusion import FusionRules, clusters
+from fxopt.prices.pieces import cut_calls, piece, sources
+from fxopt.prices.table import Observation
+
+if TYPE_CHECKING:
+    from fxopt.contracts.price import Piece, Prediction, Priced
+    from fxopt.ir.program import Program
+    from fxopt.prices.place import Place
+    from fxopt.prices.table import KernelTable
+
+_MEASURED = ("profile", "micro")
+
+
+def unknown(prediction: Prediction, most: int, known: Collection[str] = ()) -> list[Piece]:
+    """Pieces that were not timed, one of each kernel, those first that leave most in doubt.
+
+    Args:
+        prediction: of a Program.
+        most: how many are wanted.
+        known: kernels that are not.
+    """
+    doubts: dict[str, float] = {}
+    pieces: dict[str, Piece] = {}
+    for item in prediction.pieces:
+        if item.estimate.source not in _MEASURED and item.piece.kernel not in known:
+            pieces.setdefault(item.piece.kernel, item.piece)
+            doubt = item.estimate.milliseconds * item.estimate.spread
+            doubts[item.piece.kernel] = doubts.get(item.piece.kernel, 0.0) + doubt
+    return [pieces[kernel] for kernel in sorted(doubts, key=lambda kernel: -doubts[kernel])[:most]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some pieces of a Program with what stands around them.
+
+    Attributes:
+        program: the part.
+        wanted: calls whose kernels are to be timed.
+    """
+
+    program: Program
+    wanted: frozenset[str]
+
+    @classmethod
+    def around(cls, program: Program, pieces: Sequence[Priced], wanted: Sequence[Piece]) -> Part:
+        """A part of a Program.
+
+        Args:
+            program: the whole.
+            pieces: all pieces of it, as foretold.
+            wanted: those to be timed.
+        """
+        of = {name: item.piece for item in pieces for name in item.piece.nodes}
+        inside = {name for item in wanted for name in item.nodes}
+        taken = set(inside)
+        for node in cut_calls(program):
+            for used in sources(program, node):
+                if used.name in of and (node.name in inside) != (used.name in inside):
+                    taken |= {*of[node.name].nodes, *of[used.name].nodes}
+        values = seen_values(program, sample_inputs(program))
+        found, _ = part(program, _whole(program, taken, values), values)
+        return cls(found, frozenset(inside))
+
+    def learn(self, table: KernelTable, place: Place, kernels: Sequence[Mapping[str, Any]]) -> None:
+        """Add to a table what a profile of the part says of the pieces that were wanted."""
+        found = clusters(self.program, kernels)
+        seen = []
+        for cluster in found:
+            if cluster.milliseconds and not self.wanted.isdisjoint(cluster.nodes):
+                item = piece(self.program, cluster.nodes)
+                seen.append(Observation(item.kernel, cluster.milliseconds, "micro", item.features))
+        table.record(place, seen)
+        rules = FusionRules()
+        rules.learn(self.program, found)
+        table.record_fusions(place.without_threads, rules.seen)
+
+
+def _whole(program: Program, names: Collection[str], values: Mapping[str, Any]) -> set[str]:
+    """Calls with those that they cannot be without: what is computed from constants alone, dequantizes, what yields tuples."""
+    bound, cut = inseparable(program, values), {node.name for node in cut_calls(program)}
+    found, front = set(names), list(names)
+    while front:
+        node = program.node(front.pop())
+        used = [other.name for other in node.all_input_nodes if other.op == "call_function" and other.name not in cut]
+        for name in (*used, *bound[node.name]):
+            if name not in found:
+                found.add(name)
+                front.append(name)
+    return found
