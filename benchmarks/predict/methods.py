@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fxopt.prices.table import Price
 
 _MISSES = 24  # kernels that are timed by themselves for a program, at the most
+_PROFILES = 3  # of each part
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class OnMiss:
         with self._builder.build(case.engine, part.program) as build:
             for one in alike:
                 there = build.under({"threads": one.place.threads})
-                part.learn(timed, one.place, build.kernels(there))
+                part.learn(timed, one.place, build.kernels(there, _PROFILES))
 
 
 def by_flops(cases: Sequence[Case], others: Sequence[Case]) -> dict[str, float]:
