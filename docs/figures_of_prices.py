@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.bench_predict import AGAIN, APART, FLOPS, FROM, FROZEN, ON_MISS, ROOFLINE, figures
 from benchmarks.by_model import TINY
+from benchmarks.predict.models import NAMES as PREDICTED
 from docs.words import ENGINES, machine_in_words, ratio
 
 
@@ -83,7 +84,10 @@ def predict(report: dict[str, Any]) -> str:
         cells = [cell for method in (FROZEN, ON_MISS) for cell in _foretold(figures(cases, method))]
         cells += [_foretold(figures(cases, method))[0] for method in (APART, FLOPS, ROOFLINE, AGAIN)]
         lines.append(f"| {family} | {FROM.get(family, 'CNN')} | {where} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"Batch 1. Measured on {machine_in_words(report)}."])
+    known = {case["model"] for case in report["cases"]}
+    missing = [name for name in PREDICTED if name not in known]
+    notes = [f"Not measured yet: {', '.join(missing)}."] if missing else []
+    return "\n".join([*lines, "", f"Batch 1. Measured on {machine_in_words(report)}.", *notes])
 
 
 def _foretold(row: dict[str, float] | None) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.shrink import inseparable, part, seen_values
+from fxopt.ir.work import is_view
 from fxopt.prices.fusion import FusionRules, clusters
 from fxopt.prices.pieces import cut_calls, piece, sources
 from fxopt.prices.table import Observation
@@ -64,13 +65,18 @@ class Part:
             pieces: all pieces of it, as foretold.
             wanted: those to be timed.
         """
-        of = {name: item.piece for item in pieces for name in item.piece.nodes}
+        of = {name: item.piece.nodes for item in pieces for name in item.piece.nodes}
         inside = {name for item in wanted for name in item.nodes}
         taken = set(inside)
+        front = [used for name in inside for used in sources(program, program.node(name))]
+        while front:
+            used = front.pop()
+            taken |= set(of.get(used.name, ()))
+            if is_view(used):  # the layout is that of what is seen through it
+                front += sources(program, used)
         for node in cut_calls(program):
-            for used in sources(program, node):
-                if used.name in of and (node.name in inside) != (used.name in inside):
-                    taken |= {*of[node.name].nodes, *of[used.name].nodes}
+            if any(used.name in inside for used in sources(program, node)):
+                taken |= set(of[node.name])
         values = seen_values(program, sample_inputs(program))
         found, _ = part(program, _whole(program, taken, values), values)
         return cls(found, frozenset(inside))

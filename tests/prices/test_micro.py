@@ -83,7 +83,7 @@ def test_what_was_timed_in_a_build_counts_more_than_in_a_part(tmp_path: Path) ->
     table = KernelTable(tmp_path / "kernels.sqlite")
     part.learn(table, HERE, [{"covers": [node.name], "ms": 0.5} for node in part.program.calls])
     learn(table, HERE, NET, [{"covers": [node.name], "ms": 0.25} for node in NET.calls])
-    assert [price.milliseconds for price in table.prices(HERE).values()] == pytest.approx([0.25] * 5)
+    assert {round(price.milliseconds, 6) for price in table.prices(HERE).values()} == {0.25}
     table.close()
 
 
