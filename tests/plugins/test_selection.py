@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import random
 import time
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fxopt_plugins.planners import selection as selections_of_planners
 from fxopt_plugins.planners.selection import Option, Selection, exhaustive, greedy, milp
 
 SOLVERS = [milp, greedy, exhaustive]
@@ -142,6 +144,13 @@ def test_out_of_time_it_is_at_least_what_greed_finds_in_that_time() -> None:
     assert found.taken
     assert found.objective < 0
     assert found.complete or found.gap >= 0
+
+
+def test_what_a_solver_writes_is_not_the_programs_output(capfd: pytest.CaptureFixture[str]) -> None:
+    with selections_of_planners._without_output():
+        os.write(1, b"from C")
+    os.write(1, b"from fxopt")
+    assert capfd.readouterr().out == "from fxopt"
 
 
 def test_greed_ends_when_time_is_over() -> None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -260,13 +263,14 @@ def _solve(selection: Selection, names: list[str], seconds: float, soft: bool) -
     for row, (entries, _) in enumerate(rows):
         for index, value in entries.items():
             matrix[row, index] = value
-    result = optimize.milp(
-        goal / scale,
-        constraints=[optimize.LinearConstraint(matrix.tocsr(), ub=[limit for _, limit in rows])] if rows else [],
-        integrality=np.array([1] * count + [0] * (width - count)),
-        bounds=optimize.Bounds(0, np.array([1.0] * (count + len(pairs)) + [np.inf] * (width - count - len(pairs)))),
-        options={"time_limit": seconds, "mip_rel_gap": 1e-4},
-    )
+    with _without_output():
+        result = optimize.milp(
+            goal / scale,
+            constraints=[optimize.LinearConstraint(matrix.tocsr(), ub=[limit for _, limit in rows])] if rows else [],
+            integrality=np.array([1] * count + [0] * (width - count)),
+            bounds=optimize.Bounds(0, np.array([1.0] * (count + len(pairs)) + [np.inf] * (width - count - len(pairs)))),
+            options={"time_limit": seconds, "mip_rel_gap": 1e-4},
+        )
     if result.x is None:
         if result.status == 1:
             raise TimeoutError
@@ -274,3 +278,17 @@ def _solve(selection: Selection, names: list[str], seconds: float, soft: bool) -
     taken = frozenset(name for name, index in place.items() if result.x[index] > 0.5)
     bound = result.mip_dual_bound * scale if not soft and result.mip_dual_bound is not None else -math.inf
     return Solution(taken, selection.objective(taken), float(bound), selection.excess(taken) == 0, result.status == 0)
+
+
+@contextmanager
+def _without_output() -> Iterator[None]:
+    """HiGHS now and then writes a line of its own to the process's standard output, where `--json` allows one object alone."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
