@@ -97,7 +97,7 @@ class _Search:
             started = time.monotonic()
             found = self.planner.solve(self.market.selection(limit, kinds))
             seconds = time.monotonic() - started
-            if not found.taken or not self._promises(found, kinds):
+            if not found.taken or self._is_behind(found, kinds) or not self._promises(found, kinds):
                 self._tell(found, limit, seconds)
                 if limit >= highest:
                     return
@@ -123,6 +123,18 @@ class _Search:
         excess = self.excess[plan.key] = self.lab.excess(plan)
         self.market.judge(plan, excess)
         return excess
+
+    def _is_behind(self, found: Solution, kinds: Sequence[str]) -> bool:
+        """Whether a choice within one kind is expected to be slower than a plan of another kind that keeps the budget."""
+        if self.precision.problem.budget.minimize != "latency" or len(kinds) > 1:
+            return False
+        others = [
+            self.precision.rank(plan)
+            for key, plan in self.built.items()
+            if self.excess[key] <= 1 and self.precision.pays(plan) and not self._of(self.market.options(plan), kinds)
+        ]
+        expected = self.market.ratio(found.taken)
+        return any(over <= 1 and latency < expected for over, latency in others)
 
     def _promises(self, found: Solution, kinds: Sequence[str]) -> bool:
         """Whether a choice is expected to be better than the best plan that it is held against by more than prices may be off.

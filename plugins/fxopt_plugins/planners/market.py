@@ -254,6 +254,10 @@ class Market:
         saved = sum(ms for name in taken for other, ms in self._shares.get(name, {}).items() if other in taken)
         return sum(self._latency[name] for name in taken) - saved
 
+    def ratio(self, taken: Collection[str]) -> float:
+        """The latency that options are expected to lead to, over the unmodified program's."""
+        return (self.base_ms + self.latency(taken)) / self._unmodified_ms
+
     def doubt(self, taken: Collection[str], other: Collection[str]) -> float:
         """How far the difference of two such sums may be off, in milliseconds."""
         changed = set(taken) ^ set(other)
