@@ -89,8 +89,9 @@ def check(out: Path, progress: Progress = NULL, evaluation: str | None = None) -
     load(out / "baseline", registry, recheck=False)
     artifacts = {name: Artifact.read(out / name) for name in ("baseline", "model")}
     inputs = example_arrays(artifacts["model"])
-    if ledger["result"].get("source") == "predicted":
-        return _check_predicted(out, ledger, registry, evaluation, artifacts, inputs)
+    target = registry.make_target(ledger["target"])
+    if ledger["result"].get("source") == "predicted" or not target.here:
+        return _check_elsewhere(out, ledger, registry, evaluation, artifacts, inputs)
     variants = [Variant(n, engine_spec(a.stages[0].engine, a), a.path) for n, a in artifacts.items()]
     with progress.phase("measure the model against its baseline", 80):
         done = 0
@@ -138,7 +139,7 @@ def check(out: Path, progress: Progress = NULL, evaluation: str | None = None) -
     return CheckResult(tuple(checks), tuple(notes), {**data, "error": error, "quality": quality, "probe": probe})
 
 
-def _check_predicted(
+def _check_elsewhere(
     out: Path,
     ledger: dict[str, Any],
     registry: Registry,
@@ -146,8 +147,9 @@ def _check_predicted(
     artifacts: Mapping[str, Artifact],
     inputs: Sequence[np.ndarray[Any, Any]],
 ) -> CheckResult:
-    """What can be checked of a result whose latencies are predicted: its size, and what it gives on this machine."""
-    notes = [f"latency was predicted for {ledger['machine']['cpu']}, and is not checked here"]
+    """What can be checked of a result whose latencies are of hardware that is not here: its size, and what it gives here."""
+    source = ledger["result"].get("source", "measured")
+    notes = [f"latency was {source} for {ledger['machine']['cpu']}, and is not checked here"]
     quality = None
     if ledger["result"]["quality"] is None:
         outputs = {name: load(out / name, registry, recheck=False).run(inputs) for name in artifacts}

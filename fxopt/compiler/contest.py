@@ -147,7 +147,7 @@ def _proven(contenders: Mapping[str, Contender], session: Session) -> list[str]:
     """
     measured = ((name, item.ratio) for name, item in session.variants.items() if not contenders[name].unmodified)
     ratios = {name: ratio for name, ratio in measured if ratio is not None}
-    standing = holm({name: ratio.p_value for name, ratio in ratios.items()})
+    standing = holm({name: ratio.p_value for name, ratio in ratios.items()}, 1 - session.confidence)
     winners = {name: ratios[name] for name in ratios if name in standing and session.variants[name].faster}
     best: dict[str, str] = {}
     lossy = [name for name in winners if contenders[name].lab.lossy(contenders[name].build)]

@@ -88,11 +88,12 @@ def spread(found: Interval) -> float:
     return math.log(found.high / found.estimate) / _REACH
 
 
-def ratio(mine: Prediction, base: Prediction) -> Ratio:
-    """One predicted latency over another."""
+def ratio(mine: Prediction, base: Prediction, one_engine: bool = True) -> Ratio:
+    """One predicted latency over another; what two engines do is not off together."""
     left, right = (_by_kernel(item) for item in (mine, base))
     first, second = _off(left - right) / mine.milliseconds, _off(right - left) / base.milliseconds
-    doubt = math.sqrt(first**2 + second**2 - 2 * min(mine.common, base.common) * first * second)
+    common = min(mine.common, base.common) if one_engine else 0.0
+    doubt = math.sqrt(first**2 + second**2 - 2 * common * first * second)
     value = mine.milliseconds / base.milliseconds
     if not doubt:
         return Ratio(Interval(1.0, 1.0, 1.0), 1.0, equal=True)

@@ -22,7 +22,7 @@ from fxopt.compiler.workshop import Measured
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact
-from fxopt.measure import CONFIDENCE, Limits, Worker
+from fxopt.measure import Limits, Worker
 from fxopt.verify.fidelity import Evidence
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fxopt.contracts.planner import Build, Ratio
 
 VERSION = 2
+PREDICTED = "predicted, not measured: "  # before a verdict
 
 
 def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "noise": {
             "floor": session.floor.to_json(),
             "rounds": session.rounds,
-            "confidence": CONFIDENCE if session.source == "measured" else foretold.CONFIDENCE,
+            "confidence": session.confidence,
             "comparisons": run.workshop.comparisons,
             "expected_error": None if session.source == "measured" else foretold.spread(result.latency_ms),
         },
@@ -83,10 +84,12 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "rewrites": [*_of_the_whole(run, outcome), *told, *of_other_searches(run.labs, ship.lab, told)],
         "frontier": points(run, outcome.contenders, ship),
         "planning": planning_told(run),
-        "options": options_told(run.labs, {s: e.name for s, e in run.engines.items()}, ship.lab, ship.build.steps),
+        "options": options_told(
+            run.labs, {s: e.name for s, e in run.engines.items()}, ship.lab, ship.build.steps, session.source
+        ),
         "layers": layers,
         "engines": {
-            name: run.failures.get(name) or engine.available() or "available"
+            name: run.failures.get(name) or engine.available() or _where(run)
             for name, engine in run.registry.engines.items()
             if name in limits.engines_of(run.registry, run.target)
         },
@@ -104,6 +107,10 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
     return finite
 
 
+def _where(run: Run) -> str:
+    return "available" if run.target.here else "not here: what is emitted for it runs on this CPU, to be checked"
+
+
 def unmet(ledger: dict[str, Any], fault: str) -> None:
     """Let a ledger say that no model was written, as a limit is not kept, and that what was applied is taken back."""
     result = ledger["result"]
@@ -116,6 +123,11 @@ def unmet(ledger: dict[str, Any], fault: str) -> None:
 
 def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:
     """What came out, in a sentence; `ratio` is the latency of what ships over the best engine's on the unmodified model."""
+    said = _said(run, outcome, ratio)
+    return said if outcome.session.source == "measured" else f"{PREDICTED}{said}"
+
+
+def _said(run: Run, outcome: Outcome, ratio: Interval | None) -> str:
     ship, base = outcome.contenders[outcome.shipped], outcome.contenders[outcome.base]
     engine, what = run.engines[ship.engine].name, describe(run, ship.lab, ship.build)
     reference = f"the best engine ({outcome.base}) on the unmodified model"
@@ -123,8 +135,6 @@ def _verdict(run: Run, outcome: Outcome, ratio: Interval | None) -> str:
         share = base.build.size_bytes / ship.build.size_bytes
         return f"{share:.2f}x smaller ({what}), at {ratio.estimate:.2f} of the latency of the unmodified model"
     verdict = f"{1.0 if ratio is None else 1 / ratio.estimate:.2f}x faster than {reference}"
-    if outcome.session.source == "predicted":
-        verdict = f"predicted, not measured: {verdict}"
     if ratio is not None and ratio.estimate > 1:
         verdict = f"{ratio.estimate:.2f} times the latency of {reference}, which breaks a limit"
     if ship.lab.lossy(ship.build) or (ship.build.tunings and ship.build.steps):
@@ -276,7 +286,7 @@ def rewrites(
         kind, reason = verdict.verdict, verdict.reason
         if step.id in applied and kind != "applied":
             users = [other.id for other in plan if step.id in other.needs]
-            kind, reason = "applied", "part of the plan that was measured as a whole"
+            kind, reason = "applied", "part of the plan that was looked at as a whole"
             if users:  # what they brought, they brought together
                 reason = f"needed by {users[0]}"
                 verdict = dataclasses.replace(verdicts.get(users[0], verdict), reason=reason)

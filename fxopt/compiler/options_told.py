@@ -10,10 +10,11 @@ from fxopt.contracts.candidate import Fidelity
 
 if TYPE_CHECKING:
     from fxopt.compiler.lab import EngineLab, Verdict
+    from fxopt.contracts.cost import Source
 
 
 def options_told(
-    labs: Iterable[EngineLab], names: Mapping[str, str], ship: EngineLab, shipped: frozenset[str]
+    labs: Iterable[EngineLab], names: Mapping[str, str], ship: EngineLab, shipped: frozenset[str], source: Source
 ) -> list[dict[str, Any]]:
     """One entry for each option that an engine had; of two searches for one engine, that which found what ships tells.
 
@@ -22,6 +23,7 @@ def options_told(
         names: of engines, by spec.
         ship: that of what ships.
         shipped: ids of its steps.
+        source: of the figures; where nothing is measured there is no profile.
     """
     entries: dict[tuple[str, str], dict[str, Any]] = {}
     for lab in sorted(labs, key=lambda lab: lab is not ship):
@@ -39,8 +41,10 @@ def options_told(
                 "site": step.candidate.site[0],
                 "nodes": origins.of(step.candidate.writes),
                 "floats_ms": lab.times.of_floats(step.candidate.writes),
-                "profiled_ms": lab.times.profiled.get(step.id),
-                "predicted_ms": lab.times.foretold.get(step.id),
+                "profiled_ms": lab.times.profiled.get(step.id) if source == "measured" else None,
+                "predicted_ms": lab.times.foretold.get(step.id, lab.times.profiled.get(step.id))
+                if source == "predicted"
+                else lab.times.foretold.get(step.id),
                 "ships": here,
                 "reason": "" if here or verdict is None else _why_not(verdict),
             }

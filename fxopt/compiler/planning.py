@@ -12,7 +12,6 @@ from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.offers import offer, prepare
 from fxopt.contracts.planner import Problem
 from fxopt.errors import EngineError
-from fxopt.measure import CONFIDENCE
 
 if TYPE_CHECKING:
     from fxopt.compiler.context import Context
@@ -49,7 +48,7 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
             (lab.skip if run.engines[spec].name == "eager" else lab.refuse)(steps, f"not planned for: {reason}")
             continue
         latency = first.variants[spec].latency_ms.estimate
-        exact = Problem(run.program, found.steps, run.request.budget, CONFIDENCE, lab, latency_ms=latency)
+        exact = Problem(run.program, found.steps, run.request.budget, first.confidence, lab, latency_ms=latency)
         if run.quality.lossy:
             made += _of_lower_precision(run, found, lab, exact)
         else:

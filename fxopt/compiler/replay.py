@@ -11,6 +11,7 @@ from typing import Any
 from fxopt.compiler import limits
 from fxopt.compiler.contest import Contender, Outcome
 from fxopt.compiler.lab import Verdict
+from fxopt.compiler.ledger import PREDICTED
 from fxopt.compiler.lockfile import Lockfile, Recorded
 from fxopt.compiler.optimize import Result, prepare
 from fxopt.compiler.planning import scheme
@@ -280,7 +281,8 @@ class Replay(Run):
         times = Budget(**{limit: getattr(self.request.budget, limit) for limit in _TIMES})
         if (late := limits.over_budget(times, ledger)) is not None:
             ledger["notes"].append(f"times differ from moment to moment, so this stops no replay: {late}")
-        ledger["result"]["verdict"] = verdict
+        predicted = ledger["result"]["source"] == "predicted"
+        ledger["result"]["verdict"] = f"{PREDICTED}{verdict}" if predicted else verdict
         plan = self.plan(ledger, outcome.contenders[outcome.shipped], outcome.found)
         ledger["replay"] = {
             "plan": str(self.lock.file),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ from fxopt.measure import Limits, Plan, Worker
 from fxopt.prices.predict import Experience
 from fxopt.prices.table import KernelTable
 from fxopt.registry import Registry
+from fxopt.user_code import raised
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -68,6 +69,10 @@ class Run:
         self.target = registry.make_target(request.target)
         self.engines = limits.engines(registry, self.target, request.engine, request.threads)
         self.passes = registry.make_passes(request.passes)
+        if request.budget.max_p99_ms is not None and not self.target.here:
+            raise InputError(
+                "--max-p99: it is not predicted, and what it would be measured on is not here; leave it out"
+            )
         if not registry.planners:
             raise InputError("there is no planner, which chooses among rewrites; leave out -p no:planners")
         self.planner = registry.make_planner(request.planner or next(iter(registry.planners)))
@@ -133,8 +138,14 @@ class Run:
         self.write(ledger, outcome)
         return ledger
 
-    def _pool(self) -> AbstractContextManager[futures.Executor | None]:
-        return nullcontext() if self.executor is None else self.executor.open()
+    @contextmanager
+    def _pool(self) -> Iterator[futures.Executor | None]:
+        with ExitStack() as stack:
+            try:
+                pool = None if self.executor is None else stack.enter_context(self.executor.open())
+            except Exception as error:
+                raise InputError(f"--executor {self.request.executor}: {raised(error)}") from error
+            yield pool
 
     def close(self) -> None:
         """End the process in which outside passes were called."""

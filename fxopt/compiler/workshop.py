@@ -23,7 +23,7 @@ from fxopt.contracts.cost import Interval, Source
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.planner import Ratio
 from fxopt.errors import EngineError, FxoptError
-from fxopt.measure import Plan, Variant, Worker, measure, samples
+from fxopt.measure import CONFIDENCE, Plan, Variant, Worker, measure, samples
 from fxopt.user_code import raised
 from fxopt.verify.error import worst
 from fxopt.verify.saturation import MATMUL, exact_between_activations, exact_weight_bits
@@ -82,6 +82,11 @@ class Session:
     rounds: int
     base: str
     source: Source = "measured"
+
+    @property
+    def confidence(self) -> float:
+        """Of its intervals, and of what counts as proven by it."""
+        return CONFIDENCE if self.source == "measured" else foretold.CONFIDENCE
 
     @property
     def noise(self) -> float:
@@ -179,18 +184,21 @@ class Workshop:
         waiting = {p.digest: p for p in programs if not self.journal.holds(_key(engine, p))}
         if self.pool is None or len(waiting) < 2 or self.out_of_time():
             return
-        builds = [
-            (program, self.pool.submit(elsewhere.emit, engine, elsewhere.pack(self.program_folder(program))))
-            for program in waiting.values()
-        ]
-        for program, build in builds:
-            with suppress(EngineError):
-                try:
-                    self.journal.folder(_key(engine, program), partial(elsewhere.unpack, build.result()))
-                except FxoptError:
-                    raise
-                except Exception as error:  # noqa: BLE001 - an executor may lose what it runs on
-                    self.pool_fault = self.pool_fault or raised(error)
+        deadline = time.monotonic() + self.worker.limits.build_s * len(waiting)
+        builds = {}
+        try:
+            for program in waiting.values():
+                builds[program] = self.pool.submit(elsewhere.emit, engine, elsewhere.pack(self.program_folder(program)))
+            for program, build in builds.items():
+                with suppress(EngineError):
+                    packed = build.result(timeout=max(0.0, deadline - time.monotonic()))
+                    self.journal.folder(_key(engine, program), partial(elsewhere.unpack, packed))
+        except FxoptError:
+            raise
+        except Exception as error:  # noqa: BLE001 - an executor may lose what it runs on, or have nothing to run on
+            self.pool_fault = self.pool_fault or raised(error)
+            for build in builds.values():
+                build.cancel()
 
     def program_folder(self, program: Program) -> Path:
         """The Program as files, for workers."""
@@ -382,6 +390,7 @@ class Workshop:
     ) -> Session:
         """A session of predicted figures; the first variant, which may be the base, has to be one that runs."""
         prices: dict[str, Prediction] = {}
+        engines = {name: engine for name, engine, *_ in variants}
         failures: dict[str, str] = {}
         for name, engine, artifact, program in variants:
             source = self.sources.get(artifact.name)
@@ -395,7 +404,7 @@ class Workshop:
         base = foretold.fastest(prices, [name for name, *_ in variants[:bases]])
         found = {}
         for name, price in prices.items():
-            ratio = None if name == base else foretold.ratio(price, prices[base])
+            ratio = None if name == base else foretold.ratio(price, prices[base], engines[name] == engines[base])
             faster = ratio is not None and ratio.interval.high < 1
             found[name] = Measured(foretold.interval(price.milliseconds, price.spread), math.inf, ratio, faster)
         self.comparisons += len(found) - 1

@@ -76,8 +76,11 @@ def _notes(before: Ledger, after: Ledger) -> Iterator[str]:
     if before["baseline"]["engine"] != after["baseline"]["engine"]:
         engines = f"{before['baseline']['engine']} before, {after['baseline']['engine']} after"
         yield f"speed-ups are over the unmodified model on different engines: {engines}"
-    if before["machine"]["cpu"] != after["machine"]["cpu"]:
-        yield "measured on different machines: compare speed-ups, not latencies"
+    sources = [ledger["result"].get("source", "measured") for ledger in (before, after)]
+    if sources[0] != sources[1]:
+        yield f"latencies were {sources[0]} before and are {sources[1]} after: they cannot be compared"
+    elif before["machine"]["cpu"] != after["machine"]["cpu"]:
+        yield f"{sources[0]} on different machines: compare speed-ups, not latencies"
     for name in dict.fromkeys((*before["machine"]["versions"], *after["machine"]["versions"])):
         old, new = (ledger["machine"]["versions"].get(name, "none") for ledger in (before, after))
         if old != new:

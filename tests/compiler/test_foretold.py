@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from fxopt.compiler.check import check
 from fxopt.compiler.optimize import Result, optimize
 from fxopt.contracts.cost import Budget, Drop
 from fxopt.contracts.price import Estimate, Piece, Prediction, Priced
+from fxopt.errors import InputError
 from fxopt.report.table import summary_table
 from fxopt_plugins.targets import gpu
 
@@ -50,6 +53,13 @@ def test_what_they_do_not_share_is_off_by_its_own() -> None:
     assert foretold.spread(ratio.interval) == pytest.approx(math.hypot(0.2 * 2.9 / 3.9, 0.2 * 3 / 4))
     assert ratio.interval.high > 1  # too near to tell
     assert ratio.p_value > 0.5
+
+
+def test_what_two_engines_do_is_not_off_together() -> None:
+    first, second = (replace(prediction((name, 4.0)), common=0.9) for name in ("here", "there"))
+    alone, together = (foretold.ratio(first, second, one_engine=one) for one in (False, True))
+    assert foretold.spread(alone.interval) == pytest.approx(math.hypot(0.2, 0.2))
+    assert foretold.spread(together.interval) < foretold.spread(alone.interval) / 2
 
 
 def test_the_same_kernels_are_equal() -> None:
@@ -124,14 +134,46 @@ def test_check_looks_at_what_can_be_looked_at(exact: Result) -> None:
     assert "note: latency was predicted for NVIDIA T4, and is not checked here" in found.lines
 
 
+def test_check_of_what_was_measured_on_hardware_that_is_not_here_measures_nothing(
+    exact: Result, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(exact.out, out)
+    ledger = json.loads((out / "ledger.json").read_text())
+    ledger["result"]["source"] = "measured"
+    (out / "ledger.json").write_text(json.dumps(ledger))
+    found = check(out)
+    assert [item.name for item in found.checks] == ["size", "outputs"]
+    assert "note: latency was measured for NVIDIA T4, and is not checked here" in found.lines
+
+
+@pytest.mark.parametrize(("budget", "words"), [(Budget(max_p99_ms=1.0), "--max-p99: it is not predicted")])
+def test_what_cannot_be_predicted_is_refused_before_anything_is_built(
+    budget: Budget, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words):
+        optimize(nn.ReLU(), torch.ones(1, 4), target="gpu{device=t4}", budget=budget, out=tmp_path / "out")
+
+
 def lossy(target: str, engine: str, out: Path) -> dict[str, Any]:
     budget = Budget(max_drop=Drop.parse("20%"))
     net = Net().eval()
-    data = torch.randn(64, 64, 28, 28, generator=torch.Generator().manual_seed(2))
-    return optimize(net, images(), target=target, engine=engine, calib=data, budget=budget, out=out).ledger
+    data = torch.randn(32, 64, 28, 28, generator=torch.Generator().manual_seed(2))
+    return optimize(
+        net,
+        images(),
+        target=target,
+        engine=engine,
+        passes="fold_batch_norm,int8",
+        calib=data,
+        budget=budget,
+        recipes=False,
+        out=out,
+    ).ledger
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_rounds")
 def test_where_quality_may_drop_a_gpu_gets_another_plan_than_a_cpu(tmp_path: Path) -> None:
     there = lossy("gpu{device=t4}", "tensorrt", tmp_path / "gpu")
     here = lossy("cpu", "onnxruntime", tmp_path / "cpu")

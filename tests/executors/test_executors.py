@@ -24,7 +24,7 @@ from fxopt.contracts.cost import Budget
 from fxopt.errors import EngineError, InputError
 from fxopt.ir.capture import capture, export
 from fxopt.ir.program import Program
-from fxopt.measure import Worker
+from fxopt.measure import Limits, Worker
 from fxopt.testing.specimen import captured
 from fxopt_plugins.executors.dask import Dask
 from fxopt_plugins.executors.processes import Processes
@@ -88,6 +88,11 @@ class Lost(futures.Executor):
         return found
 
 
+class Closed(futures.Executor):
+    def submit(self, *_: object, **__: object) -> futures.Future:  # type: ignore[type-arg,override]
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+
 @dataclass(frozen=True)
 class Broken(Executor):
     """Loses what it is given."""
@@ -104,6 +109,35 @@ def test_an_executor_that_fails_is_said_once_and_builds_are_made_here(tmp_path: 
         there.emit_ahead(ENGINE, [program(2), program(3)])
         assert (there.pool_fault or "").startswith("ConnectionError: the scheduler is gone")
         assert contents(there.emit(ENGINE, program(2)))
+
+
+def test_one_that_takes_nothing_is_said_as_well(tmp_path: Path) -> None:
+    with workshop(tmp_path / "out", Closed()) as there:
+        there.emit_ahead(ENGINE, [program(2), program(3)])
+        assert "cannot schedule" in (there.pool_fault or "")
+        assert contents(there.emit(ENGINE, program(2)))
+
+
+def test_one_that_never_answers_is_not_waited_for_longer_than_builds_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(futures.Executor):
+        def submit(self, *_: object, **__: object) -> futures.Future:  # type: ignore[type-arg,override]
+            return futures.Future()
+
+    with workshop(tmp_path / "out", Silent()) as there:
+        monkeypatch.setattr(there.worker, "limits", Limits(build_s=0.1))
+        there.emit_ahead(ENGINE, [program(2), program(3)])
+        assert (there.pool_fault or "").startswith("TimeoutError")
+
+
+def test_one_that_does_not_begin_is_bad_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(self: Processes) -> None:
+        raise OSError("no scheduler at tcp://host:1")
+
+    monkeypatch.setattr(Processes, "open", refuse)
+    with pytest.raises(InputError, match="--executor processes: OSError: no scheduler"):
+        fxopt.optimize(nn.ReLU(), torch.ones(2), engine="eager", executor="processes", out=tmp_path / "out")
 
 
 def test_packed_files_come_back(tmp_path: Path) -> None:

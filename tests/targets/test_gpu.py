@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fxopt.errors import InputError
 from fxopt.registry import Registry
+from fxopt.testing.specimen import captured
 from fxopt_plugins import targets
 from fxopt_plugins.engines import fxopt_engines
 from fxopt_plugins.engines.eager import Eager
@@ -183,3 +184,11 @@ def test_the_data_files_are_whole() -> None:
     data = json.loads((folder / "gpu_coefficients.json").read_text())
     assert set(data["fits"]) == {"eager", "inductor", "tensorrt"}
     assert all(0 < fit["spread"] < 0.5 for fit in data["fits"].values())
+
+
+def test_attention_of_one_tensor_with_itself_has_a_price() -> None:
+    net = captured(lambda _, x: torch.nn.functional.scaled_dot_product_attention(x, x, x), torch.randn(1, 4, 64, 32))
+    square = captured(lambda _, x: x @ x, torch.randn(64, 64))
+    for item in (net, square):
+        found = Gpu("t4").price(item, TensorRt())
+        assert found.milliseconds > 0

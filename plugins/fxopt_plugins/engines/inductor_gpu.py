@@ -70,6 +70,8 @@ class InductorGpu(TorchEngine):
         import torch
         from torch.export.passes import move_to_device_pass
 
+        if present() and not torch.cuda.is_available():
+            raise EngineError(f"{self.name}: there is a GPU here that PyTorch cannot use")
         half = artifact.options["precision"] == "f16"
         dtypes = [getattr(torch, name) for name in artifact.options["outputs"]]
         device = "cuda" if torch.cuda.is_available() else "cpu"

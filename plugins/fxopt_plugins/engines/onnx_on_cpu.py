@@ -87,6 +87,10 @@ def session_call(
         session = ort.InferenceSession(source, options, providers=providers)
     except Exception as error:
         raise EngineError(f"{stage.engine}: {(str(error).strip().splitlines() or ['no message'])[0]}") from error
+    first = providers[0] if isinstance(providers[0], str) else providers[0][0]
+    if first not in session.get_providers():  # it falls back by itself, and is slower
+        raise EngineError(f"{stage.engine}: {first} did not start")
+    session.disable_fallback()
     outputs = list(stage.outputs)
 
     def call(inputs: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import Artifact, FlatCallable, QuantScheme, Stage
+from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine, missing
 from fxopt_plugins.engines.cuda import present
 from fxopt_plugins.engines.onnx_on_cpu import PRECISIONS, check_precision, in_half, on_cpu, session_call
@@ -63,6 +64,8 @@ class OnnxRuntimeCuda(OnnxEngine):
         import onnxruntime as ort
 
         if self.providers[0] not in ort.get_available_providers():
+            if present():
+                raise EngineError(f"{self.name}: the ONNX Runtime that is imported has no {self.providers[0]}")
             return on_cpu(artifact, stage)
         options = ort.SessionOptions()
         options.log_severity_level = 3

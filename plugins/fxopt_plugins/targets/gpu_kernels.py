@@ -260,7 +260,8 @@ def _kind(program: Program, node: Node) -> str:
         area = math.prod(map(int, form[-1].split("x"))) if len(form) > 2 else 1
         return "stem" if terms <= _STEM_CHANNELS * area else "conv1x1" if area == 1 else "conv"
     if what == "product":
-        constant = len(node.all_input_nodes) > 1 and node.all_input_nodes[1] not in set(cut_calls(program))
+        operands = _operands(node)
+        constant = len(operands) > 1 and operands[1] not in set(cut_calls(program))
         return "linear" if _name(node) in _PRODUCTS or (constant and _name(node) == "matmul") else "matmul"
     if what == "normalization" and _name(node) == "batch_norm":
         return "pointwise"  # its mean and variance are known
@@ -280,10 +281,15 @@ def _copies(node: Node) -> bool:
     return moved and _name(before) != "scaled_dot_product_attention"
 
 
+def _operands(node: Node) -> list[Node]:
+    """What a call takes, in order, each as often as it does."""
+    return [used for used in node.args if isinstance(used, Node)]
+
+
 def _size(program: Program, node: Node) -> tuple[int, int, int, int]:
     """Rows, columns, terms and groups of the product that a call is."""
     what, out = sort(node), _shape(program, node)
-    inputs = [_shape(program, used) for used in node.all_input_nodes]
+    inputs = [_shape(program, used) for used in _operands(node)]
     if what == "convolution" and len(inputs) > 1 and len(out) > 2:
         weight = inputs[1]
         if "transpose" in _name(node):
