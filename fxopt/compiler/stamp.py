@@ -88,11 +88,14 @@ class Stamp:
         """What is not as it was where the artifact was checked, in words: instruction sets, versions of the engines."""
         found = []
         try:
-            here = set(registry.make_target(self.data["target"]).machine().isa)
+            target = registry.make_target(self.data["target"])
         except InputError as error:
             found.append(f"the machine cannot be told ({error})")
         else:
-            there = set(self.data["isa"])
+            here, there = set(target.machine().isa), set(self.data["isa"])
+            if target.here != self.data.get("here", True):  # what it gave was computed by other hardware
+                now = "is here, and was not where it was checked" if target.here else "is not here"
+                found.append(f"{target.machine().cpu} {now}")
             if there - here:
                 found.append(f"this machine has no {', '.join(sorted(there - here))}")
             if here - there:
@@ -189,6 +192,7 @@ def write(
         "target": target.spec(),
         "cpu": machine.cpu,
         "isa": list(machine.isa),
+        "here": target.here,
         "engines": dict(engines),
         "bounds": bounds,
     }

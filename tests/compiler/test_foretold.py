@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from fxopt.compiler import foretold
 from fxopt.compiler.check import check
 from fxopt.compiler.optimize import Result, optimize
+from fxopt.compiler.stamp import Stamp
 from fxopt.contracts.cost import Budget, Drop
 from fxopt.contracts.price import Estimate, Piece, Prediction, Priced
 from fxopt.errors import InputError
+from fxopt.registry import Registry
 from fxopt.report.table import summary_table
 from fxopt_plugins.targets import gpu
 
@@ -153,6 +155,14 @@ def test_what_cannot_be_predicted_is_refused_before_anything_is_built(
 ) -> None:
     with pytest.raises(InputError, match=words):
         optimize(nn.ReLU(), torch.ones(1, 4), target="gpu{device=t4}", budget=budget, out=tmp_path / "out")
+
+
+def test_an_artifact_that_comes_to_its_gpu_is_looked_at_again(exact: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    stamp = Stamp.read(exact.out / "model")
+    assert stamp is not None
+    assert stamp.differences(Registry.load()) == []
+    monkeypatch.setattr(gpu.Gpu, "here", property(lambda self: True))
+    assert "NVIDIA T4 is here, and was not where it was checked" in stamp.differences(Registry.load())
 
 
 def lossy(target: str, engine: str, out: Path) -> dict[str, Any]:
