@@ -105,6 +105,8 @@ class Build:
             EngineError: the engine fails at it.
         """
         found = [self.running.profile(engine.spec(), self.artifact, self.inputs) for _ in range(profiles)]
+        if len({len(profile) for profile in found}) > 1:
+            raise EngineError(f"{engine.name}: profile: it runs other kernels from one profile to the next")
         times = [[k.milliseconds for k in alike if k.milliseconds is not None] for alike in zip(*found, strict=True)]
         return [
             {"name": k.name, "kind": k.kind, "covers": list(k.covers), "dtype": k.dtype, "ms": min(seen, default=None)}
