@@ -50,6 +50,9 @@ class FakeLab:
             return None
         return Build(",".join(sorted(kept)), kept, ",".join(sorted(kept & set(self.factors))), 1)
 
+    def build_ahead(self, plans: object) -> None:
+        """Nothing: there is no executor."""
+
     def why(self, failed: object) -> str:
         return "by design"
 

@@ -14,6 +14,7 @@ from tests.engines.nets import CASES, case
 
 ENGINES = {engine.name: engine for engine in fxopt_engines()}
 QUICK = [name for name in ENGINES if name != "inductor"]
+FOR_GPUS = ("tensorrt", "onnxruntime_cuda", "onnxruntime_tensorrt", "inductor_gpu")
 
 
 def make(name: str) -> Engine:
@@ -43,7 +44,11 @@ def assert_close(found: list[np.ndarray], wanted: list[np.ndarray]) -> None:
 def test_outputs_are_those_of_the_program(engine: str, net: str, tmp_path: Path) -> None:
     program, inputs = case(net)
     runtime = make(engine)
-    assert not list(runtime.unsupported(program))
+    faults = list(runtime.unsupported(program))
+    if (engine, net) == ("inductor_gpu", "condition"):
+        assert [fault.reason for fault in faults] == ["torch.export.save cannot write a nested graph"]
+        return
+    assert not faults
     call = emitted(runtime, program, tmp_path)
     assert_close(call([value.numpy() for value in inputs]), [value.numpy() for value in program.run(inputs)])
 
@@ -81,8 +86,8 @@ def test_the_manifest_records_how_the_engine_was_told_to_run(engine: str, tmp_pa
     program, _ = case("unused input")
     make(engine).emit(program, tmp_path)
     options = Artifact.read(tmp_path).options
-    assert options["threads"] == 1
-    assert options["precision"] == ("f32" if engine == "openvino" else "as written")
+    assert options.get("threads") == (None if engine in FOR_GPUS else 1)  # the host's are of no account there
+    assert options["precision"] == ("f32" if engine in ("openvino", *FOR_GPUS) else "as written")
     assert options["versions"]
 
 
