@@ -12,7 +12,7 @@ from fxopt.errors import EngineError
 from fxopt.ir.quiet import quiet
 from fxopt_plugins.engines.common import TorchEngine, versions
 from fxopt_plugins.engines.cuda import CudaCall, present
-from fxopt_plugins.engines.onnx_on_cpu import PRECISIONS, check_precision
+from fxopt_plugins.engines.onnx_on_cpu import PRECISIONS, check_precision, half_of_floats
 
 if TYPE_CHECKING:
     from fxopt.ir.program import Program
@@ -62,9 +62,7 @@ class InductorGpu(TorchEngine):
         return Artifact.write(out, self.name, _PACKAGE, program.interface, told)
 
     def tunings(self, told: Mapping[str, Any], dtypes: Collection[str]) -> Iterable[Mapping[str, Any]]:
-        """Float16 for what is in floats; threads of the host are of no account."""
-        if told["precision"] == "f32" and "float16" in dtypes:
-            yield {"precision": "f16"}
+        return half_of_floats(told, dtypes)
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
         import torch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,12 @@ def on_cpu(artifact: Artifact, stage: Stage) -> FlatCallable:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     return session_call(artifact, stage, options, ["CPUExecutionProvider"])
+
+
+def half_of_floats(told: Mapping[str, Any], dtypes: Collection[str]) -> Iterable[Mapping[str, Any]]:
+    """The tunings of engines on a GPU: float16 for what is in floats; threads of the host are of no account."""
+    if told["precision"] == "f32" and "float16" in dtypes:
+        yield {"precision": "f16"}
 
 
 def session_call(

@@ -12,7 +12,7 @@ from fxopt.contracts.engine import Artifact, FlatCallable, QuantScheme, Stage
 from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine, missing
 from fxopt_plugins.engines.cuda import present
-from fxopt_plugins.engines.onnx_on_cpu import PRECISIONS, check_precision, in_half, on_cpu, session_call
+from fxopt_plugins.engines.onnx_on_cpu import PRECISIONS, check_precision, half_of_floats, in_half, on_cpu, session_call
 from fxopt_plugins.engines.schemes import TENSORRT
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ class OnnxRuntimeCuda(OnnxEngine):
         return Artifact.write(out, self.name, file.name, program.interface, told)
 
     def tunings(self, told: Mapping[str, Any], dtypes: Collection[str]) -> Iterable[Mapping[str, Any]]:
-        """Float16 for what is in floats; threads of the host are of no account."""
-        if told["precision"] == "f32" and "float16" in dtypes:
-            yield {"precision": "f16"}
+        return half_of_floats(told, dtypes)
 
     def load(self, artifact: Artifact, stage: Stage) -> FlatCallable:
         import onnxruntime as ort

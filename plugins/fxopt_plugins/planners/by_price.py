@@ -90,7 +90,7 @@ class _Search:
 
     def _settle(self, kinds: Sequence[str]) -> None:
         """Choose, build, judge and time until nothing promises enough."""
-        limit, highest = self._limits(kinds)
+        limit = self._limit(kinds)
         for _ in range(self.planner.rounds):
             if self.lab.out_of_time():
                 return
@@ -99,9 +99,9 @@ class _Search:
             seconds = time.monotonic() - started
             if not found.taken or self._is_behind(found, kinds) or not self._promises(found, kinds):
                 self._tell(found, limit, seconds)
-                if limit >= highest:
+                if limit >= 1:
                     return
-                limit = highest
+                limit = 1.0  # what estimates say may be wrong: once more up to the whole budget
                 continue
             plan = self._build(self.market.steps(found.taken), kinds)
             if plan is None or plan.key in self.built:
@@ -117,7 +117,7 @@ class _Search:
             elif excess == math.inf and len(kinds) == 1:
                 self.hopeless |= set(kinds)
                 return
-            limit, highest = self._limits(kinds)
+            limit = self._limit(kinds)
 
     def _judge(self, plan: Build) -> float:
         excess = self.excess[plan.key] = self.lab.excess(plan)
@@ -128,24 +128,20 @@ class _Search:
         """Whether a choice within one kind is expected to be slower than a plan of another kind that keeps the budget."""
         if self.precision.problem.budget.minimize != "latency" or len(kinds) > 1:
             return False
-        others = [
-            self.precision.rank(plan)
-            for key, plan in self.built.items()
-            if self.excess[key] <= 1 and self.precision.pays(plan) and not self._of(self.market.options(plan), kinds)
-        ]
+        others = [plan for plan in self._kept() if not self._of(self.market.options(plan), kinds)]
         expected = self.market.ratio(found.taken)
-        return any(over <= 1 and latency < expected for over, latency in others)
+        return any(over <= 1 and latency < expected for over, latency in map(self.precision.rank, others))
+
+    def _kept(self) -> list[Build]:
+        """The choices that keep the budget and bring something."""
+        return [plan for key, plan in self.built.items() if self.excess[key] <= 1 and self.precision.pays(plan)]
 
     def _promises(self, found: Solution, kinds: Sequence[str]) -> bool:
         """Whether a choice is expected to be better than the best plan that it is held against by more than prices may be off.
 
         A choice within one kind is held against plans of that kind: what is known of others says little of it.
         """
-        kept = [
-            plan
-            for key, plan in self.built.items()
-            if self.excess[key] <= 1 and self.precision.pays(plan) and self._of(self.market.options(plan), kinds)
-        ]
+        kept = [plan for plan in self._kept() if self._of(self.market.options(plan), kinds)]
         best = min(kept, key=self.precision.rank, default=None)
         if best is None or not found.feasible:
             return best is None
@@ -157,8 +153,8 @@ class _Search:
         gain = self.market.latency(before) - self.market.latency(found.taken)
         return gain > max(self.market.doubt(found.taken, before), RESOLUTION * self.market.base_ms)
 
-    def _limits(self, kinds: Sequence[str]) -> tuple[float, float]:
-        """The loss up to which is chosen next, and the most that it makes sense to try.
+    def _limit(self, kinds: Sequence[str]) -> float:
+        """The loss up to which is chosen next.
 
         Any before a choice broke the budget, then as much of what broke it as its excess says, and the less the more choices
         have broken it: losses do not add up. Once one has kept it, what is between is halved.
@@ -168,11 +164,11 @@ class _Search:
         kept = max((loss for loss, excess in losses if excess <= 1), default=None)
         broken = [(loss, excess) for loss, excess in losses if 1 < excess < math.inf]
         if not broken:
-            return math.inf, math.inf
+            return math.inf
         estimated = min(loss / excess for loss, excess in broken)
         if kept is None:
-            return min(1.0, estimated * _CLOSER ** (len(broken) - 1)), 1.0
-        return min(1.0, max(estimated, (kept + min(broken)[0]) / 2)), 1.0
+            return min(1.0, estimated * _CLOSER ** (len(broken) - 1))
+        return min(1.0, max(estimated, (kept + min(broken)[0]) / 2))
 
     def _of(self, taken: Collection[str], kinds: Sequence[str]) -> bool:
         return {self.market.kind[name] for name in taken if name in self.market.kind} <= set(kinds)

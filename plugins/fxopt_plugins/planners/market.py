@@ -7,9 +7,6 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
-import networkx as nx
-import numpy as np
-
 from fxopt import Step
 from fxopt.contracts.planner import Build, Foretold, Ratio
 from fxopt_plugins.planners.precision import Precision
@@ -195,6 +192,8 @@ class Market:
 
         That some regions stand apart in a colouring of their graph tells for each what its boundaries cost, in few looks.
         """
+        import networkx as nx
+
         if self._shares:
             return
         self._shares = {name: {} for name in self.members}
@@ -307,6 +306,7 @@ class Market:
 
         A single multiplier for all kinds is what they are drawn to.
         """
+        import numpy as np
         from scipy import optimize
 
         sensitivities, kinds = self._sensitivities(), list(dict.fromkeys(self.kind.values()))

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-import numpy as np
-
 MOST = 16  # options of which all subsets are tried in about a second
 _SECOND = 1e-5  # weight of the objective where limits cannot be kept, and what breaks them least comes first
 
@@ -227,6 +225,7 @@ def _solve(selection: Selection, names: list[str], seconds: float, soft: bool) -
     Raises:
         TimeoutError: it is not known whether there is.
     """
+    import numpy as np
     from scipy import optimize, sparse
 
     place = {name: index for index, name in enumerate(names)}
