@@ -52,6 +52,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         layers = {name: item.lab.kernels(item.build) for name, item in (("before", base), ("after", ship))}
     dtypes = ship.lab.dtypes(ship.build) if ship.lab.lossy(ship.build) else {}
     told = rewrites(found, steps, _verdicts(run, ship, found), dtypes)
+    names = {spec: engine.name for spec, engine in run.engines.items()}
     data = {
         "version": VERSION,
         "fxopt": __version__,
@@ -83,10 +84,8 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "checks": checks,
         "rewrites": [*_of_the_whole(run, outcome), *told, *of_other_searches(run.labs, ship.lab, told)],
         "frontier": points(run, outcome.contenders, ship),
-        "planning": planning_told(run),
-        "options": options_told(
-            run.labs, {s: e.name for s, e in run.engines.items()}, ship.lab, ship.build.steps, session.source
-        ),
+        "planning": planning_told(run.labs, names, run.planner.spec()),
+        "options": options_told(run.labs, names, ship.lab, ship.build.steps, session.source),
         "layers": layers,
         "engines": {
             name: run.failures.get(name) or engine.available() or _where(run)
@@ -97,7 +96,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
         "faults": run.faults(found),
         "notes": [
             *run.progress.notes,
-            *unfinished(run),
+            *unfinished(run.labs, names, "bytes" if run.request.budget.minimize == "size" else "ms"),
             *(_silent(told, run.engines[ship.engine].name) if ship.build.recipe is None else ()),
         ],
         "seconds": round(time.monotonic() - run.started, 1),
