@@ -15,7 +15,8 @@ import torch
 
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import describe
-from fxopt.compiler.workshop import Session, Workshop
+from fxopt.compiler.session import Session
+from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.planner import Ratio
 from fxopt.errors import EngineError, InputError, MetricError

@@ -13,7 +13,7 @@ from fxopt.measure import holm
 if TYPE_CHECKING:
     from fxopt.compiler.lab import EngineLab
     from fxopt.compiler.search import Search
-    from fxopt.compiler.workshop import Session
+    from fxopt.compiler.session import Session
     from fxopt.contracts.cost import Budget
     from fxopt.contracts.planner import Build, Ratio
     from fxopt.ir.program import Program

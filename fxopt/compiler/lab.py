@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -198,6 +198,14 @@ class EngineLab:
                 continue
             builds.append(self._keep_in_mind(artifact, self.program, frozenset(), signature, {}, recipe))
         return builds
+
+    def recipe_jobs(self) -> list[Callable[[], object]]:
+        """What the workshop may do while nothing is timed, so that `recipes` need not wait for it."""
+        engine, calib = self.registry.make_engine(self.engine), self.calib
+        if not self.quality.lossy or calib is None:
+            return []
+        wanted = [recipe for recipe in engine.recipes if self._why_not(engine, recipe, named=False) is None]
+        return [partial(self.workshop.recipe, self.engine, recipe, self.program, calib) for recipe in wanted]
 
     def _why_not(self, engine: Engine, recipe: str, named: bool) -> str | None:
         """Why a recipe is not tried; None if it is."""

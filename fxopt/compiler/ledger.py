@@ -18,7 +18,7 @@ from fxopt.compiler.options_told import options_told
 from fxopt.compiler.origins import Origins
 from fxopt.compiler.planning_told import planning_told, unfinished
 from fxopt.compiler.search import Search
-from fxopt.compiler.workshop import Measured
+from fxopt.compiler.session import Measured
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact

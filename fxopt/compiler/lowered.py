@@ -35,7 +35,7 @@ def lowered(found: Search, kind: str, registry: Registry, context: Context) -> t
         registry: where passes come from.
         context: with the data that the pass is fitted to, and the engine's scheme.
     """
-    offered = offer(found, [registry.make_pass(kind)], registry, context, weigh=False)
+    offered = offer(found, [registry.make_pass(kind)], registry, context, weigh=())
     steps = offered.steps[len(found.steps) :]
     program, skipped = replay(found.program, steps, registry, replace(context, fitted=offered.tensors))
     return program, len(steps) - len(skipped)

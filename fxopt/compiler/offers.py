@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from fxopt.compiler.context import Context
@@ -23,7 +23,7 @@ def offer(
     registry: Registry,
     context: Context,
     note: Callable[[str], None] = lambda text: None,
-    weigh: bool = True,
+    weigh: Collection[str] | None = None,
 ) -> Search:
     """The search with the offers of passes of the stage PRECISION for one engine.
 
@@ -36,7 +36,7 @@ def offer(
         registry: where passes come from.
         context: its `scheme` is the engine's.
         note: told what is being done.
-        weigh: whether it is found out what the offers cost in quality.
+        weigh: the kinds of which it is found out what they cost in quality, beside offers of no kind; None for all.
 
     Returns:
         A search with the steps of `found` and those that are offered; its Program is that of `found`.
@@ -46,8 +46,7 @@ def offer(
     """
     offers = _Offers(found, [rule for rule in passes if rule.stage >= Stage.PRECISION], registry, context, note)
     offers.run()
-    if weigh:
-        offers.weigh()
+    offers.weigh(weigh)
     return offers.found
 
 
@@ -130,14 +129,25 @@ class _Offers(_GoingOn):
         if lossy:
             self.rounds.append((after, lossy))
 
-    def weigh(self) -> None:
+    def weigh(self, kinds: Collection[str] | None) -> None:
         """Find out what the offers cost: all in one run over the data, and once for engines that get the same ones."""
-        if self.context.statistics is None:
+        wanted = [
+            (
+                after,
+                [
+                    record
+                    for record in records
+                    if kinds is None or record.candidate.parameters.get("kind") in (None, *kinds)
+                ],
+            )
+            for after, records in self.rounds
+        ]
+        if self.context.statistics is None or not any(records for _, records in wanted):
             return
         known = self.context.statistics.notes(self.found.program, "sensitivity")
         self.note("sensitivity")
         try:
-            known |= sensitivities(self.found.program, self.rounds, self.context.statistics.data, known.keys())
+            known |= sensitivities(self.found.program, wanted, self.context.statistics.data, known.keys())
         except DataError as error:
             self.note(str(error))
         ids = {record.candidate.id for _, records in self.rounds for record in records}

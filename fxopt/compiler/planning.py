@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fxopt.compiler.context import Context
     from fxopt.compiler.run import Run
     from fxopt.compiler.search import Search
-    from fxopt.compiler.workshop import Session
+    from fxopt.compiler.session import Session
     from fxopt.contracts.engine import QuantScheme
 
 # An engine that is slower than the best by more than this on the unmodified model is not planned for. On integers engines
@@ -134,11 +134,14 @@ def _planned(run: Run, lab: EngineLab, problem: Problem) -> list[Contender]:
 
 def _of_lower_precision(run: Run, found: Search, lab: EngineLab, exact: Problem) -> list[Contender]:
     """Plans of the exact rewrites with what lower precision offers on top; then of that on top of what prepares for it."""
-    context = replace(run.context, scheme=scheme(run, lab.engine))
-    with run.progress.phase(f"look for lower precision for {run.engines[lab.engine].name}"):
-        offered = offer(found, run.passes, run.registry, context, run.progress.detail)
-    lab.look_into(offered, context)
+    context = lab.context = replace(run.context, scheme=scheme(run, lab.engine))
     lab.calib = run.calib if run.request.recipes else None
+    with (
+        run.workshop.meanwhile(lab.recipe_jobs()),
+        run.progress.phase(f"look for lower precision for {run.engines[lab.engine].name}"),
+    ):
+        offered = offer(found, run.passes, run.registry, context, run.progress.detail, _weighed(run, context))
+    lab.look_into(offered, context)
     made = _planned(run, lab, _with_offers(run, exact, found, lab))
     if broken := lab.over_budget():
         made += _of_prepared(run, found, lab, exact, broken)
@@ -193,24 +196,36 @@ def _offered_on(
         return basis, f"with it {rules} cost at least {least:.2f} of what they cost without"
     fitted = {step.candidate.rule for step in offered.steps[len(found.steps) :] if step.candidate.fitted}
     again = [rule for rule in run.passes if rule.name in fitted]
-    search = offer(basis, again, run.registry, context, run.progress.detail)
+    search = offer(basis, again, run.registry, context, run.progress.detail, _weighed(run, context))
     share = _cost(search, basis, broken) / before
     return search, f"with it {rules} cost {share:.2f} of what they cost without" if share > WORTH_PREPARING else None
 
 
 def _with_offers(run: Run, exact: Problem, basis: Search, lab: EngineLab) -> Problem:
     """The problem with the offers of a lab's search on top of another one."""
-    search, wanted = lab.search, lab.context.scheme
-    native = [] if wanted is None else [k for k in wanted.native if wanted.runs(k, run.target.machine().isa)]
+    search = lab.search
     return replace(
         exact,
         lab=lab,
         basis=basis.steps,
         offers=search.steps[len(basis.steps) :],
-        native=native,
+        native=_native(run, lab.context),
         sensitivity=search.sensitivity,
         size_change=search.size_change,
     )
+
+
+def _native(run: Run, context: Context) -> list[str]:
+    """The kinds that an engine computes in on this machine."""
+    wanted, isa = context.scheme, run.target.machine().isa
+    return [] if wanted is None else [kind for kind in wanted.native if wanted.runs(kind, isa)]
+
+
+def _weighed(run: Run, context: Context) -> list[str] | None:
+    """The kinds of which it matters what they cost in quality; None: all, where what is only stored in one may ship."""
+    budget = run.request.budget
+    size = budget.minimize == "size" or budget.max_size_bytes is not None
+    return None if size else _native(run, context)
 
 
 def _cost(search: Search, basis: Search, rules: Collection[str], touched: Collection[str] = ()) -> float:

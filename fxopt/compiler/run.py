@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,9 @@ from fxopt.compiler.progress import Progress, Timed
 from fxopt.compiler.reproducer import Broken, reproduce
 from fxopt.compiler.request import Request
 from fxopt.compiler.search import Search, search
+from fxopt.compiler.session import Session
 from fxopt.compiler.steps import closure
-from fxopt.compiler.workshop import Session, Workshop
+from fxopt.compiler.workshop import Workshop
 from fxopt.errors import BudgetError, EngineError, InputError
 from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
@@ -120,23 +122,29 @@ class Run:
     def _go(self, journal: Journal) -> dict[str, Any]:
         limit = self.request.budget.time_limit_s
         deadline = None if limit is None else self.started + limit
-        with Worker(Limits()) as worker, self._pool() as pool:
-            foreteller = None if self.target.here else Foreteller(self.target, self.registry)
+        foreteller = None if self.target.here else Foreteller(self.target, self.registry)
+        with ExitStack() as stack:
+            worker, pool = stack.enter_context(Worker(Limits())), stack.enter_context(self._pool())
             self.workshop = Workshop(journal, worker, self.program, self._inputs(), deadline, pool, foreteller)
+            stack.callback(self.workshop.close)
             if foreteller is not None:
                 self.progress.note(
                     f"there is no {self.target.machine().cpu} here: nothing is measured, latencies are PREDICTED and a gain"
                     " is not proven; outputs and quality are what the artifact gives on this machine's CPU"
                 )
             if self.quality.lossy:
-                with self.progress.phase("judge the original"):
-                    self.quality.begin()
-                for doubt in self.quality.doubts():
-                    self.progress.note(doubt)
+                self._judge_the_original()
             outcome = self.measure(self.search())
             ledger = self.ledger(outcome)
-        self.write(ledger, outcome)
+            self.write(ledger, outcome)
         return ledger
+
+    def _judge_the_original(self) -> None:
+        builds = [partial(self.workshop.emit, engine, self.program) for engine in self.engines]
+        with self.workshop.meanwhile(builds), self.progress.phase("judge the original"):
+            self.quality.begin()
+        for doubt in self.quality.doubts():
+            self.progress.note(doubt)
 
     @contextmanager
     def _pool(self) -> Iterator[futures.Executor | None]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +19,12 @@ import torch
 
 from fxopt.compiler import elsewhere, foretold
 from fxopt.compiler.journal import Journal
-from fxopt.contracts.cost import Interval, Source
+from fxopt.compiler.session import Measured, Session
+from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.planner import Ratio
 from fxopt.errors import EngineError, FxoptError
-from fxopt.measure import CONFIDENCE, Plan, Variant, Worker, measure, samples
+from fxopt.measure import Plan, Variant, Worker, measure, samples
 from fxopt.user_code import raised
 from fxopt.verify.error import worst
 from fxopt.verify.saturation import MATMUL, exact_between_activations, exact_weight_bits
@@ -41,82 +42,11 @@ if TYPE_CHECKING:
 # sums that saturate are off by many times as much.
 ARTIFACT_BOUND = 1e-3
 _ROUNDINGS = 2.0
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One variant's figures from a session."""
-
-    latency_ms: Interval
-    p99_ms: float
-    ratio: Ratio | None
-    faster: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back."""
-        ratio = None if self.ratio is None else {**self.ratio.interval.to_json(), "p": self.ratio.p_value}
-        return {"latency_ms": self.latency_ms.to_json(), "p99_ms": self.p99_ms, "ratio": ratio, "faster": self.faster}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Measured:
-        """The inverse of `to_json`."""
-        ratio = data["ratio"]
-        return cls(
-            Interval.from_json(data["latency_ms"]),
-            data["p99_ms"],
-            None if ratio is None else Ratio(Interval.from_json(ratio), ratio["p"]),
-            data["faster"],
-        )
-
-
-@dataclass(frozen=True)
-class Session:
-    """One interleaved measurement: figures by variant, the A/A floor, failures, rounds, and what ratios are to.
-
-    Where nothing can be measured, its figures are predicted, and there are no rounds.
-    """
-
-    variants: dict[str, Measured]
-    floor: Interval
-    failures: dict[str, str]
-    rounds: int
-    base: str
-    source: Source = "measured"
-
-    @property
-    def confidence(self) -> float:
-        """Of its intervals, and of what counts as proven by it."""
-        return CONFIDENCE if self.source == "measured" else foretold.CONFIDENCE
-
-    @property
-    def noise(self) -> float:
-        """How far two measurements of one artifact may be apart, as a share."""
-        return max(abs(self.floor.low - 1), abs(self.floor.high - 1))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data that `from_json` reads back."""
-        return {
-            "variants": {name: item.to_json() for name, item in self.variants.items()},
-            "floor": self.floor.to_json(),
-            "failures": self.failures,
-            "rounds": self.rounds,
-            "base": self.base,
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Session:
-        """The inverse of `to_json`."""
-        return cls(
-            {name: Measured.from_json(item) for name, item in data["variants"].items()},
-            Interval.from_json(data["floor"]),
-            data["failures"],
-            data["rounds"],
-            data["base"],
-        )
+_WAKE_S = 0.5
 
 
 class Workshop:
-    """Builds Programs for engines and times the artifacts; shared by all plans of a run.
+    """Builds Programs for engines and times the artifacts; shared by all plans of a run. To be closed after `running`.
 
     Attributes:
         comparisons: how many ratios the run has looked at.
@@ -157,6 +87,12 @@ class Workshop:
         self.comparisons = 0
         self.weight_bits: dict[str, int | None] = {}
         self.references: dict[str, list[torch.Tensor]] = {}
+        self._runners: dict[str, Worker] = {}  # by engine: starting one takes longer than most judgements
+
+    def close(self) -> None:
+        """End the processes in which artifacts were run."""
+        for runner in self._runners.values():
+            runner.close()
 
     def out_of_time(self) -> bool:
         """Whether the time limit is over."""
@@ -175,6 +111,30 @@ class Workshop:
         artifact = self.journal.folder(_key(engine, program), fill)
         self.sources[artifact.name] = program
         return artifact
+
+    @contextmanager
+    def meanwhile(self, jobs: Sequence[Callable[[], object]]) -> Iterator[None]:
+        """Let the builder do jobs while the body does what neither needs it nor is timed.
+
+        What an engine fails at there is left to who asks for it again.
+        """
+
+        def do_all() -> None:
+            for job in jobs:
+                with suppress(EngineError):
+                    job()
+
+        with futures.ThreadPoolExecutor(1) as beside:
+            doing = beside.submit(do_all)
+            try:
+                yield
+                # Python hears a Ctrl-C that comes just before it blocks only when it wakes again.
+                while futures.wait([doing], timeout=_WAKE_S).not_done:
+                    pass
+            except BaseException:
+                self.worker.kill()
+                raise
+        doing.result()
 
     def emit_ahead(self, engine: str, programs: Sequence[Program]) -> None:
         """Let the executor, if there is one, build Programs side by side, so that `emit` has them.
@@ -273,18 +233,21 @@ class Workshop:
 
     @contextmanager
     def running(self, engine: str, artifact: Path) -> Iterator[Run]:
-        """An artifact in a process of its own, as what takes flat inputs to flat outputs.
+        """An artifact in the process that runs its engine, as what takes flat inputs to flat outputs; one at a time.
 
         Raises:
             EngineError: it cannot be loaded; or, within, it fails on inputs.
         """
-        with Worker(self.worker.limits) as worker:
-            worker.load(engine, artifact)
+        runner = self._runners.setdefault(engine, Worker(self.worker.limits))
 
-            def run(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-                return [torch.from_numpy(np.array(value)) for value in worker.run([item.numpy() for item in inputs])]
+        def run(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+            return [torch.from_numpy(np.array(value)) for value in runner.run([item.numpy() for item in inputs])]
 
+        try:
+            runner.load(engine, artifact)
             yield run
+        finally:
+            runner.pause()  # or its threads spin beside what is timed next
 
     def kernels(self, engine: str, artifact: Path) -> list[dict[str, Any]]:
         """Per-layer times: name, kind, nodes covered, milliseconds; empty where the engine has no profile or fails at it."""

@@ -14,7 +14,8 @@ import torch
 from fxopt.bisect import reproducer as bisect_reproducer
 from fxopt.bisect.search import Bisection, bisect
 from fxopt.cli import main
-from fxopt.compiler.workshop import Measured, Session, Workshop
+from fxopt.compiler.session import Measured, Session
+from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.cost import Interval
 from fxopt.contracts.planner import Ratio
 from fxopt.registry import Registry

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from fxopt.compiler.contest import Contender, ranked
-from fxopt.compiler.workshop import Measured, Session
+from fxopt.compiler.session import Measured, Session
 from fxopt.contracts.cost import Budget, Interval
 from fxopt.contracts.planner import Build, Ratio
 

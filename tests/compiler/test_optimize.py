@@ -22,7 +22,8 @@ import fxopt.compiler.run as compiler
 from fxopt.compiler.lockfile import Lockfile
 from fxopt.compiler.replay import replay_plan
 from fxopt.compiler.request import Request
-from fxopt.compiler.workshop import Session, Workshop
+from fxopt.compiler.session import Session
+from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.cost import Budget
 from fxopt.errors import BudgetError, InputError
 from fxopt.measure import Limits, Plan, worker
@@ -313,7 +314,8 @@ import torch
 from benchmarks.smoke import few_rounds
 from fxopt.compiler.optimize import optimize_model
 from fxopt.compiler.request import Request
-from fxopt.compiler.workshop import Session, Workshop
+from fxopt.compiler.session import Session
+from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.cost import Budget
 with few_rounds():
     optimize_model(Request("tests.compiler.test_optimize:Net", Path(sys.argv[1]), inputs=("image=2x3x12x12",),

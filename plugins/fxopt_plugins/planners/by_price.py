@@ -21,6 +21,7 @@ from fxopt_plugins.planners.selection import Selection, Solution
 from fxopt_plugins.planners.tunings import tuned
 
 _CLOSER = 0.8  # of the loss that was estimated to keep the budget, for each choice that has broken it
+_NEAR = 1.25  # of two losses one may keep the budget and the other break it by the samples that they are judged on
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class _Search:
             seconds = time.monotonic() - started
             if not found.taken or self._is_behind(found, kinds) or not self._promises(found, kinds):
                 self._tell(found, limit, seconds)
-                if limit >= 1:
+                if limit >= 1 or self._is_settled(kinds):
                     return
                 limit = 1.0  # what estimates say may be wrong: once more up to the whole budget
                 continue
@@ -157,18 +158,33 @@ class _Search:
         """The loss up to which is chosen next.
 
         Any before a choice broke the budget, then as much of what broke it as its excess says, and the less the more choices
-        have broken it: losses do not add up. Once one has kept it, what is between is halved.
+        have broken it: losses do not add up. Once one has kept it, what is between is halved until both are near.
         """
-        judged = [(taken, excess) for taken, excess in self.market.judged if self._of(taken, kinds)]
-        losses = [(self.market.loss(taken), excess) for taken, excess in judged]
-        kept = max((loss for loss, excess in losses if excess <= 1), default=None)
+        losses = self._judged(kinds)
         broken = [(loss, excess) for loss, excess in losses if 1 < excess < math.inf]
         if not broken:
             return math.inf
         estimated = min(loss / excess for loss, excess in broken)
+        kept, above = self._bracket(kinds)
         if kept is None:
             return min(1.0, estimated * _CLOSER ** (len(broken) - 1))
-        return min(1.0, max(estimated, (kept + min(broken)[0]) / 2))
+        return min(1.0, max(estimated, kept if self._is_settled(kinds) else (kept + above) / 2))
+
+    def _judged(self, kinds: Sequence[str]) -> list[tuple[float, float]]:
+        """Of each choice within kinds that was judged, what it is expected to lose, and how many times the budget it lost."""
+        return [(self.market.loss(taken), excess) for taken, excess in self.market.judged if self._of(taken, kinds)]
+
+    def _bracket(self, kinds: Sequence[str]) -> tuple[float | None, float]:
+        """The largest loss that kept the budget, if any did, and the least beyond it that broke it."""
+        losses = self._judged(kinds)
+        kept = max((loss for loss, excess in losses if excess <= 1), default=None)
+        above = [loss for loss, excess in losses if 1 < excess < math.inf and loss > (kept or 0.0)]
+        return kept, min(above, default=math.inf)
+
+    def _is_settled(self, kinds: Sequence[str]) -> bool:
+        """Whether it is known what loss keeps the budget, as far as samples tell."""
+        kept, above = self._bracket(kinds)
+        return kept is not None and above <= _NEAR * kept
 
     def _of(self, taken: Collection[str], kinds: Sequence[str]) -> bool:
         return {self.market.kind[name] for name in taken if name in self.market.kind} <= set(kinds)
