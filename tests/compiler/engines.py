@@ -109,6 +109,15 @@ class FasterAlone(Misbehaves):
         return paused
 
 
+class TellsItsProcess(Misbehaves):
+    """Gives the number of its process."""
+
+    name: ClassVar[str] = "tells_its_process"
+
+    def answer(self, outputs: list[Any]) -> list[Any]:
+        return [np.array([os.getpid()])]
+
+
 class IsMissing(Misbehaves):
     name: ClassVar[str] = "is_missing"
 

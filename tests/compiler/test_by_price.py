@@ -287,6 +287,20 @@ def test_losses_that_do_not_add_up_are_found_out_choice_by_choice() -> None:
     assert plan(Milp(), world)[0] in ({"int8@r0", "int8@r2", "int8@r3"}, {"int8@r1", "int8@r2", "int8@r3"})
 
 
+def test_what_is_between_a_loss_that_keeps_the_budget_and_one_near_it_that_breaks_it_is_not_looked_into() -> None:
+    class Steep(World):
+        """A region more than 31 breaks the budget."""
+
+        def loss(self, steps: Iterable[str]) -> float:
+            return (len(self.parts(list(steps))) / 31.5) ** 2
+
+    names = [f"int8@r{index:02}" for index in range(60)]
+    world = Steep({}, ms={name: 0.5 + index / 99 for index, name in enumerate(names)}, losses=dict.fromkeys(names, 0.1))
+    assert len(plan(Milp(), world)[0]) > 31 / 1.25
+    judged = [look for look in world.looks if look.build]
+    assert len(judged) <= 5, [(look.taken, look.excess) for look in judged]
+
+
 def test_where_size_is_minimized_a_plan_that_is_surely_no_slower_is_among_those_handed_on() -> None:
     ms, sizes = chain("safe", 1.0, 1.0), dict.fromkeys(chain("safe", 0, 0), -10)
     for index, kind in enumerate("abcd"):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +14,10 @@ from torch import nn
 from fxopt.compiler.journal import Journal
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.engine import Artifact
+from fxopt.errors import EngineError, InputError
 from fxopt.ir.capture import capture, export
 from fxopt.measure import Limits, Worker
-from tests.compiler.engines import CrashesAtRun, Lies, Misbehaves
+from tests.compiler.engines import CrashesAtBuild, CrashesAtRun, Hangs, Lies, Misbehaves, TellsItsProcess
 from tests.compiler.lossy import Rounds
 
 
@@ -55,3 +59,65 @@ def test_an_artifact_under_other_options_leaves_the_first_as_it_was(
     assert [Artifact.read(path).options["threads"] for path in (artifact, there)] == [2, 1]
     assert there == workshop.under(artifact, {"threads": 1})
     assert Artifact.read(there).size_bytes() == Artifact.read(artifact).size_bytes()
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Iterator[Workshop]:
+    program = capture(export(nn.Linear(4, 4), (torch.randn(2, 4),)))
+    journal = Journal(tmp_path / "out", {}, False)
+    with Worker(Limits()) as worker:
+        found = Workshop(journal, worker, program, [torch.randn(2, 4).numpy()], None)
+        yield found
+        found.close()
+    journal.release()
+
+
+def test_one_process_runs_all_artifacts_of_an_engine_until_one_crashes(workshop: Workshop) -> None:
+    def process(spec: str) -> int:
+        with workshop.running(spec, workshop.emit(spec, workshop.original)) as run:
+            return int(run([torch.zeros(2, 4)])[0])
+
+    spec, crashes = TellsItsProcess(threads=1).spec(), CrashesAtRun(threads=1).spec()
+    first = process(spec)
+    assert process(spec) == first
+    assert process(TellsItsProcess(threads=2).spec()) != first
+    for _ in range(2):
+        with pytest.raises(EngineError, match="was killed by SIGABRT"):
+            process(crashes)
+    workshop.close()
+    assert process(spec) != first
+
+
+def test_what_an_engine_fails_at_meanwhile_is_told_to_who_asks_for_it_again(workshop: Workshop) -> None:
+    def build() -> Path:
+        return workshop.emit(CrashesAtBuild(threads=1).spec(), workshop.original)
+
+    done = []
+    with workshop.meanwhile([build, lambda: done.append(True)]):
+        pass
+    assert done
+    with pytest.raises(EngineError, match="emit"):
+        build()
+
+
+def test_where_the_body_fails_what_is_done_meanwhile_is_ended(workshop: Workshop) -> None:
+    spec, started = Hangs(threads=1).spec(), threading.Event()
+    artifact, begun = workshop.emit(spec, workshop.original), time.monotonic()
+
+    def hang() -> None:
+        workshop.worker.load(spec, artifact)
+        started.set()
+        workshop.worker.run(workshop.inputs)
+
+    with pytest.raises(InputError, match="labels"), workshop.meanwhile([hang]):
+        started.wait()
+        raise InputError("labels do not fit")
+    assert time.monotonic() - begun < workshop.worker.limits.run_s / 2
+
+
+def test_what_is_no_fault_of_an_engine_is_raised(workshop: Workshop) -> None:
+    def fails() -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"), workshop.meanwhile([fails]):
+        pass
