@@ -185,7 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in PUBLISHED:
         if name not in data and time.monotonic() < end:
             data[name] = of_published(name)
-    for family, base, name, size in chosen()[: options.models]:
+    wanted = chosen()[: options.models]
+    for family, base, name, size in wanted:
         key = f"{name}@{size}"
         if key in data or time.monotonic() > end:
             continue
@@ -195,7 +196,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             data[key] = {"family": family, "error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
         print(key, data[key].get("error", ""), flush=True)
     write(data)
+    left = [name for name in (*PUBLISHED, *(f"{name}@{size}" for _, _, name, size in wanted)) if name not in data]
     print(f"{sum('eager' in item for item in data.values())} models, {KERNELS.stat().st_size} bytes")
+    print(f"{len(left)} are left: run this again" if left else "done")
 
 
 if __name__ == "__main__":
