@@ -256,6 +256,9 @@ class Engine(Configurable, abc.ABC):
     recipes: ClassVar[Mapping[str, str]] = {}  # the runtime's own ways to quantize: name to a line of help
     remedies: ClassVar[Collection[str]] = ()  # recipes that are of use only where sums of 8-bit weights saturate
     lossy_options: ClassVar[Collection[str]] = ()  # those that let the runtime round what the program does not
+    in_place: ClassVar[Collection[str]] = (
+        frozenset()
+    )  # ops, like `aten.relu`, that it lets write over what they read last
     targets: ClassVar[tuple[str, ...]] = ()  # of others, that `--engine auto` tries it for beside the engines they name
 
     threads: int = field(default=0, metadata={"help": "threads that one call may use; 0: what --threads says"})

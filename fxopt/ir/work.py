@@ -41,13 +41,16 @@ def bytes_moved(program: Program) -> int:
     return sum(node_bytes(program, node) for node in program.calls)
 
 
-def peak_bytes(program: Program, together: Iterable[Collection[str]] = ()) -> int:
+def peak_bytes(
+    program: Program, together: Iterable[Collection[str]] = (), in_place: Collection[str] = frozenset()
+) -> int:
     """Most bytes of inputs and activations that are alive at once, in the order of the graph; views own nothing.
 
     Args:
         program: whose values.
         together: names of calls that run as one. What they read is alive until what they write is there, and what only they
             read is never written to memory.
+        in_place: ops, like `"aten.relu"`, that write over a value of the same size which is read for the last time.
     """
     order = [node for node in program.nodes if node.op != "get_attr"]
     position = {node.name: step for step, node in enumerate(order)}
@@ -68,16 +71,37 @@ def peak_bytes(program: Program, together: Iterable[Collection[str]] = ()) -> in
         for owner in inherited:
             if owner.name not in at or at[owner.name] != now:
                 last[owner] = max(last.get(owner, 0), now)
+    ends = {node: 2 * end + 1 for node, end in last.items()}
+    for node in last:
+        size = held_bytes(program, node)
+        for owner in _written_over(node, owners, at, in_place):
+            if ends.get(owner) == 2 * born[node] + 1 and held_bytes(program, owner) == size:
+                ends[owner] -= 1  # gone as the other comes
+                break
     changes: dict[int, list[int]] = {}
-    for node, end in last.items():
+    for node, end in ends.items():
         size = held_bytes(program, node)
         changes.setdefault(2 * born[node], []).append(size)
-        changes.setdefault(2 * end + 1, []).append(-size)
+        changes.setdefault(end, []).append(-size)
     live = peak = 0
     for moment in sorted(changes):
         live += sum(changes[moment])
         peak = max(peak, live)
     return peak
+
+
+def _written_over(
+    node: Node, owners: dict[Node, set[Node]], at: dict[str, int], in_place: Collection[str]
+) -> Iterator[Node]:
+    """Values in whose place a call may write, nearest first: what it reads, through calls that run as one with it."""
+    if str(getattr(node.target, "overloadpacket", "")) not in in_place:
+        return
+    for used in node.all_input_nodes:
+        for owner in owners.get(used, ()):
+            if owner.name in at and at[owner.name] == at.get(node.name):
+                yield from _written_over(owner, owners, at, in_place)
+            elif owner.op == "call_function":
+                yield owner
 
 
 def node_flops(program: Program, node: Node) -> int:

@@ -52,6 +52,7 @@ OPERATORS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]], tuple[int,
     "reshape": (lambda s, x: x.reshape(2, -1), [IMAGE], ()),
     "permute": (lambda s, x: x.permute(0, 2, 3, 1), [IMAGE], ()),
     "transpose": (lambda s, x: x.transpose(1, 3), [IMAGE], ()),
+    "split_with_sizes": (lambda s, x: x.split_with_sizes([4, 12], 1), [IMAGE], ()),
     "max_pool2d": (lambda s, x: F.max_pool2d(x, 2), [IMAGE], ()),
     "upsample_nearest2d": (lambda s, x: F.interpolate(x, scale_factor=2), [IMAGE], ()),
 }
@@ -69,7 +70,11 @@ def alone(name: str, scheme: QuantScheme, floats_out: bool = False) -> Program:
 
     def forward(self: Any, *inputs: Tensor) -> Any:
         result = function(self, *(rounded(x, 0.023, symmetric) for x in inputs))
-        return result if floats_out else rounded(result, 0.023 if moves else 0.031, symmetric)
+        if floats_out:
+            return result
+        step = 0.023 if moves else 0.031
+        parts = isinstance(result, (tuple, list))
+        return tuple(rounded(x, step, symmetric) for x in result) if parts else rounded(result, step, symmetric)
 
     members: dict[str, Any] = {"mask": torch.rand(8) < 0.5}
     if weight_shape:
@@ -82,8 +87,8 @@ def on_integers(engine: str, program: Program, graph: EngineGraph) -> bool:
     """Whether the one operator of a program was run on integers."""
     kinds = [kernel.kind for kernel in graph.kernels]
     if engine == "onnxruntime":  # in float it stands between a dequantize and a quantize of its own
-        inputs = len(program.interface.inputs)
-        return kinds.count("QuantizeLinear") == inputs and kinds.count("DequantizeLinear") <= 1
+        inputs, outputs = len(program.interface.inputs), len(program.interface.outputs)
+        return kinds.count("QuantizeLinear") == inputs and kinds.count("DequantizeLinear") <= outputs
     ends = ("Reorder", "Subgraph", "FakeQuantize", "Convert", "Eltwise")
     runs = [kind for kind in kinds if not kind.startswith(ends)]
     return bool(runs) and all(kind.lower().endswith("i8") for kind in runs)

@@ -14,7 +14,7 @@ from fxopt import StaleCandidate
 from fxopt.ir.quantized import operators
 from fxopt_passes.fusion.linear_maps import LinearMap, is_linear, linear_map
 from fxopt_passes.matching import arguments, is_call, without_defaults
-from fxopt_passes.quantize.regions import activations, averages, is_anchor, is_clipped
+from fxopt_passes.quantize.regions import activations, averages, is_anchor, is_clipped, is_part
 
 if TYPE_CHECKING:
     from fxopt import Candidate, Edit
@@ -110,7 +110,8 @@ def place(source: Source, nodes: Sequence[Node], identity_only: bool, floats: fr
             anchors.append(layer)
         branch = _branch(node, inside) if identity_only else None
         clipped = is_clipped(node, inside.__contains__)
-        values |= dict.fromkeys(value for value in activations(node) if value is not branch and not clipped)
+        wanted = () if clipped or is_part(node) else activations(node)
+        values |= dict.fromkeys(value for value in wanted if value is not branch)
     for node in nodes:
         if node.name not in floats and not inside.issuperset(node.users):
             values[node] = None

@@ -6,6 +6,7 @@ from constants is a weight. So the regions of a Program stay the same whatever w
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,7 @@ class Islands:
             return False
         if is_call(node, aten.mean.dim):
             return averages(node)
-        return arguments(node).get("alpha", 1) == 1
+        return is_part(node) or arguments(node).get("alpha", 1) == 1
 
     def _obstacle(self, node: Node) -> str | None:
         """Why a layer or a product does not run on integers."""
@@ -205,7 +206,7 @@ class Islands:
                     live.discard(value)
             if left[node]:
                 live.add(node)
-            if len(live) <= 1:
+            if len(live) <= 1 and not any(map(is_split, live)):
                 yield piece
                 piece = []
         if piece:
@@ -236,10 +237,12 @@ def bare(value: Node) -> Node:
 
 
 def activations(node: Node) -> list[Node]:
-    """The float tensors that a call computes with, without the weights of a layer; each once."""
+    """The float tensors that a call computes with, without the weights of a layer; each once. Of a part, what is split."""
     if is_linear(node):
         source = arguments(node)["input"]
         return [source] if isinstance(source, Node) else []
+    if is_part(node):
+        return node.all_input_nodes
     return [value for value in node.all_input_nodes if is_float(value)]
 
 
@@ -253,9 +256,20 @@ def is_anchor(node: Node) -> bool:
     return is_linear(node) or is_call(node, aten.matmul.default)
 
 
+def is_split(node: Node) -> bool:
+    """Whether a call splits a tensor into parts, which only others take."""
+    return is_call(node, aten.split_with_sizes.default)
+
+
+def is_part(node: Node) -> bool:
+    """Whether a call takes a part of what was split."""
+    return is_call(node, operator.getitem) and is_split(node.args[0])  # type: ignore[arg-type]
+
+
 def operator_name(node: Node) -> str:
-    """Like `"aten.conv2d"`; empty for what is no operator."""
-    schema: Any = getattr(node.target, "_schema", None)
+    """Like `"aten.conv2d"`, of a part that of the split; empty for what is no operator."""
+    target = node.args[0].target if is_part(node) else node.target  # type: ignore[union-attr]
+    schema: Any = getattr(target, "_schema", None)
     return "" if schema is None else str(schema.name).replace("::", ".")
 
 
@@ -276,7 +290,9 @@ def is_clipped(node: Node, inside: Callable[[Node], bool]) -> bool:
 
 
 def _is_value(node: Node) -> bool:
-    """Whether a node is a tensor of floats of 32 bits, in a twin of 64, and has elements."""
+    """Whether a node is a tensor of floats of 32 bits, in a twin of 64, and has elements; or one that was split."""
+    if is_split(node):
+        return _is_value(node.args[0]) and all(map(is_part, node.users))  # type: ignore[arg-type]
     shape = shape_of(node) or ()
     empty = any(isinstance(size, int) and size == 0 for size in shape)
     return dtype_of(node) in (torch.float32, torch.float64) and bool(shape) and not empty

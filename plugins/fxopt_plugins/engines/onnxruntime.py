@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import OnnxEngine, profiled_calls, typical
+from fxopt_plugins.engines.common import OnnxEngine, aten, profiled_calls, typical
 from fxopt_plugins.engines.huffman import pack, unpacked
 from fxopt_plugins.engines.recipes_onnxruntime import RECIPES, quantize
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME
@@ -33,6 +33,8 @@ class OnnxRuntime(OnnxEngine):
     quant_scheme: ClassVar[QuantScheme | None] = ONNX_RUNTIME
     recipes: ClassVar[Mapping[str, str]] = RECIPES
     remedies: ClassVar[Collection[str]] = ("static_u8s8_reduced",)
+    # By what it reports of its arena: docs/prices.md.
+    in_place: ClassVar[Collection[str]] = aten("add", "sub", "mul", "div", "relu", "clamp", "sigmoid", "tanh", "gelu")
 
     spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
     dynamic_quantization: bool = field(

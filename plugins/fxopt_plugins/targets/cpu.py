@@ -98,7 +98,7 @@ class Cpu(Target):
         return Cost(
             latency_ms=Interval(milliseconds, milliseconds / factor, milliseconds * factor),
             size_bytes=program.weight_bytes,
-            peak_bytes=peak_bytes(program, together),
+            peak_bytes=peak_bytes(program, together, engine.in_place),
             energy=energy(calls_apart(program) if found is None else [item.piece for item in found.pieces]),
             source="predicted",
         )

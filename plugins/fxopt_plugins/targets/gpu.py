@@ -111,7 +111,7 @@ class Gpu(Target):
         return Cost(
             latency_ms=Interval(found.milliseconds, low, high),
             size_bytes=program.weight_bytes,
-            peak_bytes=peak_bytes(program, [item.piece.nodes for item in found.pieces]),
+            peak_bytes=peak_bytes(program, [item.piece.nodes for item in found.pieces], engine.in_place),
             energy=energy([item.piece for item in found.pieces]),
             source="predicted",
         )

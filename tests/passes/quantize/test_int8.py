@@ -27,6 +27,7 @@ from fxopt.data import Data
 from fxopt.ir.observe import observe
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import bounds, is_dequantize, is_quantize
+from fxopt.ir.samples import sample_inputs
 from fxopt.ir.statistics import Statistics
 from fxopt.ir.twin import double
 from fxopt.registry import Registry
@@ -39,6 +40,7 @@ from tests.engines.nets import program
 from tests.engines.test_outputs import make
 from tests.passes.apply import apply
 from tests.passes.quantize.calibrated import calibration, offered, residual_network, view_of
+from tests.passes.quantize.test_regions import BRANCHES, branches
 
 SCHEMES = {"onnxruntime": ONNX_RUNTIME, "openvino": OPENVINO, "tensorrt": TENSORRT}
 IMAGES = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(5))
@@ -77,6 +79,20 @@ def test_onnxruntime_runs_everything_on_integers(tmp_path: Path) -> None:
     assert not {"Conv", "FusedConv", "Gemm", "Add", "Relu", "DequantizeLinear"} & kinds.keys()
     (found,) = engine.load(artifact, artifact.stages[0])([IMAGES.numpy()])
     np.testing.assert_allclose(found, quantized.run([IMAGES])[0].numpy(), atol=0.02 * np.abs(found).max())
+
+
+def test_onnxruntime_splits_integers(tmp_path: Path) -> None:
+    program = captured(branches, torch.randn(2, 8, 8, 8), **BRANCHES)
+    quantized = on_integers(program, right_anywhere(ONNX_RUNTIME))
+    engine = make("onnxruntime")
+    artifact = engine.emit(quantized, tmp_path)
+    kinds = Counter(kernel.kind for kernel in engine.fused_kernels(artifact).kernels)
+    assert (kinds["QLinearConv"], kinds["QLinearAdd"], kinds["Split"]) == (4, 1, 1)
+    assert kinds["DequantizeLinear"] == 2  # before the one activation in floats, and at the end
+    inputs = sample_inputs(program)
+    (found,) = engine.load(artifact, artifact.stages[0])([value.numpy() for value in inputs])
+    expected = quantized.run(inputs)[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
 
 
 def test_openvino_runs_every_layer_on_integers(tmp_path: Path) -> None:

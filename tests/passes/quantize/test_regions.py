@@ -21,7 +21,8 @@ IMAGE = torch.randn(2, 8, 8, 8)
 
 def regions(program: Program, scheme: QuantScheme = ONNX_RUNTIME) -> list[list[str]]:
     """Operators of each region, like `"conv2d"`."""
-    return [[str(node.target).split(".")[1] for node in region.nodes] for region in Islands(program, scheme).regions]
+    found = Islands(program, scheme).regions
+    return [[node.target.__name__.split(".")[0] for node in region.nodes] for region in found]  # type: ignore[union-attr]
 
 
 def why_not(program: Program, scheme: QuantScheme = ONNX_RUNTIME) -> list[str]:
@@ -119,3 +120,31 @@ def test_operators_that_the_engine_does_not_run_on_integers_part_regions() -> No
     assert regions(program) == [["conv2d", "sigmoid", "cat"], ["conv2d"]]
     without = replace(ONNX_RUNTIME, integer_ops=ONNX_RUNTIME.integer_ops - {"aten.sigmoid"})
     assert regions(program, without) == [["conv2d"], ["conv2d"]]
+
+
+def branches(self: Any, x: Tensor) -> Any:
+    """Two layers as one, whose parts are added behind another layer."""
+    first, second = self.wide(self.stem(x).relu()).split_with_sizes([16, 8], 1)
+    return self.last(first + self.narrow(second.relu()))
+
+
+BRANCHES = {"stem": conv(), "wide": conv(24), "narrow": conv(16), "last": nn.Conv2d(16, 8, 1)}
+
+
+def test_what_was_split_stays_on_integers_with_all_its_parts() -> None:
+    program = captured(branches, IMAGE, **BRANCHES)
+    whole = ["conv2d", "split_with_sizes", "getitem", "getitem"]
+    assert regions(program) == [["conv2d", "relu"], whole, ["conv2d", "add"], ["conv2d"]]
+    islands = Islands(program, ONNX_RUNTIME)
+    wide = next(node for node in program.calls if "split" in str(node.target)).args[0]
+    parts = [node for node in program.calls if "getitem" in str(node.target)]
+    assert [islands.root(part) for part in parts] == [wide, wide]
+    assert not any("split" in name for part in regions(program, OPENVINO) for name in part)
+
+
+def test_what_is_split_for_nobody_on_integers_is_no_part_of_a_region() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        first, second = self.wide(x).split_with_sizes([16, 8], 1)
+        return first.exp() * second.mean()
+
+    assert regions(captured(forward, IMAGE, wide=nn.Conv2d(8, 24, 1))) == [["conv2d"]]
