@@ -144,7 +144,7 @@ def test_what_was_split_stays_on_integers_with_all_its_parts() -> None:
 
 def test_what_is_split_for_nobody_on_integers_is_no_part_of_a_region() -> None:
     def forward(self: Any, x: Tensor) -> Any:
-        first, second = self.wide(x).split_with_sizes([16, 8], 1)
+        first, second = self.wide(x).split_with_sizes([16, 8], -1)
         return first.exp() * second.mean()
 
-    assert regions(captured(forward, IMAGE, wide=nn.Conv2d(8, 24, 1))) == [["conv2d"]]
+    assert regions(captured(forward, IMAGE, wide=nn.Linear(8, 24))) == [["linear"]]
