@@ -22,7 +22,7 @@ from benchmarks.bench_rewrites import outcome
 from benchmarks.by_model import TINY
 from benchmarks.quantize.models import TASKS, task
 from benchmarks.sites import SITES
-from docs.figures_of_prices import gpu, planner, predict
+from docs.figures_of_prices import gpu, memory, planner, predict
 from docs.words import ENGINES, NOT_YET, machine_in_words, ms, ratio
 from fxopt.contracts.cost import Drop
 from fxopt.report.table import summary_table
@@ -212,6 +212,7 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "quantize_vnni.json": quantize,
     "rewrites.json": rewrites,
     "gpu.json": gpu,
+    "memory.json": memory,
     "sizes.json": sizes,
 }
 

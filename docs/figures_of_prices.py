@@ -66,6 +66,32 @@ def gpu(report: dict[str, Any]) -> str:
     )
 
 
+def memory(report: dict[str, Any]) -> str:
+    """The table of `bench_memory.py`: KiB foretold beside what tensors hold and what the engine reports, one row a model."""
+    lines = [
+        "| KiB | call by call: foretold | held | floats on ONNX Runtime: foretold | reported | int8: foretold | reported |",
+        "|---|" + "---:|" * 6,
+    ]
+    models = {name: model for name, model in report["models"].items() if name != TINY}
+    for name, model in models.items():
+        pairs = (("program", "held"), ("float", "reported"), ("int8", "reported"))
+        cells = [f"{model[kind][key] / 1024:,.0f}" for kind, other in pairs for key in ("predicted", other)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    exact = sum(model["program"]["predicted"] == model["program"]["held"] for model in models.values())
+    near = [
+        sum(abs(model[kind]["predicted"] / model[kind]["reported"] - 1) <= 0.1 for model in models.values())
+        for kind in ("float", "int8")
+    ]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Of {len(models)} models {exact} hold exactly what is foretold call by call; as ONNX Runtime runs them"
+            f" {near[0]} are within 10% of its report in floats, and {near[1]} on integers.",
+        ]
+    )
+
+
 def predict(report: dict[str, Any]) -> str:
     """The table of `bench_predict.py`: how far predictions are off, and what comes of choosing by them, by held-out family."""
     lines = [

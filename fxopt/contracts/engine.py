@@ -45,6 +45,7 @@ class QuantScheme:
             activations of a matmul as s8 and s8, or u8 from 0 up (after a softmax) and s8.
         float_output_ops: those of `integer_ops` that need no Q after them: they yield floats as well.
         depthwise: whether there is an integer kernel for convolutions of one channel a group.
+        padding: whether zeros that are padded before a convolution, on whichever sides, become part of it.
         range_is_relu: whether a ReLU or clip costs nothing where the Q after it says the same: the zero-point stands at
             the end of the range of integers, and the range ends where the clip does.
         weight_bits: bits of static weights to choose from, widest first; a test on the machine decides
@@ -64,6 +65,7 @@ class QuantScheme:
     symmetric_ops: frozenset[str] = frozenset()
     float_output_ops: frozenset[str] = frozenset()
     depthwise: bool = True
+    padding: bool = False
     range_is_relu: bool = True
     weight_bits: tuple[int, ...] = (8, 7)
     group_sizes: tuple[int, ...] = ()

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.fx import Node
-from torch.utils import _pytree as pytree
 
+from benchmarks.bench_memory import held
 from fxopt.compiler.calibrate import program_of
 from fxopt.contracts.target import Probe
-from fxopt.ir.evaluate import run_graph
-from fxopt.ir.program import Program
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.work import bytes_moved, flops, peak_bytes
 from fxopt_plugins.targets.probes import probes
@@ -85,37 +80,31 @@ def test_what_runs_together_writes_only_what_others_read() -> None:
     assert peak_bytes(net, [names[:3], names[3:]]) == 2 * 400
 
 
+def test_a_call_writes_over_what_is_read_for_the_last_time_where_the_engine_does() -> None:
+    net = program(Residual(), torch.randn(10, 10))
+    exp, relu, sigmoid, add = (node.name for node in net.calls)
+    assert peak_bytes(net, in_place=["aten.relu"]) == 3 * 400  # exp's value is read again
+    assert peak_bytes(net, in_place=["aten.sigmoid", "aten.add"]) == 2 * 400
+    assert peak_bytes(net, [[exp], [relu, sigmoid, add]], ["aten.add"]) == 2 * 400  # its input, then exp's value alone
+    chain = program(Chain(), torch.randn(10, 10))
+    everything = ["aten.exp", "aten.relu", "aten.sigmoid"]
+    assert peak_bytes(chain, in_place=everything) == 2 * 400  # what the caller gave is not written over
+
+
+def test_what_runs_as_one_writes_over_what_its_last_calls_read() -> None:
+    net = program(Residual(), torch.randn(10, 10))
+    exp, relu, sigmoid, add = (node.name for node in net.calls)
+    together = [[exp], [relu, sigmoid], [add]]
+    assert peak_bytes(net, together) == 3 * 400
+    assert peak_bytes(net, together, ["aten.add"]) == 2 * 400
+
+
 def test_what_runs_together_is_alive_until_its_last_call_has_read_it() -> None:
     net = program(Residual(), torch.randn(10, 10))
     exp, relu, sigmoid, add = (node.name for node in net.calls)
     assert peak_bytes(net, [[exp], [relu, sigmoid, add]]) == 2 * 400  # exp's value and the sum
     assert peak_bytes(net, [[exp], [relu], [sigmoid], [add]]) == peak_bytes(net) == 3 * 400
     assert peak_bytes(net, [[exp, relu], [sigmoid, add]]) == 3 * 400  # two values from the first, one of the last
-
-
-def held(net: Program, inputs: list[Tensor]) -> int:
-    """Most bytes that inputs and activations really hold at once where each value is let go after its last use."""
-    owned = {value.untyped_storage().data_ptr() for value in net.attributes.values() if isinstance(value, Tensor)}
-    last = {used: node for node in net.nodes for used in node.all_input_nodes}
-    values: dict[str, Any] = {}
-    peak = 0
-
-    def see(node: Node, value: Any) -> None:
-        nonlocal peak
-        if node.op != "get_attr":
-            values[node.name] = value
-        tensors = [leaf for value in values.values() for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
-        storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
-        peak = max(peak, sum(size for pointer, size in storages.items() if pointer not in owned))
-        for used in node.all_input_nodes:
-            if last[used] is node:
-                values.pop(used.name, None)
-        if node not in last:
-            values.pop(node.name, None)
-
-    with torch.no_grad():
-        run_graph(net.graph, net.attributes, inputs, see)
-    return peak
 
 
 @pytest.mark.parametrize("probe", [probe for probe in probes() if probe.seed < 2], ids=lambda probe: probe.name)

@@ -14,7 +14,7 @@ from fxopt import Candidate, Fidelity, Pass, Stage
 from fxopt.ir.quantized import is_dequantize
 from fxopt_passes.quantize.gptq import ROUNDINGS, hessians, round_weights
 from fxopt_passes.quantize.observers import OBSERVERS, Kind, Range, choose, observe
-from fxopt_passes.quantize.placement import Placement, Writer, grid, nearest, place, weight_scales
+from fxopt_passes.quantize.placement import Placement, Writer, grid, nearest, padded_from, place, weight_scales
 from fxopt_passes.quantize.regions import Islands, Region, activations, averages, bare, is_anchor
 from fxopt_passes.quantize.weights import absmax_scales, least_squares_scales
 
@@ -153,7 +153,8 @@ class _Fitting:
         for index, layer in enumerate(site.placed.anchors):
             scales = self.scales(layer, high)
             fitted[f"scales.{index}"] = scales
-            used = weight_scales(layer, scales, steps[layer.input], self.scheme.bias == "int32")
+            step = steps[padded_from(layer.input, steps)]
+            used = weight_scales(layer, scales, step, self.scheme.bias == "int32")
             integers = self.rounded(layer, used, high)
             if integers is None:  # `apply` finds them by itself
                 integers = nearest(layer.weight.float(), used, int(layer.transposed), (-high, high, torch.int8))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from fxopt import StaleCandidate
 from fxopt.ir.quantized import operators
 from fxopt_passes.fusion.linear_maps import LinearMap, is_linear, linear_map
 from fxopt_passes.matching import arguments, is_call, without_defaults
-from fxopt_passes.quantize.regions import activations, averages, is_anchor, is_clipped, is_part
+from fxopt_passes.quantize.regions import activations, averages, is_anchor, is_clipped, is_padding, is_part
 
 if TYPE_CHECKING:
     from fxopt import Candidate, Edit
@@ -111,11 +111,19 @@ def place(source: Source, nodes: Sequence[Node], identity_only: bool, floats: fr
         branch = _branch(node, inside) if identity_only else None
         clipped = is_clipped(node, inside.__contains__)
         wanted = () if clipped or is_part(node) else activations(node)
-        values |= dict.fromkeys(value for value in wanted if value is not branch)
+        padded = {value for value in wanted if value in inside and is_padding(value)}  # zeros are zeros on any grid
+        values |= dict.fromkeys(value for value in wanted if value is not branch and value not in padded)
     for node in nodes:
         if node.name not in floats and not inside.issuperset(node.users):
             values[node] = None
     return Placement(tuple(nodes), tuple(values), tuple(anchors))
+
+
+def padded_from(value: Node, rounded: Collection[Node]) -> Node:
+    """The one of the rounded values that another is, or that it is padded from."""
+    while value not in rounded:
+        (value,) = activations(value)
+    return value
 
 
 def _branch(node: Node, inside: set[Node]) -> Node | None:
@@ -214,7 +222,7 @@ class Writer:
     def _layer(self, index: int, layer: LinearMap) -> Node:
         """A layer with integer weights, and its bias in their steps."""
         integer_bias = self.parameters["bias"] == "int32"
-        step = self.grids[layer.input].scale
+        step = self.grids[padded_from(layer.input, self.grids)].scale
         scales = weight_scales(layer, self.fitted[f"scales.{index}"], step, integer_bias)
         high = 2 ** (self.parameters["bits"] - 1) - 1
         numbers, integers = (-high, high, torch.int8), self.fitted.get(f"integers.{index}")

@@ -75,7 +75,8 @@ class Islands:
 
     def is_moving(self, node: Node) -> bool:
         """Whether a call moves integers or chooses among them, so that its output has the scale of its input."""
-        return node.op == "call_function" and operator_name(node) in self.scheme.moving_ops and self._is_plain(node)
+        moves = operator_name(node) in self.scheme.moving_ops or self._is_padding(node)
+        return node.op == "call_function" and moves and self._is_plain(node)
 
     def is_symmetric(self, node: Node) -> bool:
         """Whether a call wants activations of zero-point 0."""
@@ -97,6 +98,8 @@ class Islands:
         if is_call(node, *CLIPS):
             source = bare(activations(node)[0]) if activations(node) else node
             return source in self._inside and not self.is_moving(source) and not operand_nodes(node)
+        if self._is_padding(node):
+            return self._is_plain(node) and all(map(is_linear, node.users))
         name = operator_name(node)
         if name == "aten.mean" and "aten.mean" not in self.scheme.integer_ops:
             return (
@@ -105,6 +108,9 @@ class Islands:
         if name in self.scheme.moving_ops:
             return self._is_plain(node)
         return name in self.scheme.integer_ops and self._is_plain(node) and self._goes_on(node)
+
+    def _is_padding(self, node: Node) -> bool:
+        return self.scheme.padding and is_padding(node)
 
     def _goes_on(self, node: Node) -> bool:
         """Whether some of its inputs are integers without it; else they would be rounded for its sake alone."""
@@ -163,7 +169,8 @@ class Islands:
                 continue
             makers = [bare(value) for value in activations(node)]
             forced = any(value in self._inside and not self._yields_floats(value) for value in makers)
-            if not forced or not (self.is_moving(node) or is_call(node, aten.add.Tensor)):
+            goes_on = is_call(node, aten.add.Tensor) or (self.is_moving(node) and not is_padding(node))
+            if not forced or not goes_on:
                 del self._inside[node]
 
     def _connected(self) -> Iterator[list[Node]]:
@@ -206,7 +213,7 @@ class Islands:
                     live.discard(value)
             if left[node]:
                 live.add(node)
-            if len(live) <= 1 and not any(map(is_split, live)):
+            if len(live) <= 1 and not any(is_split(value) or is_padding(value) for value in live):
                 yield piece
                 piece = []
         if piece:
@@ -259,6 +266,14 @@ def is_anchor(node: Node) -> bool:
 def is_split(node: Node) -> bool:
     """Whether a call splits a tensor into parts, which only others take."""
     return is_call(node, aten.split_with_sizes.default)
+
+
+def is_padding(node: Node) -> bool:
+    """Whether a call pads with zeros."""
+    if not is_call(node, aten.pad.default, aten.constant_pad_nd.default):
+        return False
+    call = arguments(node)
+    return call.get("mode", "constant") == "constant" and not call["value"]
 
 
 def is_part(node: Node) -> bool:

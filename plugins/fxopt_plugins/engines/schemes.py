@@ -19,6 +19,7 @@ ONNX_RUNTIME = QuantScheme(
     | aten("sigmoid", "softmax", "leaky_relu", "where"),
     moving_ops=_MOVES | aten("split_with_sizes"),
     float_output_ops=aten("linear", "matmul"),
+    padding=True,
     group_sizes=(16, 32, 64, 128, 256),
     native={"int8": (), "int8_dynamic": (), "int4_weight": ()},
 )
@@ -34,6 +35,7 @@ OPENVINO = QuantScheme(
     moving_ops=_MOVES,
     symmetric_ops=aten("conv_transpose2d", "matmul"),
     float_output_ops=_CONVOLUTIONS | aten("conv_transpose2d", "linear", "matmul"),
+    padding=True,
     group_sizes=(16, 32, 64, 128, 256),
     native={
         "int8": (),

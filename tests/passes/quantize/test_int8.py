@@ -40,7 +40,7 @@ from tests.engines.nets import program
 from tests.engines.test_outputs import make
 from tests.passes.apply import apply
 from tests.passes.quantize.calibrated import calibration, offered, residual_network, view_of
-from tests.passes.quantize.test_regions import BRANCHES, branches
+from tests.passes.quantize.test_regions import BRANCHES, PADDED, branches, padded
 
 SCHEMES = {"onnxruntime": ONNX_RUNTIME, "openvino": OPENVINO, "tensorrt": TENSORRT}
 IMAGES = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(5))
@@ -93,6 +93,26 @@ def test_onnxruntime_splits_integers(tmp_path: Path) -> None:
     (found,) = engine.load(artifact, artifact.stages[0])([value.numpy() for value in inputs])
     expected = quantized.run(inputs)[0].numpy()
     np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("name", "scheme"), [("onnxruntime", ONNX_RUNTIME), ("openvino", OPENVINO)])
+def test_uneven_padding_is_done_by_the_integer_kernel_of_its_layer(
+    name: str, scheme: QuantScheme, tmp_path: Path
+) -> None:
+    program = captured(padded, torch.randn(2, 8, 9, 9), **PADDED)
+    quantized = on_integers(program, right_anywhere(scheme))
+    engine = make(name)
+    artifact = engine.emit(quantized, tmp_path)
+    kernels = engine.fused_kernels(artifact).kernels
+    assert not [kernel for kernel in kernels if kernel.kind.lower().startswith("pad")]
+    layers = [kernel for kernel in kernels if "conv" in kernel.kind.lower()]
+    assert [kernel.dtype for kernel in layers] == ["uint8"] * 3
+    inputs = sample_inputs(program)
+    (found,) = engine.load(artifact, artifact.stages[0])([value.numpy() for value in inputs])
+    expected = quantized.run(inputs)[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
+    floats = program.run(inputs)[0].numpy()
+    assert np.abs(expected - floats).mean() < 0.05 * np.abs(floats).max()
 
 
 def test_openvino_runs_every_layer_on_integers(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -148,3 +149,36 @@ def test_what_is_split_for_nobody_on_integers_is_no_part_of_a_region() -> None:
         return first.exp() * second.mean()
 
     assert regions(captured(forward, IMAGE, wide=nn.Linear(8, 24))) == [["linear"]]
+
+
+def padded(self: Any, x: Tensor) -> Any:
+    """Layers behind uneven zeros, as TensorFlow pads."""
+    uneven = (0, 1, 0, 1)
+    x = F.relu6(self.first(F.pad(x, uneven)))
+    return self.last(F.relu6(self.deep(F.pad(x, uneven))))
+
+
+PADDED = {"first": nn.Conv2d(8, 16, 3, 2), "deep": nn.Conv2d(16, 16, 3, 2, groups=16), "last": nn.Conv2d(16, 8, 1)}
+
+
+def test_zeros_that_are_padded_belong_to_the_layer_behind_them() -> None:
+    program = captured(padded, IMAGE, **PADDED)
+    layer = ["pad", "conv2d", "relu6"]
+    assert regions(program) == [layer, layer, ["conv2d"]]
+    assert regions(program, replace(ONNX_RUNTIME, padding=False)) == [
+        ["conv2d", "relu6"],
+        ["conv2d", "relu6"],
+        ["conv2d"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "pad",
+    [
+        lambda s, x: s.layer(F.pad(x, (0, 1), value=1.0)),
+        lambda s, x: s.layer(F.pad(x, (0, 1, 0, 1), "reflect")),
+        lambda s, x: s.layer(y := F.pad(x, (0, 1))) + y.mean(),
+    ],
+)
+def test_other_padding_is_no_part_of_a_region(pad: Any) -> None:
+    assert regions(captured(pad, IMAGE, layer=conv())) == [["conv2d"]]
