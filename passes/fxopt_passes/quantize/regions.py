@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 
 CLIPS = (aten.relu.default, aten.relu6.default, aten.hardtanh.default, aten.clamp.default)
+_CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
 _PAIRS = (aten.add.Tensor, aten.mul.Tensor, aten.matmul.default)
 
 
@@ -99,7 +100,7 @@ class Islands:
             source = bare(activations(node)[0]) if activations(node) else node
             return source in self._inside and not self.is_moving(source) and not operand_nodes(node)
         if self._is_padding(node):
-            return self._is_plain(node) and all(map(is_linear, node.users))
+            return self._is_plain(node)
         name = operator_name(node)
         if name == "aten.mean" and "aten.mean" not in self.scheme.integer_ops:
             return (
@@ -269,11 +270,13 @@ def is_split(node: Node) -> bool:
 
 
 def is_padding(node: Node) -> bool:
-    """Whether a call pads with zeros."""
+    """Whether a call puts zeros around images, and only for convolutions."""
     if not is_call(node, aten.pad.default, aten.constant_pad_nd.default):
         return False
-    call = arguments(node)
-    return call.get("mode", "constant") == "constant" and not call["value"]
+    call, rank = arguments(node), len(shape_of(node) or ())
+    zeros = call.get("mode", "constant") == "constant" and not call["value"]
+    around = len(call["pad"]) <= 2 * (rank - 2) and all(isinstance(size, int) and size >= 0 for size in call["pad"])
+    return zeros and around and all(is_call(user, *_CONVOLUTIONS) for user in node.users)
 
 
 def is_part(node: Node) -> bool:

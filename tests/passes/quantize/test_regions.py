@@ -178,7 +178,16 @@ def test_zeros_that_are_padded_belong_to_the_layer_behind_them() -> None:
         lambda s, x: s.layer(F.pad(x, (0, 1), value=1.0)),
         lambda s, x: s.layer(F.pad(x, (0, 1, 0, 1), "reflect")),
         lambda s, x: s.layer(y := F.pad(x, (0, 1))) + y.mean(),
+        lambda s, x: s.layer(F.pad(x, (0, -1))),
+        lambda s, x: s.layer(F.pad(x, (0, 1, 0, 1, 0, 1))[:, :8]),
     ],
 )
 def test_other_padding_is_no_part_of_a_region(pad: Any) -> None:
     assert regions(captured(pad, IMAGE, layer=conv())) == [["conv2d"]]
+
+
+def test_padding_of_channels_and_before_other_layers_is_no_part_of_a_region() -> None:
+    channels = captured(lambda s, x: s.layer(F.pad(x, (0, 0, 0, 0, 0, 1))), IMAGE, layer=nn.Conv2d(9, 8, 3))
+    assert regions(channels) == [["conv2d"]]
+    linear = captured(lambda s, x: s.layer(F.pad(x, (0, 1))), torch.randn(2, 8), layer=nn.Linear(9, 8))
+    assert regions(linear) == [["linear"]]
