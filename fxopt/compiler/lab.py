@@ -200,11 +200,16 @@ class EngineLab:
         return builds
 
     def recipe_jobs(self) -> list[Callable[[], object]]:
-        """What the workshop may do while nothing is timed, so that `recipes` need not wait for it."""
+        """What the workshop may do while nothing is timed, so that `recipes` need not wait for it.
+
+        The samples are written before: data are a user's code, which two threads must not call at once.
+        """
         engine, calib = self.registry.make_engine(self.engine), self.calib
         if not self.quality.lossy or calib is None:
             return []
         wanted = [recipe for recipe in engine.recipes if self._why_not(engine, recipe, named=False) is None]
+        if wanted:
+            self.workshop.calibration(calib)
         return [partial(self.workshop.recipe, self.engine, recipe, self.program, calib) for recipe in wanted]
 
     def _why_not(self, engine: Engine, recipe: str, named: bool) -> str | None:

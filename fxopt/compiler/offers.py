@@ -36,7 +36,7 @@ def offer(
         registry: where passes come from.
         context: its `scheme` is the engine's.
         note: told what is being done.
-        weigh: the kinds of which it is found out what they cost in quality, beside offers of no kind; None for all.
+        weigh: the kinds of which it is found out what they cost in quality, beside offers of no kind; None: all; empty: nothing.
 
     Returns:
         A search with the steps of `found` and those that are offered; its Program is that of `found`.
@@ -131,19 +131,13 @@ class _Offers(_GoingOn):
 
     def weigh(self, kinds: Collection[str] | None) -> None:
         """Find out what the offers cost: all in one run over the data, and once for engines that get the same ones."""
-        wanted = [
-            (
-                after,
-                [
-                    record
-                    for record in records
-                    if kinds is None or record.candidate.parameters.get("kind") in (None, *kinds)
-                ],
-            )
-            for after, records in self.rounds
-        ]
-        if self.context.statistics is None or not any(records for _, records in wanted):
+        if self.context.statistics is None or (kinds is not None and not kinds):
             return
+
+        def counts(record: Record) -> bool:
+            return kinds is None or record.candidate.parameters.get("kind") in (None, *kinds)
+
+        wanted = [(after, [record for record in records if counts(record)]) for after, records in self.rounds]
         known = self.context.statistics.notes(self.found.program, "sensitivity")
         self.note("sensitivity")
         try:

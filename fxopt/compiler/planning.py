@@ -137,8 +137,8 @@ def _of_lower_precision(run: Run, found: Search, lab: EngineLab, exact: Problem)
     context = lab.context = replace(run.context, scheme=scheme(run, lab.engine))
     lab.calib = run.calib if run.request.recipes else None
     with (
-        run.workshop.meanwhile(lab.recipe_jobs()),
         run.progress.phase(f"look for lower precision for {run.engines[lab.engine].name}"),
+        run.workshop.meanwhile(lab.recipe_jobs()),
     ):
         offered = offer(found, run.passes, run.registry, context, run.progress.detail, _weighed(run, context))
     lab.look_into(offered, context)

@@ -141,7 +141,7 @@ class Run:
 
     def _judge_the_original(self) -> None:
         builds = [partial(self.workshop.emit, engine, self.program) for engine in self.engines]
-        with self.workshop.meanwhile(builds), self.progress.phase("judge the original"):
+        with self.progress.phase("judge the original"), self.workshop.meanwhile(builds):
             self.quality.begin()
         for doubt in self.quality.doubts():
             self.progress.note(doubt)

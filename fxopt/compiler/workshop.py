@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 # sums that saturate are off by many times as much.
 ARTIFACT_BOUND = 1e-3
 _ROUNDINGS = 2.0
-_WAKE_S = 0.5
+_WAKE_S = 0.5  # Python hears a Ctrl-C that comes just before it blocks only when it wakes again
 
 
 class Workshop:
@@ -88,6 +89,7 @@ class Workshop:
         self.weight_bits: dict[str, int | None] = {}
         self.references: dict[str, list[torch.Tensor]] = {}
         self._runners: dict[str, Worker] = {}  # by engine: starting one takes longer than most judgements
+        self._failed: dict[str, str] = {}  # why, by key in the journal
 
     def close(self) -> None:
         """End the processes in which artifacts were run."""
@@ -108,30 +110,45 @@ class Workshop:
         def fill(draft: Path) -> None:
             elsewhere.build(self.worker, engine, self.program_folder(program), draft)
 
-        artifact = self.journal.folder(_key(engine, program), fill)
+        artifact = self._made(_key(engine, program), fill)
         self.sources[artifact.name] = program
         return artifact
+
+    def _made(self, key: str, fill: Callable[[Path], None]) -> Path:
+        """As `Journal.folder`; what an engine failed at is not tried again: it may have hung."""
+        if key in self._failed:
+            raise EngineError(self._failed[key])
+        try:
+            return self.journal.folder(key, fill)
+        except EngineError as error:
+            self._failed[key] = str(error)
+            raise
 
     @contextmanager
     def meanwhile(self, jobs: Sequence[Callable[[], object]]) -> Iterator[None]:
         """Let the builder do jobs while the body does what neither needs it nor is timed.
 
-        What an engine fails at there is left to who asks for it again.
+        No job is begun once the body has ended or time is out, and the one under way is waited for. What an engine fails at is
+        told to who asks for it again. Where the body raises, the builder is killed, for good.
         """
+        over = threading.Event()
 
-        def do_all() -> None:
+        def do() -> None:
             for job in jobs:
+                if over.is_set() or self.out_of_time():
+                    return
                 with suppress(EngineError):
                     job()
 
         with futures.ThreadPoolExecutor(1) as beside:
-            doing = beside.submit(do_all)
             try:
+                doing = beside.submit(do)
                 yield
-                # Python hears a Ctrl-C that comes just before it blocks only when it wakes again.
+                over.set()
                 while futures.wait([doing], timeout=_WAKE_S).not_done:
                     pass
             except BaseException:
+                over.set()
                 self.worker.kill()
                 raise
         doing.result()
@@ -207,7 +224,7 @@ class Workshop:
             source = self.program_folder(program)
             self.worker.quantize(engine, recipe, source, self.calibration(data), draft)
 
-        return self.journal.folder(f"{engine} {recipe} {program.digest} {data.digest}", fill)
+        return self._made(f"{engine} {recipe} {program.digest} {data.digest}", fill)
 
     def under(self, artifact: Path, tunings: Mapping[str, Any]) -> Path:
         """The artifact with other options of its engine; files are shared."""
@@ -247,6 +264,8 @@ class Workshop:
             runner.load(engine, artifact)
             yield run
         finally:
+            with suppress(EngineError):
+                runner.unload()
             runner.pause()  # or its threads spin beside what is timed next
 
     def kernels(self, engine: str, artifact: Path) -> list[dict[str, Any]]:

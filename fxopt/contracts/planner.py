@@ -208,7 +208,8 @@ class Problem:
         offers: alternatives for this engine, in order: no plan has two that conflict.
         native: kinds of lower precision that the engine computes in on this machine, as in `QuantScheme.native`. An offer
             says its own in the candidate's parameter `"kind"`; one of another kind saves room alone.
-        sensitivity: by id of an offer, the loss that it is expected to bring, where there are data.
+        sensitivity: by id of an offer, the loss that it is expected to bring, where there are data. Of one that only saves room
+            it is not found out where latency alone counts.
         size_change: by id of an offer, bytes of tensors that it adds, where that can be told of it alone.
         latency_ms: of the baseline, where it was measured; what a ratio has to be held against a limit on latency.
     """

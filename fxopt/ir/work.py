@@ -6,7 +6,7 @@ value that is only quantized is never written as floats: the call before writes 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -50,7 +50,8 @@ def peak_bytes(
         program: whose values.
         together: names of calls that run as one. What they read is alive until what they write is there, and what only they
             read is never written to memory.
-        in_place: ops, like `"aten.relu"`, that write over a value of the same size which is read for the last time.
+        in_place: ops, like `"aten.relu"`, that write over a value of the same size which is read for the last time;
+            `"aten.conv2d+aten.add"`: only where they run as one with that other. What is handed to the caller is new.
     """
     order = [node for node in program.nodes if node.op != "get_attr"]
     position = {node.name: step for step, node in enumerate(order)}
@@ -72,9 +73,13 @@ def peak_bytes(
             if owner.name not in at or at[owner.name] != now:
                 last[owner] = max(last.get(owner, 0), now)
     ends = {node: 2 * end + 1 for node, end in last.items()}
+    over = _writes_over(order, at, in_place)
+    handed = {
+        owner for node in order if node.op == "output" for value in node.all_input_nodes for owner in owners[value]
+    }
     for node in last:
         size = held_bytes(program, node)
-        for owner in _written_over(node, owners, at, in_place):
+        for owner in _written_over(node, owners, at, over) if node not in handed else ():
             if ends.get(owner) == 2 * born[node] + 1 and held_bytes(program, owner) == size:
                 ends[owner] -= 1  # gone as the other comes
                 break
@@ -90,18 +95,36 @@ def peak_bytes(
     return peak
 
 
+def _writes_over(order: Iterable[Node], at: Mapping[str, int], in_place: Collection[str]) -> set[Node]:
+    """The calls that write in place, by themselves or since they run as one with another."""
+    beside: dict[int, set[str]] = {}
+    for node in order:
+        if node.name in at:
+            beside.setdefault(at[node.name], set()).add(_op(node))
+
+    def writes(node: Node) -> bool:
+        others = beside[at[node.name]] if node.name in at else ()
+        return _op(node) in in_place or any(f"{other}+{_op(node)}" in in_place for other in others)
+
+    return set(filter(writes, order))
+
+
 def _written_over(
-    node: Node, owners: dict[Node, set[Node]], at: dict[str, int], in_place: Collection[str]
+    node: Node, owners: Mapping[Node, Collection[Node]], at: Mapping[str, int], over: Collection[Node]
 ) -> Iterator[Node]:
-    """Values in whose place a call may write, nearest first: what it reads, through calls that run as one with it."""
-    if str(getattr(node.target, "overloadpacket", "")) not in in_place:
+    """Values in whose place a call may write: what it reads, through calls that run as one with it."""
+    if node not in over:
         return
     for used in node.all_input_nodes:
         for owner in owners.get(used, ()):
             if owner.name in at and at[owner.name] == at.get(node.name):
-                yield from _written_over(owner, owners, at, in_place)
+                yield from _written_over(owner, owners, at, over)
             elif owner.op == "call_function":
                 yield owner
+
+
+def _op(node: Node) -> str:
+    return str(getattr(node.target, "overloadpacket", ""))
 
 
 def node_flops(program: Program, node: Node) -> int:

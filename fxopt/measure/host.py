@@ -91,6 +91,12 @@ class EngineHost(Host):
         self._call = bind(self._engine(engine), Artifact.read(Path(artifact)))
         return {}, []
 
+    def unload(self, arrays: wire.Arrays) -> Answer:
+        """Let go of what is loaded."""
+        self._call, self._inputs = None, []
+        gc.collect()
+        return {}, []
+
     def run(self, arrays: wire.Arrays) -> Answer:
         """Call it once on the inputs in `arrays`, which are kept for `time`."""
         self._inputs = arrays

@@ -86,6 +86,11 @@ class Worker(Process):
         self._request(engine, "load", self.limits.load_s, engine=engine, artifact=str(artifact))
         self._loaded = engine
 
+    def unload(self) -> None:
+        """Let go of the loaded artifact and its inputs, if there is a process that has one."""
+        if self.started:
+            self._request(self._loaded, "unload", self.limits.load_s)
+
     def run(self, inputs: Sequence[np.ndarray[Any, Any]]) -> wire.Arrays:
         """Call the loaded artifact on its flat inputs; the flat outputs. `time` uses the same inputs."""
         return self._request(self._loaded, "run", self.limits.run_s, inputs)[1]

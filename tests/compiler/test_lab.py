@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import pytest
@@ -130,6 +131,25 @@ def at_most(lab: EngineLab, clamps: int, monkeypatch: pytest.MonkeyPatch) -> Non
 def grow(lab: EngineLab) -> None:
     """Let the rounding of each step be larger than that of the one before."""
     lab.search.evidence = {step.id: Evidence(0.0, index * 1e-7, 1e-7, 1e-7) for index, step in enumerate(lab.steps)}
+
+
+def test_samples_for_recipes_are_read_before_anything_is_done_beside(
+    lab: EngineLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come from a user's code, which two threads must not call at once."""
+    done: list[str] = []
+    workshop, registry = cast(Any, lab.workshop), cast(Any, lab.registry)
+    engine = SimpleNamespace(recipes={"one": "", "two": ""}, remedies=(), recipe_available=lambda recipe: None)
+    monkeypatch.setattr(registry, "make_engine", lambda spec: engine)
+    workshop.out_of_time = lambda: False
+    workshop.calibration = lambda data: done.append("samples")
+    workshop.recipe = lambda engine, recipe, program, data: done.append(recipe)
+    lab.calib, lab.quality = cast(Any, "data"), Quality.made_up(lab.program, Drop(0.1))
+    jobs = lab.recipe_jobs()
+    assert done == ["samples"]
+    for job in jobs:
+        job()
+    assert done == ["samples", "one", "two"]
 
 
 @pytest.mark.parametrize("clamps", [1, 2, 3, 5])

@@ -34,6 +34,7 @@ def test_an_artifact_that_does_not_give_what_its_program_gives_has_a_fault(
     with Worker(Limits()) as worker:
         workshop = Workshop(journal, worker, program, [torch.randn(2, 4).numpy()], None)
         found = workshop.fault(spec, workshop.emit(spec, program), program)
+        workshop.close()
     journal.release()
     assert found is None if fault is None else fault in str(found)
 
@@ -55,6 +56,7 @@ def test_an_artifact_under_other_options_leaves_the_first_as_it_was(
         artifact = workshop.emit(spec, program)
         there = workshop.under(artifact, {"threads": 1})
         assert workshop.fault(spec, there, program) is None
+        workshop.close()
     journal.release()
     assert [Artifact.read(path).options["threads"] for path in (artifact, there)] == [2, 1]
     assert there == workshop.under(artifact, {"threads": 1})
@@ -92,12 +94,39 @@ def test_what_an_engine_fails_at_meanwhile_is_told_to_who_asks_for_it_again(work
     def build() -> Path:
         return workshop.emit(CrashesAtBuild(threads=1).spec(), workshop.original)
 
-    done = []
-    with workshop.meanwhile([build, lambda: done.append(True)]):
-        pass
-    assert done
+    after = threading.Event()
+    with workshop.meanwhile([build, after.set]):
+        assert after.wait(30)
     with pytest.raises(EngineError, match="emit"):
         build()
+
+
+def test_what_an_engine_failed_at_is_not_tried_again(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = CrashesAtBuild(threads=1).spec()
+    with pytest.raises(EngineError, match="emit") as first:
+        workshop.emit(spec, workshop.original)
+    monkeypatch.setattr(workshop.worker, "emit", lambda *_: pytest.fail("it is tried again"))
+    with pytest.raises(EngineError) as second:
+        workshop.emit(spec, workshop.original)
+    assert str(first.value) == str(second.value)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_no_job_is_begun_once_the_body_has_ended_or_time_is_out(workshop: Workshop, late: bool) -> None:
+    begun, over = [], threading.Event()
+    workshop.deadline = time.monotonic() - 1 if late else None
+
+    def job() -> None:
+        begun.append(True)
+        assert over.wait(30)
+
+    def end() -> None:
+        over.set()
+
+    threading.Timer(0.2, end).start()
+    with workshop.meanwhile([job, job]):
+        time.sleep(0 if late else 0.05)  # the first has begun
+    assert len(begun) == (0 if late else 1)
 
 
 def test_where_the_body_fails_what_is_done_meanwhile_is_ended(workshop: Workshop) -> None:
@@ -110,7 +139,7 @@ def test_where_the_body_fails_what_is_done_meanwhile_is_ended(workshop: Workshop
         workshop.worker.run(workshop.inputs)
 
     with pytest.raises(InputError, match="labels"), workshop.meanwhile([hang]):
-        started.wait()
+        assert started.wait(30)
         raise InputError("labels do not fit")
     assert time.monotonic() - begun < workshop.worker.limits.run_s / 2
 

@@ -80,23 +80,35 @@ def test_what_runs_together_writes_only_what_others_read() -> None:
     assert peak_bytes(net, [names[:3], names[3:]]) == 2 * 400
 
 
+class Middle(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.exp()
+        return (y + y.relu().sigmoid()).mean()
+
+
 def test_a_call_writes_over_what_is_read_for_the_last_time_where_the_engine_does() -> None:
-    net = program(Residual(), torch.randn(10, 10))
-    exp, relu, sigmoid, add = (node.name for node in net.calls)
+    net = program(Middle(), torch.randn(10, 10))
     assert peak_bytes(net, in_place=["aten.relu"]) == 3 * 400  # exp's value is read again
+    assert peak_bytes(net, in_place=["aten.sigmoid"]) == 3 * 400
     assert peak_bytes(net, in_place=["aten.sigmoid", "aten.add"]) == 2 * 400
-    assert peak_bytes(net, [[exp], [relu, sigmoid, add]], ["aten.add"]) == 2 * 400  # its input, then exp's value alone
-    chain = program(Chain(), torch.randn(10, 10))
-    everything = ["aten.exp", "aten.relu", "aten.sigmoid"]
-    assert peak_bytes(chain, in_place=everything) == 2 * 400  # what the caller gave is not written over
 
 
 def test_what_runs_as_one_writes_over_what_its_last_calls_read() -> None:
-    net = program(Residual(), torch.randn(10, 10))
-    exp, relu, sigmoid, add = (node.name for node in net.calls)
-    together = [[exp], [relu, sigmoid], [add]]
+    net = program(Middle(), torch.randn(10, 10))
+    exp, relu, sigmoid, add, mean = (node.name for node in net.calls)
+    together = [[exp], [relu, sigmoid], [add], [mean]]
     assert peak_bytes(net, together) == 3 * 400
     assert peak_bytes(net, together, ["aten.add"]) == 2 * 400
+    fused = [[exp], [relu], [sigmoid, add], [mean]]
+    assert peak_bytes(net, fused) == peak_bytes(net, together, ["aten.sigmoid+aten.add"]) == 3 * 400
+    assert peak_bytes(net, fused, ["aten.sigmoid+aten.add"]) == 2 * 400
+
+
+def test_what_the_caller_gave_and_gets_is_not_shared() -> None:
+    net = program(Chain(), torch.randn(10, 10))
+    assert peak_bytes(net, in_place=["aten.exp", "aten.relu", "aten.sigmoid"]) == 2 * 400
+    last = program(Residual(), torch.randn(10, 10))
+    assert peak_bytes(last, in_place=["aten.sigmoid", "aten.add"]) == 3 * 400
 
 
 def test_what_runs_together_is_alive_until_its_last_call_has_read_it() -> None:

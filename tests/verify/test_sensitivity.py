@@ -77,6 +77,20 @@ def test_all_kinds_are_weighed_in_one_run_as_each_alone() -> None:
     assert all(cost > 0 for cost in together.values())
 
 
+def test_kinds_of_which_it_does_not_matter_are_not_weighed() -> None:
+    found, source = residual_network(), Counted()
+    data = Data.read(source, found.interface, "calib")
+    basis, context = search(found, [], Registry()), Context(statistics=Statistics(data))
+    source.count = 0
+    nothing = offer(basis, RULES, Registry(), context, weigh=())
+    assert source.count == 0
+    assert nothing.sensitivity == {}
+    some = offer(basis, RULES, Registry(), context, weigh=["bf16"])
+    kinds = {step.id: step.candidate.parameters["kind"] for step in some.steps}
+    assert set(some.sensitivity) == {identity for identity, kind in kinds.items() if kind == "bf16"}
+    assert set(kinds.values()) > {"bf16"}
+
+
 def test_the_next_engine_is_planned_for_without_running_the_data_again() -> None:
     found, source = residual_network(), Counted()
     data = Data.read(source, found.interface, "calib")

@@ -76,6 +76,8 @@ class Islands:
 
     def is_moving(self, node: Node) -> bool:
         """Whether a call moves integers or chooses among them, so that its output has the scale of its input."""
+        if is_split(node) or is_part(node):
+            return node in self._inside
         moves = operator_name(node) in self.scheme.moving_ops or self._is_padding(node)
         return node.op == "call_function" and moves and self._is_plain(node)
 
@@ -101,6 +103,10 @@ class Islands:
             return source in self._inside and not self.is_moving(source) and not operand_nodes(node)
         if self._is_padding(node):
             return self._is_plain(node)
+        if is_part(node):
+            return node.args[0] in self._inside
+        if is_split(node) and not self._is_split_of_integers(node):
+            return False
         name = operator_name(node)
         if name == "aten.mean" and "aten.mean" not in self.scheme.integer_ops:
             return (
@@ -109,6 +115,12 @@ class Islands:
         if name in self.scheme.moving_ops:
             return self._is_plain(node)
         return name in self.scheme.integer_ops and self._is_plain(node) and self._goes_on(node)
+
+    def _is_split_of_integers(self, node: Node) -> bool:
+        """Whether integers are there to be split, so that all parts are on one grid anyway, and each part is taken."""
+        source = bare(activations(node)[0])
+        taken = {user.args[1] for user in node.users if is_part(user) and _is_value(user)}
+        return source in self._inside and not self._yields_floats(source) and len(taken) == len(node.meta["val"])
 
     def _is_padding(self, node: Node) -> bool:
         return self.scheme.padding and is_padding(node)
@@ -266,7 +278,7 @@ def is_anchor(node: Node) -> bool:
 
 def is_split(node: Node) -> bool:
     """Whether a call splits a tensor into parts, which only others take."""
-    return is_call(node, aten.split_with_sizes.default)
+    return is_call(node, aten.split_with_sizes.default, aten.split.Tensor)
 
 
 def is_padding(node: Node) -> bool:
@@ -285,9 +297,8 @@ def is_part(node: Node) -> bool:
 
 
 def operator_name(node: Node) -> str:
-    """Like `"aten.conv2d"`, of a part that of the split; empty for what is no operator."""
-    target = node.args[0].target if is_part(node) else node.target  # type: ignore[union-attr]
-    schema: Any = getattr(target, "_schema", None)
+    """Like `"aten.conv2d"`; empty for what is no operator."""
+    schema: Any = getattr(node.target, "_schema", None)
     return "" if schema is None else str(schema.name).replace("::", ".")
 
 
@@ -310,7 +321,7 @@ def is_clipped(node: Node, inside: Callable[[Node], bool]) -> bool:
 def _is_value(node: Node) -> bool:
     """Whether a node is a tensor of floats of 32 bits, in a twin of 64, and has elements; or one that was split."""
     if is_split(node):
-        return _is_value(node.args[0]) and all(map(is_part, node.users))  # type: ignore[arg-type]
+        return _is_value(node.args[0]) and all(is_part(user) and _is_value(user) for user in node.users)  # type: ignore[arg-type]
     shape = shape_of(node) or ()
     empty = any(isinstance(size, int) and size == 0 for size in shape)
     return dtype_of(node) in (torch.float32, torch.float64) and bool(shape) and not empty

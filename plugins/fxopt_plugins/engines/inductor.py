@@ -26,7 +26,8 @@ _PACKAGE = "model.pt2"
 def _unpacking() -> Iterator[None]:
     """Let packages be unpacked into a folder that is gone at once.
 
-    torch removes it when the model dies, which it never does in a process that is killed; what was loaded stays mapped.
+    torch removes it when the model dies, which it may not do before its process is killed; what was loaded stays mapped, and
+    a folder that is gone is no fault then.
     """
     before = os.environ.get("TMPDIR")
     with tempfile.TemporaryDirectory(prefix="fxopt-inductor-") as folder:

@@ -33,8 +33,8 @@ class OnnxRuntime(OnnxEngine):
     quant_scheme: ClassVar[QuantScheme | None] = ONNX_RUNTIME
     recipes: ClassVar[Mapping[str, str]] = RECIPES
     remedies: ClassVar[Collection[str]] = ("static_u8s8_reduced",)
-    # By what it reports of its arena: docs/prices.md.
-    in_place: ClassVar[Collection[str]] = aten("add", "sub", "mul", "div", "relu", "clamp", "sigmoid", "tanh", "gelu")
+    # As it reports of its arena. A sum is written over what was there only by the convolution that takes it in.
+    in_place: ClassVar[Collection[str]] = aten("relu", "clamp", "sigmoid", "tanh") | {"aten.conv2d+aten.add"}
 
     spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
     dynamic_quantization: bool = field(

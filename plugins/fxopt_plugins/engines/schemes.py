@@ -17,7 +17,7 @@ ONNX_RUNTIME = QuantScheme(
     integer_ops=_CONVOLUTIONS
     | aten("linear", "matmul", "add", "mul", "cat", "avg_pool2d", "adaptive_avg_pool2d")
     | aten("sigmoid", "softmax", "leaky_relu", "where"),
-    moving_ops=_MOVES | aten("split_with_sizes"),
+    moving_ops=_MOVES | aten("split", "split_with_sizes"),
     float_output_ops=aten("linear", "matmul"),
     padding=True,
     group_sizes=(16, 32, 64, 128, 256),

@@ -168,7 +168,9 @@ class _Search:
         kept, above = self._bracket(kinds)
         if kept is None:
             return min(1.0, estimated * _CLOSER ** (len(broken) - 1))
-        return min(1.0, max(estimated, kept if self._is_settled(kinds) else (kept + above) / 2))
+        if self._is_settled(kinds):
+            return min(1.0, kept)
+        return min(1.0, max(estimated, (kept + above) / 2 if above < math.inf else _NEAR * kept))
 
     def _judged(self, kinds: Sequence[str]) -> list[tuple[float, float]]:
         """Of each choice within kinds that was judged, what it is expected to lose, and how many times the budget it lost."""

@@ -151,6 +151,42 @@ def test_what_is_split_for_nobody_on_integers_is_no_part_of_a_region() -> None:
     assert regions(captured(forward, IMAGE, wide=nn.Linear(8, 24))) == [["linear"]]
 
 
+@pytest.mark.parametrize(
+    "split",
+    [
+        lambda s, x: [s.first((parts := s.wide(x).split([16, 8], -1))[0]), s.last(parts[1])],
+        lambda s, x: [s.first(s.wide(x).split([16, 8], -1)[0]), s.last(x)],
+    ],
+)
+def test_parts_of_floats_are_each_rounded_on_their_own(split: Any) -> None:
+    layers = {"wide": nn.Linear(8, 24), "first": nn.Linear(16, 8), "last": nn.Linear(8, 8)}
+    program = captured(split, IMAGE, **layers)
+    assert regions(program) == [["linear"]] * 3
+    islands = Islands(program, ONNX_RUNTIME)
+    parts = [node for node in program.calls if "getitem" in str(node.target)]
+    assert [islands.root(part) for part in parts] == parts
+
+
+@pytest.mark.parametrize("sizes", [[16, 8, 0], [16, 8]])
+def test_a_split_is_of_integers_only_where_all_its_parts_are_taken_and_hold_something(sizes: list[int]) -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        parts = self.wide(self.stem(x).relu()).split(sizes, 1)
+        taken = self.narrow(parts[1])
+        return (taken, parts[2]) if len(sizes) > 2 else taken
+
+    program = captured(forward, IMAGE, stem=conv(), wide=conv(24), narrow=nn.Conv2d(8, 16, 1))
+    assert regions(program) == [["conv2d", "relu"], ["conv2d"], ["conv2d"]]
+
+
+def test_equal_parts_are_parts_as_well() -> None:
+    def forward(self: Any, x: Tensor) -> Any:
+        first, second = self.wide(x).chunk(2, 1)
+        return self.last(first + self.narrow(second))
+
+    program = captured(forward, IMAGE, wide=conv(16), narrow=conv(), last=conv())
+    assert regions(program) == [["conv2d"], ["split", "getitem", "getitem", "conv2d", "add"], ["conv2d"]]
+
+
 def padded(self: Any, x: Tensor) -> Any:
     """Layers behind uneven zeros, as TensorFlow pads."""
     uneven = (0, 1, 0, 1)
