@@ -119,7 +119,9 @@ def _written_over(
         for owner in owners.get(used, ()):
             if owner.name in at and at[owner.name] == at.get(node.name):
                 yield from _written_over(owner, owners, at, over)
-            elif owner.op == "call_function":
+            elif owner.op == "call_function" and not any(
+                at.get(user.name) == at.get(node.name, -1) and user not in over for user in owner.users
+            ):  # else another of the calls that run as one still reads it
                 yield owner
 
 
