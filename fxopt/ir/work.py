@@ -75,7 +75,11 @@ def peak_bytes(
     ends = {node: 2 * end + 1 for node, end in last.items()}
     over = _writes_over(order, at, in_place)
     handed = {
-        owner for node in order if node.op == "output" for value in node.all_input_nodes for owner in owners[value]
+        owner
+        for node in order
+        if node.op == "output"
+        for value in node.all_input_nodes
+        for owner in owners.get(value, ())
     }
     for node in last:
         size = held_bytes(program, node)
