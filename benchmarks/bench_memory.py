@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 RESULT = Path(__file__).parent / "results" / "memory.json"
 MODELS: dict[str, Callable[[], models.Model]] = {
-    **{name: lambda name=name: models.build(name) for name in models.MODELS if name != "bert_eager"},  # type: ignore[misc]
-    **{name: lambda name=name: models.timm_model(name) for name in ("densenet121", "regnety_004")},  # type: ignore[misc]
+    **{name: partial(models.build, name) for name in models.MODELS if name != "bert_eager"},
+    **{name: partial(models.timm_model, name) for name in ("densenet121", "regnety_004")},
 }
 
 

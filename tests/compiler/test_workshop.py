@@ -113,19 +113,17 @@ def test_what_an_engine_failed_at_is_not_tried_again(workshop: Workshop, monkeyp
 
 @pytest.mark.parametrize("late", [False, True])
 def test_no_job_is_begun_once_the_body_has_ended_or_time_is_out(workshop: Workshop, late: bool) -> None:
-    begun, over = [], threading.Event()
+    begun, first, over = [], threading.Event(), threading.Event()
     workshop.deadline = time.monotonic() - 1 if late else None
 
     def job() -> None:
         begun.append(True)
+        first.set()
         assert over.wait(30)
 
-    def end() -> None:
-        over.set()
-
-    threading.Timer(0.2, end).start()
+    threading.Timer(0.5, over.set).start()  # after the body
     with workshop.meanwhile([job, job]):
-        time.sleep(0 if late else 0.05)  # the first has begun
+        assert late or first.wait(30)
     assert len(begun) == (0 if late else 1)
 
 
