@@ -43,6 +43,13 @@ class ByPrice(Planner):
         default=2, metadata={"help": "kinds, the fastest first, within which is chosen before all are mixed"}
     )
     plans: int = field(default=3, metadata={"help": "plans of lower precision that are handed on for an engine"})
+    aim: float = field(
+        default=0.8,
+        metadata={
+            "help": "of the quality budget, that a choice may be expected to lose: of choices that just keep it on some"
+            " samples half break it on others"
+        },
+    )
 
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: plans of lower precision by what they promise, then the exact ones."""
@@ -100,9 +107,9 @@ class _Search:
             seconds = time.monotonic() - started
             if not found.taken or self._is_behind(found, kinds) or not self._promises(found, kinds):
                 self._tell(found, limit, seconds)
-                if limit >= 1 or self._is_settled(kinds):
+                if limit >= self.planner.aim or self._is_settled(kinds):
                     return
-                limit = 1.0  # what estimates say may be wrong: once more up to the whole budget
+                limit = self.planner.aim  # what estimates say may be wrong: once more, up to all that is aimed at
                 continue
             plan = self._build(self.market.steps(found.taken), kinds)
             if plan is None or plan.key in self.built:
@@ -164,13 +171,14 @@ class _Search:
         broken = [(loss, excess) for loss, excess in losses if 1 < excess < math.inf]
         if not broken:
             return math.inf
+        aim = self.planner.aim
         estimated = min(loss / excess for loss, excess in broken)
         kept, above = self._bracket(kinds)
         if kept is None:
-            return min(1.0, estimated * _CLOSER ** (len(broken) - 1))
+            return min(aim, estimated * _CLOSER ** (len(broken) - 1))
         if self._is_settled(kinds):
-            return min(1.0, kept)
-        return min(1.0, max(estimated, (kept + above) / 2 if above < math.inf else _NEAR * kept))
+            return min(aim, kept)
+        return min(aim, max(estimated, (kept + above) / 2 if above < math.inf else _NEAR * kept))
 
     def _judged(self, kinds: Sequence[str]) -> list[tuple[float, float]]:
         """Of each choice within kinds that was judged, what it is expected to lose, and how many times the budget it lost."""
