@@ -22,7 +22,7 @@ from benchmarks.bench_rewrites import outcome
 from benchmarks.by_model import TINY
 from benchmarks.quantize.models import TASKS, task
 from benchmarks.sites import SITES
-from docs.figures_of_prices import gpu, memory, planner, predict
+from docs.figures_of_prices import gpu, memory, planner, predict, regret
 from docs.words import ENGINES, NOT_YET, machine_in_words, ms, ratio
 from fxopt.contracts.cost import Drop
 from fxopt.report.table import summary_table
@@ -207,6 +207,7 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "honesty.json": honesty,
     "planner.json": planner,
     "predict_vnni.json": predict,
+    "regret_vnni.json": regret,
     "quantize_amx.json": quantize,
     "quantize_no_vnni.json": quantize,
     "quantize_vnni.json": quantize,

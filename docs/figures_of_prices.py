@@ -92,6 +92,22 @@ def memory(report: dict[str, Any]) -> str:
     )
 
 
+def regret(report: dict[str, Any]) -> str:
+    """The table of `bench_regret.py`: one row a network and engine."""
+    lines = [
+        "| held out | engine | plans | chosen: foretold, ms | measured, ms | slower than the best of them | slowest over fastest |",
+        "|---|---|" + "---:|" * 5,
+    ]
+    models = {name: model for name, model in report["models"].items() if name != TINY}
+    for name, model in models.items():
+        for engine, found in model["engines"].items():
+            first, timed = found["plans"][0], [plan for plan in found["plans"] if plan["ms"] is not None]
+            cells = [f"{first['foretold_ms']:.3g}", f"{first['ms']:.3g}", f"{found['regret']:.1%}", f"{1 + found['spread']:.2f}"]
+            lines.append(f"| {name} | {ENGINES[engine]} | {len(timed)} | {' | '.join(cells)} |")
+    machines = sorted({machine_in_words(model) for model in models.values()})
+    return "\n".join([*lines, "", f"Batch 1, 2 threads. Measured on {'; and on '.join(machines)}."])
+
+
 def predict(report: dict[str, Any]) -> str:
     """The table of `bench_predict.py`: how far predictions are off, and what comes of choosing by them, by held-out family."""
     lines = [

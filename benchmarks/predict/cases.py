@@ -126,7 +126,7 @@ class Files:
         file = self.keep / f"{self.model} {self.copy} {kind} {engine.name}.json"
         if not file.exists():
             try:
-                found = self._measure(engine, self._program(program), options, builder, other)
+                found = self._measure(engine, self.program(program), options, builder, other)
             except FxoptError as error:
                 print(f"{self.model} {self.copy} {kind} on {engine.name}: {error}", file=sys.stderr)
                 return
@@ -149,7 +149,7 @@ class Files:
                 found.append([threads, kernels, first, other.again(build).milliseconds(there)])
         return found
 
-    def _program(self, name: str) -> Program:
+    def program(self, name: str) -> Program:
         """The program as it is kept, else made."""
         from fxopt.errors import InputError
         from fxopt.ir.program import Program
@@ -175,7 +175,7 @@ class Files:
         from fxopt.compiler.lowered import of_made_up_data
 
         target, engines = self.registry.make_target("cpu"), [self.registry.make_engine(spec) for spec in ENGINES]
-        for engine, lower in of_made_up_data(self._program(FLOAT), "int8", self.registry, target, engines):
+        for engine, lower in of_made_up_data(self.program(FLOAT), "int8", self.registry, target, engines):
             yield _on_integers(engine), lower
 
 

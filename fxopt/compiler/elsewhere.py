@@ -5,11 +5,17 @@ from __future__ import annotations
 import io
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fxopt.errors import EngineError
-from fxopt.measure import Worker
+from fxopt.measure import Worker, samples
+from fxopt.prices.place import Place
+from fxopt.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def emit(engine: str, program: bytes) -> bytes:
@@ -23,6 +29,32 @@ def emit(engine: str, program: bytes) -> bytes:
         unpack(program, source)
         build(worker, engine, source, out)
         return pack(out)
+
+
+def run(engine: str, artifact: bytes, calls: bytes, place: str) -> bytes:
+    """Packed outputs of a packed artifact, call by call.
+
+    Args:
+        engine: that runs it.
+        artifact: packed by `pack`.
+        calls: inputs, packed by `pack_arrays`.
+        place: that outputs are asked for of.
+
+    Raises:
+        EngineError: it fails, crashes or hangs; or this is another place (`place_of`), where outputs may be others.
+    """
+    if (here := place_of(engine)) != place:
+        raise EngineError(f"{engine}: outputs were asked for of {place}, and this is {here}")
+    with tempfile.TemporaryDirectory() as folder, Worker() as worker:
+        unpack(artifact, Path(folder) / "artifact")
+        worker.load(engine, Path(folder) / "artifact")
+        return pack_arrays(worker.run(call) for call in unpack_arrays(calls))
+
+
+def place_of(engine: str) -> str:
+    """This machine, as far as an engine's outputs may depend on it."""
+    registry = Registry.load()
+    return str(Place.of(registry.make_engine(engine), registry.make_target("cpu").machine()))
 
 
 def build(worker: Worker, engine: str, program: Path, out: Path) -> None:
@@ -53,6 +85,18 @@ def unpack(packed: bytes, folder: Path) -> None:
     folder.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(folder, filter="data")
+
+
+def pack_arrays(calls: Iterable[Sequence[np.ndarray[Any, Any]]]) -> bytes:
+    """The arrays of several calls as bytes."""
+    buffer = io.BytesIO()
+    samples.write(buffer, calls)
+    return buffer.getvalue()
+
+
+def unpack_arrays(packed: bytes) -> list[list[np.ndarray[Any, Any]]]:
+    """Arrays as `pack_arrays` packed them."""
+    return list(samples.Samples(io.BytesIO(packed)))
 
 
 def _files(folder: Path) -> Iterable[Path]:

@@ -341,7 +341,7 @@ class EngineLab:
     def _drop_fault(self, build: Build) -> str | None:
         """Why a build does not keep the quality budget, judged by what it gives where it runs."""
         try:
-            with self.workshop.running(self.engine, self.artifacts[build.key]) as run:
+            with self.workshop.judging(self.engine, self.artifacts[build.key], self.quality.gate.inputs) as run:
                 self.drops[build.key] = self.quality.drop(run)
         except (MetricError, EngineError) as error:
             return str(error)
@@ -363,7 +363,7 @@ class EngineLab:
         if not self.lossy(build):
             return None
         try:
-            with self.workshop.running(self.engine, self.artifacts[build.key]) as run:
+            with self.workshop.judging(self.engine, self.artifacts[build.key], self.quality.rest.inputs) as run:
                 self.reports[build.key] = self.quality.report(run)
             fault = self.quality.fault(self.reports[build.key], looks)
         except (MetricError, EngineError) as error:

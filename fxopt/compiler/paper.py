@@ -57,9 +57,39 @@ def plans_on_paper(
     Returns:
         Plain data: the frontier of latency and size, the fastest first: `what`, `latency_ms`, and `weight_bytes`.
     """
+    begun = on_paper(found, passes, engine, registry, target, context, budget, seconds)
+    if begun is None:
+        return []
+    problem, lab = begun
+    planner.plan(problem)
+    points = [
+        {
+            "what": rewrites_in_words([step for step in lab.search.steps if step.id in build.steps]),
+            "latency_ms": foretold.interval(lab.price(build).milliseconds, lab.price(build).spread).to_json(),
+            "weight_bytes": build.size_bytes,
+        }
+        for build in lab.tried.values()
+    ]
+    return _frontier(points)
+
+
+def on_paper(
+    found: Search,
+    passes: Sequence[Pass],
+    engine: Engine,
+    registry: Registry,
+    target: Target,
+    context: Context,
+    budget: Budget,
+    seconds: float,
+) -> tuple[Problem, PaperLab] | None:
+    """What a planner is to decide by what is foretold, and where it gets that; None where the target cannot tell.
+
+    Arguments are as of `plans_on_paper`.
+    """
     times = PartTimes(engine, target, None)
     if (price := times.price(found.source)) is None:
-        return []
+        return None
     scheme = engine.quant_scheme
     there = replace(context, statistics=Statistics(made_up(found.source)), lossy=True, scheme=scheme)
     offered = offer(found, passes, registry, there)
@@ -77,16 +107,7 @@ def plans_on_paper(
         size_change=offered.size_change,
         latency_ms=price.milliseconds,
     )
-    planner.plan(problem)
-    points = [
-        {
-            "what": rewrites_in_words([step for step in offered.steps if step.id in build.steps]),
-            "latency_ms": foretold.interval(lab.price(build).milliseconds, lab.price(build).spread).to_json(),
-            "weight_bytes": build.size_bytes,
-        }
-        for build in lab.tried.values()
-    ]
-    return _frontier(points)
+    return problem, lab
 
 
 def _frontier(points: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,15 +1,21 @@
-"""`fxopt profile`: a target's probes on its engines, and what came of it."""
+"""`fxopt profile`: a target's probes on its engines, then the kernels of a model, and what came of it."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler import limits
 from fxopt.compiler.calibrate import Job, calibrate
+from fxopt.compiler.context import Context
 from fxopt.compiler.lowered import of_made_up_data
+from fxopt.compiler.misses import Misses, time_misses
+from fxopt.compiler.optimize import load_program
+from fxopt.compiler.search import search
 from fxopt.errors import InputError
 from fxopt.prices import table as tables
 from fxopt.prices.machine import profile
@@ -19,6 +25,7 @@ from fxopt.registry import Registry
 
 if TYPE_CHECKING:
     from fxopt.compiler.progress import Progress
+    from fxopt.compiler.request import Request
     from fxopt.contracts.engine import Engine
     from fxopt.contracts.target import Target
     from fxopt.ir.program import Program
@@ -26,24 +33,46 @@ if TYPE_CHECKING:
 FLOAT = "float"
 
 
+@dataclass(frozen=True)
+class Profiled:
+    """What came of it.
+
+    Attributes:
+        profile: of the machine, nested plain data.
+        file: that it is to be written to.
+        probes_left: how many probes time did not allow.
+        misses: kernels of the model, if there is one.
+    """
+
+    profile: dict[str, Any]
+    file: Path
+    probes_left: int
+    misses: Misses | None
+
+
 def profile_machine(
-    target: str, engine: str, limit_s: float, progress: Progress, out: Path | None = None
-) -> tuple[dict[str, Any], Path, int]:
-    """Fill the kernel table from a target's probes.
+    target: str,
+    engine: str,
+    limit_s: float,
+    progress: Progress,
+    out: Path | None = None,
+    model: Request | None = None,
+) -> Profiled:
+    """Fill the kernel table from a target's probes, and with the kernels of a model that are still missing then.
 
     Args:
         target: a spec, as of `fxopt.optimize`.
         engine: likewise.
-        limit_s: seconds after which no new probe is begun.
+        limit_s: seconds after which nothing new is begun.
         progress: is told how far it is.
         out: the file that the profile is to go to.
-
-    Returns:
-        The profile as nested plain data, the file that it is to be written to, and how many probes are left.
+        model: names a model, its weights and its inputs.
 
     Raises:
-        InputError: there is no such target or engine, it has nothing to measure here, or the file cannot be written.
+        InputError: there is no such target or engine, it has nothing to measure here, or the file cannot be written; or the
+            model cannot be loaded.
     """
+    started = time.monotonic()
     registry = Registry.load()
     made = registry.make_target(target)
     probes = list(made.probes())
@@ -53,17 +82,36 @@ def profile_machine(
     if file.is_dir() or not _has_folder(file):
         raise InputError(f"-o {file}: cannot be written: give a file in a folder that is there")
     engines = [found for found in limits.engines(registry, made, engine).values() if found.has_profile()]
+    program = None if model is None else load_program(model, registry, progress)[0]
     machine, made_up = made.machine(), MadeUp(registry, made)
     jobs = _jobs(registry, made, engines, machine.cores)
     table = KernelTable(note=progress.note)
     try:
         with progress.phase("time the kernels of this machine", len(probes)):
             left = calibrate(probes, jobs, made_up, machine, table, progress, limit_s)
+        misses = None
+        if program is not None:
+            rest_s = limit_s - (time.monotonic() - started)
+            misses = _of_model(program, jobs, made_up, table, progress, rest_s)
         there = [dataclasses.replace(job.engine, **changes) for job in jobs for changes in job.options]
         places = dict.fromkeys(Place.of(one, machine) for one in there)
-        return profile(table, places, machine), file, left
+        return Profiled(profile(table, places, machine), file, left, misses)
     finally:
         table.close()
+
+
+def _of_model(
+    program: Program, jobs: Sequence[Job], made_up: MadeUp, table: KernelTable, progress: Progress, limit_s: float
+) -> Misses:
+    """Time what is missing of a model as it is, and with all exact rewrites, in floats and on integers."""
+    rewritten, started, found = made_up.exact(program), time.monotonic(), Misses()
+    floats = [job for job in jobs if job.kind == FLOAT]
+    todo = [(program, floats), (rewritten, jobs)] if rewritten.digest != program.digest else [(program, jobs)]
+    with progress.phase("time kernels of the model", sum(len(each) for _, each in todo)):
+        for one, each in todo:
+            rest_s = limit_s - (time.monotonic() - started)
+            found += time_misses(one, each, made_up, made_up.target, table, progress, rest_s)
+    return found
 
 
 def _jobs(registry: Registry, target: Target, engines: Sequence[Engine], cores: int) -> list[Job]:
@@ -85,14 +133,19 @@ class MadeUp:
     """Programs in kinds of lower precision, fitted to made-up inputs."""
 
     def __init__(self, registry: Registry, target: Target) -> None:
-        self._registry, self._target = registry, target
+        self._registry, self.target = registry, target
+
+    def exact(self, program: Program) -> Program:
+        """A Program with all exact rewrites."""
+        context = Context(self.target.capabilities(), lossy=False)
+        return search(program, self._registry.make_passes(None), self._registry, context).program
 
     def __call__(self, program: Program, jobs: Sequence[Job]) -> Iterator[tuple[Job, Program]]:
         """Jobs with what they build."""
         yield from ((job, program) for job in jobs if job.kind == FLOAT)
         for kind in dict.fromkeys(job.kind for job in jobs if job.kind != FLOAT):
             by_engine = {job.engine: job for job in jobs if job.kind == kind}
-            for engine, lower in of_made_up_data(program, kind, self._registry, self._target, by_engine):
+            for engine, lower in of_made_up_data(program, kind, self._registry, self.target, by_engine):
                 yield by_engine[engine], lower
 
 

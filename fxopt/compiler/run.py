@@ -69,6 +69,7 @@ class Run:
         self.program, self.exported, self.source = program, exported, source
         self.progress = Timed(progress)
         self.target = registry.make_target(request.target)
+        self.target.refresh()
         self.engines = limits.engines(registry, self.target, request.engine, request.threads)
         self.passes = registry.make_passes(request.passes)
         if request.budget.max_p99_ms is not None and not self.target.here:
@@ -379,10 +380,9 @@ class Run:
         for name, text in failed.items():
             owner = self.registry.owners.get(("engines", name), "unregistered")
             faults.append(f"{owner}: {name} failed to tell its tunings: {text}")
-        if self.workshop.pool_fault is not None:
-            faults.append(
-                f"--executor {self.request.executor} failed, and builds were made here: {self.workshop.pool_fault}"
-            )
+        pool = self.workshop.pool
+        if pool is not None and pool.fault is not None:
+            faults.append(f"--executor {self.request.executor} failed, and its work was done here: {pool.fault}")
         return faults + [plugin.fault for plugin in self.registry.plugins if plugin.fault]
 
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:

@@ -105,6 +105,9 @@ class Target(Configurable, abc.ABC):
         """What `fxopt profile` times, the most telling first; nothing where the hardware is not here."""
         return ()
 
+    def refresh(self) -> None:
+        """Forget prices that are kept in mind: a run begins, and much may have been measured since the last one."""
+
     def price(self, program: Program, engine: Engine) -> Prediction | None:
         """What its pieces are expected to take; None where too little is known of the engine here to tell them apart."""
         return None

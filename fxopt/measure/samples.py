@@ -1,4 +1,4 @@
-"""Calibration data on their way to an engine's process: a file of batches, read one at a time."""
+"""Values on their way to an engine's process: a file of batches, read one at a time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 
-def write(path: Path, batches: Iterable[Sequence[np.ndarray[Any, Any]]]) -> None:
+def write(path: Path | IO[bytes], batches: Iterable[Sequence[np.ndarray[Any, Any]]]) -> None:
     """Write batches, each one array for each flat input, as an .npz whose arrays are named `BATCH.INPUT`."""
     with zipfile.ZipFile(path, "w") as archive:
         for number, batch in enumerate(batches):
@@ -25,7 +25,7 @@ def write(path: Path, batches: Iterable[Sequence[np.ndarray[Any, Any]]]) -> None
 class Samples:
     """The batches in a file that `write` has made. They can be gone through more than once."""
 
-    path: Path
+    path: Path | IO[bytes]
 
     def __iter__(self) -> Iterator[list[np.ndarray[Any, Any]]]:
         with np.load(self.path, allow_pickle=False) as arrays:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ from fxopt.ir.program import Program
 from fxopt.prices import KernelTable, Place
 from fxopt.prices.builds import Build, Builder
 from fxopt.registry import Registry
+from fxopt_plugins.targets import cpu
 from fxopt_plugins.targets.cpu import Cpu
 
 
@@ -97,12 +101,69 @@ def test_an_engine_that_fails_at_a_probe_is_said_and_the_others_go_on(
         (["--target", "none"], "none"),
         (["-o", "no/such/folder/file.toml"], "cannot be written"),
         (["--time-limit", "fast"], "fast"),
+        (["--input", "x=1x3:float32"], "name one"),
+        (["no_such_model.pt2"], "no_such_model.pt2"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", *arguments]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert says in lines[-1]
+
+
+NET = """
+import torch
+from torch import nn
+
+def make():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 16, 3), nn.Tanh(), nn.Conv2d(16, 8, 3), nn.BatchNorm2d(8), nn.Tanh()]
+    return nn.Sequential(*layers).eval(), torch.randn(1, 3, 20, 20)
+"""
+
+
+@pytest.fixture
+def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "zoo_to_profile.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield "zoo_to_profile:make"
+    sys.modules.pop("zoo_to_profile", None)
+
+
+@pytest.fixture
+def wide_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough kernels for prices to rest on."""
+    monkeypatch.setattr(cpu, "_ENOUGH", 2)
+
+
+@pytest.mark.usefixtures("wide_probes")
+def test_of_a_model_what_is_missing_is_timed_and_the_next_time_it_is_known(
+    zoo: str, table: KernelTable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["profile", "--engine", "onnxruntime", "--json"]) == 0
+    assert "model" not in json.loads(capsys.readouterr().out)
+    place = Place.of(replace(Registry.load().make_engine("onnxruntime"), threads=1), Cpu().machine())
+    before = table.prices(place)
+    assert main(["profile", zoo, "--engine", "onnxruntime", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["model"]
+    assert told["timed"] >= 4
+    assert told["left"] == 0
+    new = {kernel: price for kernel, price in table.prices(place).items() if kernel not in before}
+    assert {price.source for price in new.values()} == {"micro"}
+    assert any("tanh" in kernel for kernel in new)
+    assert main(["profile", zoo, "--engine", "onnxruntime", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == {"timed": 0, "left": 0}
+
+
+@pytest.mark.usefixtures("wide_probes")
+def test_what_time_does_not_allow_of_a_model_is_said(zoo: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "--engine", "onnxruntime"]) == 0
+    assert main(["profile", zoo, "--engine", "onnxruntime", "--time-limit", "0.000001s"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(zoo))
+    timed, left = map(int, re.findall(r"\d+", line.partition(": ")[2]))
+    assert (timed, left > 0) == (0, True)
 
 
 def test_a_target_that_is_not_here_has_nothing_to_measure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import types
 from collections.abc import Iterator
 from concurrent import futures
@@ -18,7 +19,9 @@ from torch import nn
 import fxopt
 from fxopt import Executor, Registry, hookimpl
 from fxopt.compiler import elsewhere
+from fxopt.compiler import pool as pool_
 from fxopt.compiler.journal import Journal
+from fxopt.compiler.pool import Judge, Pool
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.cost import Budget
 from fxopt.errors import EngineError, InputError
@@ -47,6 +50,11 @@ def workshop(folder: Path, pool: futures.Executor | None) -> Iterator[Workshop]:
         journal.release()
 
 
+def fault(there: Workshop) -> str | None:
+    assert there.pool is not None
+    return there.pool.fault
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -64,7 +72,7 @@ def test_builds_are_those_that_are_made_here(executor: Executor, tmp_path: Path)
         workshop(tmp_path / "here", None) as here,
     ):
         there.emit_ahead(ENGINE, programs)
-        assert there.pool_fault is None
+        assert fault(there) is None
         before = {path.name for path in (tmp_path / "there" / "journal" / "builds").iterdir()}
         for item in programs:
             built = there.emit(ENGINE, item)
@@ -76,9 +84,92 @@ def test_what_an_engine_refuses_there_is_told_by_the_build_here(tmp_path: Path) 
     programs = [captured(lambda _, x, n=n: torch.linalg.svd(x)[1] * n, torch.randn(3, 3)) for n in (1.0, 2.0)]
     with Processes(workers=2).open() as pool, workshop(tmp_path / "out", pool) as there:
         there.emit_ahead(ENGINE, programs)
-        assert there.pool_fault is None
+        assert fault(there) is None
         with pytest.raises(EngineError, match="onnxruntime"):
             there.emit(ENGINE, programs[0])
+
+
+CALLS = [[torch.full((1, 4), float(number))] for number in range(11)]
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every judgement after the first is worth an executor."""
+    monkeypatch.setattr(pool_, "_LONG_S", 0.0)
+
+
+def outputs(there: Workshop, artifact: Path, calls: list[list[torch.Tensor]]) -> torch.Tensor:
+    with there.judging(ENGINE, artifact, lambda: iter(CALLS)) as run:
+        return torch.cat([run(call)[0] for call in calls])
+
+
+def count_calls_here(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    here: list[object] = []
+    genuine = Worker.run
+    monkeypatch.setattr(Worker, "run", lambda self, inputs: here.append(inputs) or genuine(self, inputs))
+    return here
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("executor", executors(), ids=lambda executor: executor.name)
+def test_samples_are_run_there_and_give_what_they_give_here(
+    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    genuine = Pool.do
+    with executor.open() as pool, workshop(tmp_path / "out", pool) as there:
+        artifact = there.emit(ENGINE, program(3))
+        here = outputs(there, artifact, CALLS)
+        monkeypatch.setattr(Pool, "do", lambda *args: [asked.append(len(part)) or part for part in genuine(*args)])
+        assert torch.equal(outputs(there, artifact, CALLS), here)
+        assert fault(there) is None
+    assert len(asked) == 6  # parts of two calls each, and none was missing
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_was_run_there_is_not_run_here_but_for_the_first_which_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Processes(workers=2).open() as pool, workshop(tmp_path / "out", pool) as there:
+        artifact = there.emit(ENGINE, program(3))
+        before = outputs(there, artifact, CALLS)
+        judge = Judge.outputs
+        found: dict[str, list[torch.Tensor]] = {}
+        monkeypatch.setattr(Judge, "outputs", lambda *args: found.update(judge(*args)) or found)
+        here = count_calls_here(monkeypatch)
+        outputs(there, artifact, CALLS)
+        assert len(found) == len(CALLS)
+        # Parts are run by threads of this process.
+        assert len(here) == len(CALLS) + 1
+        monkeypatch.setattr(Judge, "outputs", lambda *_: {name: [value[0] + 1] for name, value in found.items()})
+        assert torch.equal(outputs(there, artifact, CALLS), before)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_another_place_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Processes(workers=2).open() as pool, workshop(tmp_path / "out", pool) as there:
+        artifact = there.emit(ENGINE, program(3))
+        here = outputs(there, artifact, CALLS)
+        numbers = itertools.count()
+        monkeypatch.setattr(elsewhere, "place_of", lambda engine: f"machine {next(numbers)}")
+        assert torch.equal(outputs(there, artifact, CALLS), here)
+        assert fault(there) is None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_judgements_of_an_executor_that_fails_are_made_here(tmp_path: Path) -> None:
+    with workshop(tmp_path / "out", Lost()) as there:
+        artifact = there.emit(ENGINE, program(3))
+        assert torch.equal(outputs(there, artifact, CALLS), outputs(there, artifact, CALLS))
+        assert (fault(there) or "").startswith("ConnectionError: the scheduler is gone")
+
+
+def test_short_judgements_stay_here(tmp_path: Path) -> None:
+    with workshop(tmp_path / "out", Lost()) as there:
+        artifact = there.emit(ENGINE, program(3))
+        outputs(there, artifact, CALLS)
+        outputs(there, artifact, CALLS)
+        assert fault(there) is None
 
 
 class Lost(futures.Executor):
@@ -107,14 +198,14 @@ class Broken(Executor):
 def test_an_executor_that_fails_is_said_once_and_builds_are_made_here(tmp_path: Path) -> None:
     with Broken().open() as pool, workshop(tmp_path / "out", pool) as there:
         there.emit_ahead(ENGINE, [program(2), program(3)])
-        assert (there.pool_fault or "").startswith("ConnectionError: the scheduler is gone")
+        assert (fault(there) or "").startswith("ConnectionError: the scheduler is gone")
         assert contents(there.emit(ENGINE, program(2)))
 
 
 def test_one_that_takes_nothing_is_said_as_well(tmp_path: Path) -> None:
     with workshop(tmp_path / "out", Closed()) as there:
         there.emit_ahead(ENGINE, [program(2), program(3)])
-        assert "cannot schedule" in (there.pool_fault or "")
+        assert "cannot schedule" in (fault(there) or "")
         assert contents(there.emit(ENGINE, program(2)))
 
 
@@ -128,7 +219,7 @@ def test_one_that_never_answers_is_not_waited_for_longer_than_builds_may_take(
     with workshop(tmp_path / "out", Silent()) as there:
         monkeypatch.setattr(there.worker, "limits", Limits(build_s=0.1))
         there.emit_ahead(ENGINE, [program(2), program(3)])
-        assert (there.pool_fault or "").startswith("TimeoutError")
+        assert (fault(there) or "").startswith("TimeoutError")
 
 
 def test_one_that_does_not_begin_is_bad_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -80,6 +80,9 @@ class Cpu(Target):
 
         return probes()
 
+    def refresh(self) -> None:
+        _predictor.cache_clear()
+
     def price(self, program: Program, engine: Engine) -> Prediction | None:
         from fxopt.prices import Place
 
@@ -130,7 +133,7 @@ class Cpu(Target):
 
 @lru_cache
 def _predictor(target: Cpu, place: Place) -> Predictor:
-    """What the table knows of a place when it is first asked: a price stays the same while a process runs."""
+    """What the table knows of a place when it is first asked: a price stays the same while a run lasts."""
     from fxopt.prices import KernelTable
     from fxopt.prices.predict import Predictor
 
