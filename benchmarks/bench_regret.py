@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from fxopt.registry import Registry
 
 MODELS = ("resnet50", "mobilenetv2", "vit_tiny_patch16", "bert")
-FROM = {"CNN": "ViT", by_model.TINY: by_model.TINY}  # whose builds are known where a family is foretold; else those of CNNs
+FROM = {
+    "CNN": "ViT",
+    by_model.TINY: by_model.TINY,
+}  # whose builds are known where a family is foretold; else those of CNNs
 PLANS, THREADS = 20, 2
 
 
@@ -58,7 +61,7 @@ def known(folder: Path, profile: Path | None, cases: Sequence[Case]) -> None:
 def first_plans(
     program: Program, engine: Engine, registry: Registry, count: int
 ) -> tuple[PaperLab, list[Build]] | None:
-    """The plans that a planner likes best by what is foretold, the best first, each without all of what came before."""
+    """The plans that are foretold to be the fastest, floats among them, the best first, each without all of what came before."""
     from fxopt.compiler.context import Context
     from fxopt.compiler.lowered import made_up
     from fxopt.compiler.paper import on_paper
@@ -75,8 +78,9 @@ def first_plans(
     problem, lab = begun
     precision = Precision(problem, stored=0, repairs=0)
     precision.measure_kinds()
-    market, plans = Market(precision), {}
-    for _ in range(count):
+    market, floats = Market(precision), lab.build([step.id for step in problem.basis])
+    plans = {floats.key: floats}
+    while len(plans) < count:
         taken = milp(market.selection(math.inf, set(market.kind.values()))).taken
         if not taken or taken in market.forbidden:
             break
@@ -146,7 +150,7 @@ def of_model(name: str, profile: Path | None, cache: Path, count: int) -> dict[s
         target.refresh()
         for spec in ENGINES:
             engine = replace(registry.make_engine(spec), threads=THREADS)
-            if (plans := first_plans(program, engine, registry, count)) is not None and plans[1]:
+            if (plans := first_plans(program, engine, registry, count)) is not None:
                 found[spec] = regret(*plans, engine)
     return {
         "family": family,

@@ -102,7 +102,12 @@ def regret(report: dict[str, Any]) -> str:
     for name, model in models.items():
         for engine, found in model["engines"].items():
             first, timed = found["plans"][0], [plan for plan in found["plans"] if plan["ms"] is not None]
-            cells = [f"{first['foretold_ms']:.3g}", f"{first['ms']:.3g}", f"{found['regret']:.1%}", f"{1 + found['spread']:.2f}"]
+            cells = [
+                f"{first['foretold_ms']:.3g}",
+                f"{first['ms']:.3g}",
+                f"{found['regret']:.1%}",
+                f"{1 + found['spread']:.2f}",
+            ]
             lines.append(f"| {name} | {ENGINES[engine]} | {len(timed)} | {' | '.join(cells)} |")
     machines = sorted({machine_in_words(model) for model in models.values()})
     return "\n".join([*lines, "", f"Batch 1, 2 threads. Measured on {'; and on '.join(machines)}."])

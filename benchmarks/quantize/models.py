@@ -80,7 +80,7 @@ TASKS = {
     "mobilenet_v2": Task(
         "MobileNetV2",
         lambda: models.build("mobilenet_v2"),
-        _imagenet(256, 900, 2000),
+        _imagenet(256, 600, 2000),
         metric="agreement",
         budget=None,
         others=("kl",),

@@ -69,13 +69,13 @@ def time_misses(
                     f"{job.engine.name}: too little is known of it here to price a model; time more probes first"
                 )
             every, first = _missing(priced.values(), len(lower)), _missing(priced.values(), _MOST)
-            timed = 0
+            timed: set[str] = set()
             if first and time.monotonic() <= deadline:
                 try:
                     timed = _time(lower, priced, list(first.values()), job, builder, target, table)
                 except EngineError as error:
                     progress.note(f"{job.kind} on {job.engine.name}: {error}")
-            found += Misses(timed, len(every) - timed)
+            found += Misses(len(timed & every.keys()), len(every.keys() - timed))
             progress.advance()
     return found
 
@@ -93,15 +93,16 @@ def _time(
     builder: Builder,
     target: Target,
     table: KernelTable,
-) -> int:
-    """Time pieces of a Program under all options of a job, and tell how many.
+) -> set[str]:
+    """Time pieces of a Program under all options of a job, and tell which kernels are known then.
 
     Raises:
         EngineError: the engine fails at them.
     """
     part = Part.around(program, next(iter(priced.values())).pieces, wanted)
+    found: set[str] = set()
     with builder.build(job.engine, part.program) as build:
         for changes in job.options:
             engine = build.under(changes)
-            part.learn(table, Place.of(engine, target.machine()), build.kernels(engine, _PROFILES))
-    return len(wanted)
+            found |= part.learn(table, Place.of(engine, target.machine()), build.kernels(engine, _PROFILES))
+    return found

@@ -102,5 +102,5 @@ def name_of(inputs: Sequence[torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for value in inputs:
         digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().numpy())
+        digest.update(value.numpy().tobytes())
     return digest.hexdigest()

@@ -16,7 +16,7 @@ from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Problem, Rat
 from fxopt.errors import InputError
 from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing, scripted_step
 from fxopt_plugins.planners.by_price import ByPrice, Exhaustive, Greedy, Milp
-from fxopt_plugins.planners.market import SPREAD
+from fxopt_plugins.planners.market import RESOLUTION, SPREAD
 from fxopt_plugins.planners.selection import Option, Selection, exhaustive
 from tests.compiler.test_by_region import step
 
@@ -405,4 +405,4 @@ def test_plans_keep_the_budget_and_the_best_is_near_the_best_there_is(world: Wor
     reached = min((truth.latency(taken) for taken in plans), default=0.0)
     assert all(world.loss(taken) <= 1 for taken in plans)
     doubt = SPREAD * FLOATS_MS * math.sqrt(2 * len(world.regions))
-    assert reached <= least + doubt + 0.005 * FLOATS_MS * len(world.regions)
+    assert reached <= least + doubt + RESOLUTION * FLOATS_MS * len(world.regions)

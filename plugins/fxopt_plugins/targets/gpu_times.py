@@ -24,7 +24,7 @@ from fxopt_plugins.targets.gpu_kernels import KINDS, TENSOR, Kernel
 Array = NDArray[np.float64]
 
 DEVICES, COEFFICIENTS = (Path(__file__).with_name(f"gpu_{name}.json") for name in ("devices", "coefficients"))
-_TILE = 128  # rows and columns of a product that one multiprocessor works on
+_TILE, _SINGLE_TILE = 128, 64  # rows and columns of a product that a multiprocessor works on; without tensor cores
 _SHARPNESS = 4.0  # of the maximum: where traffic and arithmetic take as long, they disturb each other a little
 
 
@@ -145,7 +145,8 @@ def _filled(table: Table, device: Device, by: Coefficients, single: NDArray[np.b
     Columns and terms are few only for tensor cores, which are too fast to be fed.
     """
     rows, columns, terms, groups = (np.maximum(table.numbers[n], 1) for n in ("rows", "columns", "terms", "groups"))
-    tiles = np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups
+    side = np.where(single, _SINGLE_TILE, _TILE)
+    tiles = np.ceil(rows / side) * np.ceil(columns / side) * groups
     fed = np.where(single, 1.0, columns / (columns + by.columns) * terms / (terms + by.terms))
     found = fed * tiles / (tiles + by.waves * device.sms)
     return np.where((table.numbers["rows"] > 0) & (table.kind < len(TENSOR)), found, 1.0)
