@@ -31,10 +31,9 @@ from scipy import stats
 from benchmarks import by_model
 from benchmarks.predict.cases import Case, measured
 from benchmarks.predict.methods import ByTable, Known, OnMiss, by_flops, by_roofline, learnt
-from benchmarks.predict.models import NAMES
+from benchmarks.predict.models import FROM, NAMES
 
 WITHIN = 0.15
-FROM = {"CNN": "ViT"}  # whose builds are known where a family is foretold; else those of CNNs
 FROZEN, ON_MISS, APART, FLOPS, ROOFLINE, AGAIN = METHODS = (
     *("frozen", "measured on a miss", "calls apart", "FLOPs", "roofline", "measured again"),
 )

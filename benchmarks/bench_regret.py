@@ -15,17 +15,19 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import platformdirs
 
 from benchmarks import by_model
 from benchmarks.predict.cases import ENGINES, FLOAT, Case, Files, measured
-from benchmarks.predict.models import FAMILIES, FAMILY_OF
+from benchmarks.predict.models import FAMILIES, FAMILY_OF, FROM
 from fxopt_plugins.planners.market import Market
 from fxopt_plugins.planners.precision import Precision
 from fxopt_plugins.planners.selection import milp
@@ -38,10 +40,6 @@ if TYPE_CHECKING:
     from fxopt.registry import Registry
 
 MODELS = ("resnet50", "mobilenetv2", "vit_tiny_patch16", "bert")
-FROM = {
-    "CNN": "ViT",
-    by_model.TINY: by_model.TINY,
-}  # whose builds are known where a family is foretold; else those of CNNs
 PLANS, THREADS = 20, 2
 
 
@@ -50,9 +48,10 @@ def known(folder: Path, profile: Path | None, cases: Sequence[Case]) -> None:
     from fxopt.prices import KernelTable
     from fxopt.prices.predict import learn
 
-    table = KernelTable(folder / KernelTable().file.name)
+    name = KernelTable().file.name
+    table = KernelTable(folder / name)
     if profile is not None:
-        shutil.copy(next(profile.glob("kernels-*.sqlite")), table.file)
+        shutil.copy(profile / name, table.file)
     for case in cases:
         learn(table, case.place, case.program, case.kernels, case.milliseconds)
     table.close()
@@ -110,29 +109,33 @@ def regret(lab: PaperLab, plans: Sequence[Build], engine: Engine) -> dict[str, A
         worker.kill()
         inputs = [value.numpy() for value in sample_inputs(lab.search.source, seed=0)]
         session = measure(variants, inputs, plan=Plan(rounds=20, epochs=3, together=True))
-    told = [
-        {
-            "foretold_ms": lab.price(build).milliseconds,
-            "kinds": sorted({step.partition("@")[0] for step in build.steps}),
-            "rewrites": len(build.steps),
-            "ms": session.timings[build.key].latency_ms.estimate if build.key in session.timings else None,
-            "ratio": ratio.interval.to_json() if (ratio := _ratio(session, build)) is not None else None,
-            "fault": failed.get(build.key) or session.failures.get(build.key),
-        }
-        for build in plans
-    ]
-    ratios = [plan["ratio"]["estimate"] for plan in told if plan["ratio"] is not None]
-    return {
-        "plans": told,
-        "regret": 1 / min([*ratios, 1.0]) - 1,
-        "spread": max([*ratios, 1.0]) / min([*ratios, 1.0]) - 1,
-        "floor": session.floor.interval.to_json(),
-    }
+    timings = {key: (item.latency_ms, item.ratio and item.ratio.interval) for key, item in session.timings.items()}
+    faults = failed | dict(session.failures)
+    told = []
+    for build in plans:
+        latency, ratio = timings.get(build.key, (None, None))
+        told.append(
+            {
+                "foretold_ms": lab.price(build).milliseconds,
+                "rewrites": Counter(step.partition("@")[0] for step in build.steps),
+                "ms": latency and latency.estimate,
+                "ratio": ratio and ratio.to_json(),
+                "fault": faults.get(build.key),
+            }
+        )
+    return {"plans": told, **figures(told), "floor": session.floor.interval.to_json()}
 
 
-def _ratio(session: Any, build: Build) -> Any:
-    timing = session.timings.get(build.key)
-    return timing and timing.ratio
+def figures(plans: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of plans in the order in which they are foretold, with ratios to the first of them.
+
+    Returns:
+        `regret`: how much slower the first is than the fastest, None where it failed; `spread`: the slowest than the fastest.
+    """
+    if plans[0]["ms"] is None:
+        return {"regret": None, "spread": None}
+    ratios = [1.0, *(plan["ratio"]["estimate"] for plan in plans[1:] if plan["ratio"] is not None)]
+    return {"regret": 1 / min(ratios) - 1, "spread": max(ratios) / min(ratios) - 1}
 
 
 def of_model(name: str, profile: Path | None, cache: Path, count: int) -> dict[str, Any]:
@@ -146,12 +149,12 @@ def of_model(name: str, profile: Path | None, cache: Path, count: int) -> dict[s
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         known(Path(folder), profile, cases)
-        os.environ["FXOPT_PRICES"] = folder
-        target.refresh()
-        for spec in ENGINES:
-            engine = replace(registry.make_engine(spec), threads=THREADS)
-            if (plans := first_plans(program, engine, registry, count)) is not None:
-                found[spec] = regret(*plans, engine)
+        with mock.patch.dict(os.environ, FXOPT_PRICES=folder):
+            target.refresh()
+            for spec in ENGINES:
+                engine = replace(registry.make_engine(spec), threads=THREADS)
+                if (plans := first_plans(program, engine, registry, count)) is not None:
+                    found[spec] = regret(*plans, engine)
     return {
         "family": family,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -167,8 +170,9 @@ def table(report: dict[str, Any]) -> str:
     for name, model in report["models"].items():
         for engine, found in model["engines"].items():
             first = found["plans"][0]
+            off = [math.nan if found[key] is None else found[key] for key in ("regret", "spread")]
             lines.append(
-                f"{name:<20}{engine:<14}{len(found['plans']):>6}{found['regret']:>9.1%}{found['spread']:>9.1%}"
+                f"{name:<20}{engine:<14}{len(found['plans']):>6}{off[0]:>9.1%}{off[1]:>9.1%}"
                 f"{first['foretold_ms']:>10.3f}{first['ms'] or math.nan:>10.3f}"
             )
     return "\n".join(lines)

@@ -51,5 +51,9 @@ FAMILIES: dict[str, dict[str, dict[str, Callable[[], Model]]]] = {
     },
     by_model.TINY: {by_model.TINY: {"full": tiny}},
 }
+FROM = {
+    "CNN": "ViT",
+    by_model.TINY: by_model.TINY,
+}  # whose builds are known where a family is foretold; else those of CNNs
 FAMILY_OF = {model: family for family, models in FAMILIES.items() for model in models}
 NAMES = [model for model in FAMILY_OF if model != by_model.TINY]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -54,20 +53,24 @@ def profile(
     from fxopt.compiler.request import Request
     from fxopt.prices.machine import to_toml
 
-    if model is None and (given := [flag for flag, value in (("--weights", weights), ("--input", inputs)) if value]):
-        raise InputError(f"{given[0]}: it belongs to a model; name one, or leave it out")
-    progress = make_progress(quiet=as_json)
-    request = model and Request(model, Path(), weights=weights, inputs=inputs, trust_pickle=trust_pickle)
-    found = profile_machine(target, engine, limit_s, progress, out, request or None)
+    given = {"--weights": weights, "--input": inputs, "--trust-pickle": trust_pickle}
+    if model is None and (flags := [flag for flag, value in given.items() if value]):
+        raise InputError(f"{flags[0]}: it belongs to a model; name one, or leave it out")
+    request = None
+    if model is not None:
+        request = Request(model, Path(), weights=weights, inputs=inputs, trust_pickle=trust_pickle)
+    found = profile_machine(target, engine, limit_s, make_progress(quiet=as_json), out, request)
     write_text(found.file, to_toml(found.profile))
+    of_model = {}
+    if found.misses is not None:
+        of_model["model"] = {"timed": len(found.misses.timed), "left": len(found.misses.left)}
     if as_json:
-        of_model = {} if found.misses is None else {"model": dataclasses.asdict(found.misses)}
         say(json.dumps({**found.profile, "file": str(found.file), "probes_left": found.probes_left, **of_model}))
         return
     say(to_toml(found.profile).rstrip())
     say()
     say(f"profile: {found.file}")
-    if found.misses is not None:
-        say(f"{model}: {found.misses.timed} kernels were timed in parts of it, {found.misses.left} are only estimated")
+    for counts in of_model.values():
+        say(f"{model}: {counts['timed']} kernels were timed in parts of it, {counts['left']} are only estimated")
     if found.probes_left:
         say(f"{found.probes_left} probes are left: --time-limit was reached; fxopt profile goes on from here")

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+class OtherPlace(EngineError):
+    """What an engine gives was asked for of another machine, version or number of threads."""
+
+
 def emit(engine: str, program: bytes) -> bytes:
     """The packed artifact of a packed Program.
 
@@ -41,10 +45,11 @@ def run(engine: str, artifact: bytes, calls: bytes, place: str) -> bytes:
         place: that outputs are asked for of.
 
     Raises:
-        EngineError: it fails, crashes or hangs; or this is another place (`place_of`), where outputs may be others.
+        EngineError: it fails, crashes or hangs.
+        OtherPlace: this is not `place`, and outputs may be others here.
     """
     if (here := place_of(engine)) != place:
-        raise EngineError(f"{engine}: outputs were asked for of {place}, and this is {here}")
+        raise OtherPlace(f"{engine}: outputs were asked for of {place}, and this is {here}")
     with tempfile.TemporaryDirectory() as folder, Worker() as worker:
         unpack(artifact, Path(folder) / "artifact")
         worker.load(engine, Path(folder) / "artifact")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fxopt.errors import EngineError
+from fxopt.errors import FxoptError
 from fxopt.prices.builds import Builder
 from fxopt.prices.micro import Part, unknown
 from fxopt.prices.place import Place
@@ -21,19 +21,25 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
     from fxopt.prices.table import KernelTable
 
-_MOST = 24  # kernels of a build that are timed at once, those first that leave most in doubt
+_MOST = 24  # kernels of a build that are timed at once under each set of options, those first that leave most in doubt
 _PROFILES = 3  # of each part
 
 
 @dataclass(frozen=True)
 class Misses:
-    """How many kernels were timed, and how many are left that never were."""
+    """Kernels, by engine and name.
 
-    timed: int = 0
-    left: int = 0
+    Attributes:
+        timed: that were never timed before.
+        left: that still never were.
+    """
+
+    timed: frozenset[tuple[str, str]] = frozenset()
+    left: frozenset[tuple[str, str]] = frozenset()
 
     def __add__(self, other: Misses) -> Misses:
-        return Misses(self.timed + other.timed, self.left + other.left)
+        timed = self.timed | other.timed
+        return Misses(timed, (self.left | other.left) - timed)
 
 
 def time_misses(
@@ -43,7 +49,7 @@ def time_misses(
     target: Target,
     table: KernelTable,
     progress: Progress,
-    limit_s: float,
+    deadline: float,
 ) -> Misses:
     """Time the kernels of a Program that the target's prices leave most in doubt, in the kinds and under the options of jobs.
 
@@ -54,55 +60,53 @@ def time_misses(
         target: which prices programs from the table.
         table: is added to after each part, so that another call goes on from there.
         progress: is told how far it is, and what failed.
-        limit_s: seconds after which no part is begun.
+        deadline: of `time.monotonic`, after which nothing is begun.
     """
-    deadline = time.monotonic() + limit_s
     found = Misses()
     with Builder() as builder:
         for job, lower in kinds(program, jobs):
             progress.detail(f"{job.kind} on {job.engine.name}")
-            target.refresh()  # what was timed just now may be in this one as well
-            there = [replace(job.engine, **changes) for changes in job.options]
-            priced = {engine: price for engine in there if (price := target.price(lower, engine)) is not None}
-            if not priced:
-                progress.note(
-                    f"{job.engine.name}: too little is known of it here to price a model; time more probes first"
-                )
-            every, first = _missing(priced.values(), len(lower)), _missing(priced.values(), _MOST)
-            timed: set[str] = set()
-            if first and time.monotonic() <= deadline:
+            before = _missing(_priced(lower, job, target))
+            if before and time.monotonic() <= deadline:
                 try:
-                    timed = _time(lower, priced, list(first.values()), job, builder, target, table)
-                except EngineError as error:
+                    _time(lower, job, builder, target, table)
+                except (FxoptError, ValueError) as error:  # the engine's, or of what cannot be taken apart
                     progress.note(f"{job.kind} on {job.engine.name}: {error}")
-            found += Misses(len(timed & every.keys()), len(every.keys() - timed))
+            after = _missing(_priced(lower, job, target))
+            name = job.engine.name
+            found += Misses(
+                frozenset((name, kernel) for kernel in before.keys() - after.keys()),
+                frozenset((name, kernel) for kernel in after),
+            )
             progress.advance()
+            if time.monotonic() > deadline:
+                break
     return found
 
 
-def _missing(prices: Iterable[Prediction], most: int) -> dict[str, Piece]:
-    """What is missing under any options, by kernel: of each the most doubtful."""
-    return {piece.kernel: piece for price in prices for piece in unknown(price, most)}
+def _priced(program: Program, job: Job, target: Target) -> dict[Engine, Prediction]:
+    """What a Program is expected to take under each set of options of a job, by what is known now."""
+    target.refresh()
+    there = [replace(job.engine, **changes) for changes in job.options]
+    return {engine: price for engine in there if (price := target.price(program, engine)) is not None}
 
 
-def _time(
-    program: Program,
-    priced: Mapping[Engine, Prediction],
-    wanted: Sequence[Piece],
-    job: Job,
-    builder: Builder,
-    target: Target,
-    table: KernelTable,
-) -> set[str]:
-    """Time pieces of a Program under all options of a job, and tell which kernels are known then.
+def _missing(priced: Mapping[Engine, Prediction], most: int | None = None) -> dict[str, Piece]:
+    """By kernel, pieces that are missing under any options; of each at most so many, those first that leave most in doubt."""
+    counts = [(price, len(price.pieces) if most is None else most) for price in priced.values()]
+    return {piece.kernel: piece for price, count in counts for piece in unknown(price, count)}
+
+
+def _time(program: Program, job: Job, builder: Builder, target: Target, table: KernelTable) -> None:
+    """Time what is missing of a Program most under all options of a job.
 
     Raises:
-        EngineError: the engine fails at them.
+        EngineError: the engine fails at it.
+        InputError: no part of the Program holds it.
     """
-    part = Part.around(program, next(iter(priced.values())).pieces, wanted)
-    found: set[str] = set()
+    priced = _priced(program, job, target)
+    part = Part.around(program, next(iter(priced.values())).pieces, list(_missing(priced, _MOST).values()))
     with builder.build(job.engine, part.program) as build:
         for changes in job.options:
             engine = build.under(changes)
-            found |= part.learn(table, Place.of(engine, target.machine()), build.kernels(engine, _PROFILES))
-    return found
+            part.learn(table, Place.of(engine, target.machine()), build.kernels(engine, _PROFILES))

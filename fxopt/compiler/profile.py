@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
 
 FLOAT = "float"
+_PROBES = 0.5  # of the time, where a model is to be profiled as well
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Profiled:
         profile: of the machine, nested plain data.
         file: that it is to be written to.
         probes_left: how many probes time did not allow.
-        misses: kernels of the model, if there is one.
+        misses: kernels of the model, if there is one, in as much of the time as is left.
     """
 
     profile: dict[str, Any]
@@ -83,16 +84,16 @@ def profile_machine(
         raise InputError(f"-o {file}: cannot be written: give a file in a folder that is there")
     engines = [found for found in limits.engines(registry, made, engine).values() if found.has_profile()]
     program = None if model is None else load_program(model, registry, progress)[0]
+    share = 1.0 if program is None else _PROBES
     machine, made_up = made.machine(), MadeUp(registry, made)
     jobs = _jobs(registry, made, engines, machine.cores)
     table = KernelTable(note=progress.note)
     try:
         with progress.phase("time the kernels of this machine", len(probes)):
-            left = calibrate(probes, jobs, made_up, machine, table, progress, limit_s)
+            left = calibrate(probes, jobs, made_up, machine, table, progress, limit_s * share)
         misses = None
         if program is not None:
-            rest_s = limit_s - (time.monotonic() - started)
-            misses = _of_model(program, jobs, made_up, table, progress, rest_s)
+            misses = _of_model(program, jobs, made_up, table, progress, started + limit_s)
         there = [dataclasses.replace(job.engine, **changes) for job in jobs for changes in job.options]
         places = dict.fromkeys(Place.of(one, machine) for one in there)
         return Profiled(profile(table, places, machine), file, left, misses)
@@ -101,16 +102,20 @@ def profile_machine(
 
 
 def _of_model(
-    program: Program, jobs: Sequence[Job], made_up: MadeUp, table: KernelTable, progress: Progress, limit_s: float
+    program: Program, jobs: Sequence[Job], made_up: MadeUp, table: KernelTable, progress: Progress, deadline: float
 ) -> Misses:
     """Time what is missing of a model as it is, and with all exact rewrites, in floats and on integers."""
-    rewritten, started, found = made_up.exact(program), time.monotonic(), Misses()
-    floats = [job for job in jobs if job.kind == FLOAT]
-    todo = [(program, floats), (rewritten, jobs)] if rewritten.digest != program.digest else [(program, jobs)]
+    rewritten, found = made_up.exact(program), Misses()
+    todo = [(rewritten, jobs)]
+    if rewritten.digest != program.digest:
+        todo.append((program, [job for job in jobs if job.kind == FLOAT]))
+    made_up.target.refresh()
+    for engine in {job.engine.name: job.engine for job in jobs}.values():
+        if made_up.target.price(program, engine) is None:
+            progress.note(f"{engine.name}: too little is known of it here to price the model: probes come first")
     with progress.phase("time kernels of the model", sum(len(each) for _, each in todo)):
         for one, each in todo:
-            rest_s = limit_s - (time.monotonic() - started)
-            found += time_misses(one, each, made_up, made_up.target, table, progress, rest_s)
+            found += time_misses(one, each, made_up, made_up.target, table, progress, deadline)
     return found
 
 

@@ -383,6 +383,8 @@ class Run:
         pool = self.workshop.pool
         if pool is not None and pool.fault is not None:
             faults.append(f"--executor {self.request.executor} failed, and its work was done here: {pool.fault}")
+        if pool is not None and pool.foreign is not None:
+            faults.append(f"--executor {self.request.executor}: quality was judged here: {pool.foreign}")
         return faults + [plugin.fault for plugin in self.registry.plugins if plugin.fault]
 
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:

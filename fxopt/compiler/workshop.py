@@ -83,7 +83,7 @@ class Workshop:
         self.journal, self.worker, self.inputs, self.deadline = journal, worker, inputs, deadline
         self.original = original
         self.pool = None if pool is None else Pool(pool)
-        self._judge = None if self.pool is None else Judge(self.pool, worker.limits.run_s)
+        self._judge = None if self.pool is None else Judge(self.pool)
         self.comparisons = 0
         self.weight_bits: dict[str, int | None] = {}
         self.references: dict[str, list[torch.Tensor]] = {}
@@ -161,8 +161,10 @@ class Workshop:
         if self.pool is None or len(waiting) < 2 or self.out_of_time():
             return
         packed = ((engine, elsewhere.pack(self.program_folder(program))) for program in waiting.values())
-        built = self.pool.do(elsewhere.emit, packed, self.worker.limits.build_s * len(waiting))
-        for program, artifact in zip(waiting.values(), built, strict=False):
+        limit_s = self.worker.limits.build_s * len(waiting)
+        for program, artifact in zip(
+            waiting.values(), self.pool.do(elsewhere.emit, packed, limit_s, bytes), strict=False
+        ):
             if artifact is not None:
                 self.journal.folder(_key(engine, program), partial(elsewhere.unpack, artifact))
 
@@ -260,14 +262,13 @@ class Workshop:
     @contextmanager
     def judging(self, engine: str, artifact: Path, calls: Callable[[], Iterable[list[torch.Tensor]]]) -> Iterator[Run]:
         """As `running`, to be called on all of `calls`: where that takes long here, the executor, if there is one, has done it."""
-        known = {} if self._judge is None else self._judge.outputs(engine, artifact, calls())
+        judge = None if self.out_of_time() else self._judge
         started = time.monotonic()
         with self.running(engine, artifact) as run:
-            if known and worst(run(first := next(iter(calls()))), known[name_of(first)]) > ARTIFACT_BOUND:
-                known = {}
-            yield lambda inputs: known.get(name_of(inputs)) or run(inputs)
-        if self._judge is not None and not known:
-            self._judge.took(engine, time.monotonic() - started)
+            known = {} if judge is None else judge.outputs(engine, artifact, calls(), run)
+            yield lambda inputs: known.get(name_of(inputs)) or run(inputs) if known else run(inputs)
+        if judge is not None and not known:
+            judge.took(engine, time.monotonic() - started)
 
     def kernels(self, engine: str, artifact: Path) -> list[dict[str, Any]]:
         """Per-layer times: name, kind, nodes covered, milliseconds; empty where the engine has no profile or fails at it."""

@@ -81,11 +81,8 @@ class Part:
         found, _ = part(program, _whole(program, taken, values), values)
         return cls(found, frozenset(inside))
 
-    def learn(self, table: KernelTable, place: Place, kernels: Sequence[Mapping[str, Any]]) -> set[str]:
-        """Add to a table what a profile of the part says of the pieces that were wanted; the kernels that it knows then.
-
-        Others than those that were foretold are among them where the engine runs other calls together.
-        """
+    def learn(self, table: KernelTable, place: Place, kernels: Sequence[Mapping[str, Any]]) -> None:
+        """Add to a table what a profile of the part says of the pieces that were wanted."""
         found = clusters(self.program, kernels)
         seen = []
         for cluster in found:
@@ -96,7 +93,6 @@ class Part:
         rules = FusionRules()
         rules.learn(self.program, found)
         table.record_fusions(place.without_threads, rules.seen)
-        return {observation.kernel for observation in seen}
 
 
 def _whole(program: Program, names: Collection[str], values: Mapping[str, Any]) -> set[str]:

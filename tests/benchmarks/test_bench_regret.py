@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,11 +22,20 @@ def test_smoke_measures_the_plans_that_are_foretold(
     out = tmp_path / "regret.json"
     bench_regret.main(["--smoke", "--out", str(out), "--cache", str(tmp_path / "cache")])
     engines = by_model.read(out)["models"][by_model.TINY]["engines"]
-    assert engines
+    assert engines.keys() == {"onnxruntime", "openvino"}
     for found in engines.values():
-        foretold = [plan["foretold_ms"] for plan in found["plans"]]
-        assert foretold == sorted(foretold)
-        assert all(plan["ms"] > 0 or plan["fault"] for plan in found["plans"])
-        ratios = [plan["ratio"]["estimate"] for plan in found["plans"] if plan["ratio"]]
-        assert found["regret"] == pytest.approx(1 / min([*ratios, 1.0]) - 1)
+        assert all(plan["ms"] > 0 for plan in found["plans"])
+        assert any(plan["rewrites"].get("fold_batch_norm") for plan in found["plans"])
     assert "regret" in capsys.readouterr().out
+
+
+def plan(ratio: float | None) -> dict[str, Any]:
+    return {"ms": ratio, "ratio": None if ratio is None else {"estimate": ratio}}
+
+
+def test_regret_is_how_much_slower_the_first_plan_is_than_the_fastest() -> None:
+    found = bench_regret.figures([{"ms": 1.0, "ratio": None}, plan(0.8), plan(1.2), plan(None)])
+    assert found["regret"] == pytest.approx(0.25)
+    assert found["spread"] == pytest.approx(0.5)
+    assert bench_regret.figures([{"ms": 1.0, "ratio": None}, plan(1.1)])["regret"] == 0
+    assert bench_regret.figures([plan(None), plan(1.0)])["regret"] is None

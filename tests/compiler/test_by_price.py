@@ -191,6 +191,14 @@ def test_a_choice_aims_below_the_budget_since_it_is_the_one_that_samples_flatter
     assert plan(Milp(aim=aim), world)[0] == taken
 
 
+@pytest.mark.parametrize(("gain", "built"), [(0.06, False), (0.1, True)])
+def test_a_choice_that_brings_less_than_a_fiftieth_of_the_plan_is_not_built(gain: float, built: bool) -> None:
+    """The plan takes 4 of 12 ms, of which a fiftieth is 0.08 ms."""
+    world = World({}, ms=chain("int8", 0.4, 0.4, 0.4, 0.4, 0.4) | {"bf16@r5": FLOATS_MS - gain})
+    best, *_ = plan(Milp(), world)
+    assert ("bf16@r5" in best) == built
+
+
 def test_all_of_a_kind_that_keeps_the_budget_is_taken_however_near_it_is() -> None:
     world = World({}, ms=chain("int8", 0.5, 0.5), losses=chain("int8", 0.48, 0.48))
     assert plan(Milp(), world)[0] == set(world.ms)

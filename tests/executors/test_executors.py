@@ -10,7 +10,7 @@ from concurrent import futures
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -21,7 +21,6 @@ from fxopt import Executor, Registry, hookimpl
 from fxopt.compiler import elsewhere
 from fxopt.compiler import pool as pool_
 from fxopt.compiler.journal import Journal
-from fxopt.compiler.pool import Judge, Pool
 from fxopt.compiler.workshop import Workshop
 from fxopt.contracts.cost import Budget
 from fxopt.errors import EngineError, InputError
@@ -89,86 +88,164 @@ def test_what_an_engine_refuses_there_is_told_by_the_build_here(tmp_path: Path) 
             there.emit(ENGINE, programs[0])
 
 
-CALLS = [[torch.full((1, 4), float(number))] for number in range(11)]
+CALLS = [[torch.full((1, 4), float(number)), torch.full((1, 4), 0.5)] for number in range(11)]
+
+
+class TwoInputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.layer(x) + y.sum(), self.layer(y)
 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every judgement after the first is worth an executor."""
-    monkeypatch.setattr(pool_, "_LONG_S", 0.0)
+    """Every judgement after the first is worth an executor, which is sent two calls at once."""
+    monkeypatch.setattr(pool_, "_LONG_S", 1e-9)
+    monkeypatch.setattr(pool_, "_PART", 2 * 2 * 4 * 4)
 
 
-def outputs(there: Workshop, artifact: Path, calls: list[list[torch.Tensor]]) -> torch.Tensor:
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many calls each part that executors are given has."""
+    found: list[int] = []
+    genuine = elsewhere.run
+
+    def run(engine: str, artifact: bytes, calls: bytes, place: str) -> bytes:
+        found.append(len(elsewhere.unpack_arrays(calls)))
+        return genuine(engine, artifact, calls, place)
+
+    monkeypatch.setattr(elsewhere, "run", run)
+    return found
+
+
+def two_inputs(there: Workshop) -> Path:
+    return there.emit(ENGINE, capture(export(TwoInputs(), tuple(CALLS[0]))))
+
+
+def outputs(there: Workshop, artifact: Path) -> list[torch.Tensor]:
     with there.judging(ENGINE, artifact, lambda: iter(CALLS)) as run:
-        return torch.cat([run(call)[0] for call in calls])
+        return [value for call in CALLS for value in run(call)]
 
 
-def count_calls_here(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    here: list[object] = []
-    genuine = Worker.run
-    monkeypatch.setattr(Worker, "run", lambda self, inputs: here.append(inputs) or genuine(self, inputs))
-    return here
+def outputs_here(there: Workshop, artifact: Path) -> list[torch.Tensor]:
+    with there.running(ENGINE, artifact) as run:
+        return [value for call in CALLS for value in run(call)]
+
+
+def same(found: list[torch.Tensor], expected: list[torch.Tensor]) -> bool:
+    return len(found) == len(expected) and all(map(torch.equal, found, expected))
 
 
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("executor", executors(), ids=lambda executor: executor.name)
-def test_samples_are_run_there_and_give_what_they_give_here(
-    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    genuine = Pool.do
+def test_samples_are_run_there_and_give_what_they_give_here(executor: Executor, tmp_path: Path) -> None:
     with executor.open() as pool, workshop(tmp_path / "out", pool) as there:
-        artifact = there.emit(ENGINE, program(3))
-        here = outputs(there, artifact, CALLS)
-        monkeypatch.setattr(Pool, "do", lambda *args: [asked.append(len(part)) or part for part in genuine(*args)])
-        assert torch.equal(outputs(there, artifact, CALLS), here)
-        assert fault(there) is None
-    assert len(asked) == 6  # parts of two calls each, and none was missing
+        artifact = two_inputs(there)
+        here = outputs_here(there, artifact)
+        assert same(outputs(there, artifact), here)
+        assert same(outputs(there, artifact), here)
+        assert there.pool is not None
+        assert (there.pool.fault, there.pool.foreign) == (None, None)
 
 
 @pytest.mark.usefixtures("at_once")
-def test_what_was_run_there_is_not_run_here_but_for_the_first_which_is_compared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_of_what_is_run_there_a_call_of_each_part_is_run_here_as_well(
+    tmp_path: Path, given: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Processes(workers=2).open() as pool, workshop(tmp_path / "out", pool) as there:
-        artifact = there.emit(ENGINE, program(3))
-        before = outputs(there, artifact, CALLS)
-        judge = Judge.outputs
-        found: dict[str, list[torch.Tensor]] = {}
-        monkeypatch.setattr(Judge, "outputs", lambda *args: found.update(judge(*args)) or found)
-        here = count_calls_here(monkeypatch)
-        outputs(there, artifact, CALLS)
-        assert len(found) == len(CALLS)
-        # Parts are run by threads of this process.
-        assert len(here) == len(CALLS) + 1
-        monkeypatch.setattr(Judge, "outputs", lambda *_: {name: [value[0] + 1] for name, value in found.items()})
-        assert torch.equal(outputs(there, artifact, CALLS), before)
+        artifact = two_inputs(there)
+        outputs(there, artifact)
+        assert given == []
+        here: list[object] = []
+        genuine = Worker.run
+        monkeypatch.setattr(Worker, "run", lambda self, inputs: here.append(inputs) or genuine(self, inputs))
+        outputs(there, artifact)
+        assert sorted(given) == [1, 2, 2, 2, 2, 2]
+        assert len(here) == len(CALLS) + len(given)  # parts are run by threads of this process
 
 
 @pytest.mark.usefixtures("at_once")
-def test_another_place_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_that_are_others_there_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine = elsewhere.run
+
+    def off(*arguments: Any) -> bytes:
+        calls = elsewhere.unpack_arrays(genuine(*arguments))
+        return elsewhere.pack_arrays([value + 1 for value in call] for call in calls)
+
     with Processes(workers=2).open() as pool, workshop(tmp_path / "out", pool) as there:
-        artifact = there.emit(ENGINE, program(3))
-        here = outputs(there, artifact, CALLS)
+        artifact = two_inputs(there)
+        here = outputs(there, artifact)
+        monkeypatch.setattr(elsewhere, "run", off)
+        assert same(outputs(there, artifact), here)
+        assert there.pool is not None
+        assert "outputs differ from those here" in (there.pool.foreign or "")
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_other_machines_give_does_not_count_and_they_are_not_asked_again(
+    tmp_path: Path, given: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Processes(workers=2).open() as pool, workshop(tmp_path / "out", pool) as there:
+        artifact = two_inputs(there)
+        here = outputs(there, artifact)
         numbers = itertools.count()
         monkeypatch.setattr(elsewhere, "place_of", lambda engine: f"machine {next(numbers)}")
-        assert torch.equal(outputs(there, artifact, CALLS), here)
+        assert same(outputs(there, artifact), here)
+        assert there.pool is not None
+        assert "machine 0" in (there.pool.foreign or "")
+        assert there.pool.fault is None
+        asked = len(given)
+        outputs(there, artifact)
+        assert len(given) == asked
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_part_that_does_not_come_back_is_run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    genuine, lost = elsewhere.run, itertools.count()
+
+    def run(*arguments: Any) -> bytes:
+        if next(lost) == 0:
+            raise EngineError("it was killed")
+        return genuine(*arguments)
+
+    with Processes(workers=1).open() as pool, workshop(tmp_path / "out", pool) as there:
+        artifact = two_inputs(there)
+        here = outputs(there, artifact)
+        monkeypatch.setattr(elsewhere, "run", run)
+        assert same(outputs(there, artifact), here)
         assert fault(there) is None
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("answer", [b"", b"no archive"])
+def test_what_comes_back_damaged_is_a_fault_of_the_executor(
+    answer: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Processes(workers=2).open() as pool, workshop(tmp_path / "out", pool) as there:
+        artifact = two_inputs(there)
+        here = outputs(there, artifact)
+        monkeypatch.setattr(elsewhere, "run", lambda *_: answer)
+        assert same(outputs(there, artifact), here)
+        assert fault(there) is not None
 
 
 @pytest.mark.usefixtures("at_once")
 def test_judgements_of_an_executor_that_fails_are_made_here(tmp_path: Path) -> None:
     with workshop(tmp_path / "out", Lost()) as there:
-        artifact = there.emit(ENGINE, program(3))
-        assert torch.equal(outputs(there, artifact, CALLS), outputs(there, artifact, CALLS))
+        artifact = two_inputs(there)
+        assert same(outputs(there, artifact), outputs(there, artifact))
         assert (fault(there) or "").startswith("ConnectionError: the scheduler is gone")
 
 
 def test_short_judgements_stay_here(tmp_path: Path) -> None:
     with workshop(tmp_path / "out", Lost()) as there:
-        artifact = there.emit(ENGINE, program(3))
-        outputs(there, artifact, CALLS)
-        outputs(there, artifact, CALLS)
+        artifact = two_inputs(there)
+        outputs(there, artifact)
+        outputs(there, artifact)
         assert fault(there) is None
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from fxopt.prices import KernelTable, Place
+from fxopt.prices.predict import learn
 from fxopt.registry import Registry
 from fxopt_plugins import targets
 from fxopt_plugins.engines import fxopt_engines
@@ -75,3 +78,24 @@ def test_a_dynamic_batch_is_priced_at_its_measured_size() -> None:
     nets = [program(ConvNet(), torch.randn(2, 3, 16, 16), dynamic=True, measured=n) for n in (1, 8)]
     peaks = [Cpu().predict(net, OnnxRuntime()).peak_bytes or 0 for net in nets]
     assert peaks[1] == 8 * peaks[0]
+
+
+def test_a_price_stays_the_same_until_a_run_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FXOPT_PRICES", str(tmp_path))
+    monkeypatch.setattr(cpu, "_ENOUGH", 1)
+    net, engine = program(nn.ReLU(), torch.randn(4, 4)), OnnxRuntime(threads=1)
+    place, table = Place.of(engine, Cpu().machine()), KernelTable()
+
+    def measure(milliseconds: float) -> float:
+        learn(table, place, net, [{"covers": [node.name], "ms": milliseconds} for node in net.calls])
+        found = Cpu().price(net, engine)
+        assert found is not None
+        return found.milliseconds
+
+    Cpu().refresh()
+    first = measure(1.0)
+    assert measure(4.0) == first
+    Cpu().refresh()
+    assert measure(1.0) > 1.5 * first
+    Cpu().refresh()
+    table.close()

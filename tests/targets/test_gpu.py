@@ -174,6 +174,16 @@ def test_faster_devices_and_fewer_bits_are_faster_where_there_is_work() -> None:
     assert half < t4 / 2
 
 
+def test_few_rows_keep_more_of_a_device_busy_without_tensor_cores_whose_tiles_are_larger() -> None:
+    sizes = [128, 8192]
+    single, half = (
+        [milliseconds(Gpu("t4"), nn.Linear(4096, 4096), torch.randn(rows, 4096), precision=p) for rows in sizes]
+        for p in ("f32", "f16")
+    )
+    # By how much a row takes longer where there are few.
+    assert 64 * single[0] / single[1] < 64 * half[0] / half[1]
+
+
 def test_a_graph_saves_launches() -> None:
     net = Bottlenecks().eval()
     assert milliseconds(Gpu("t4"), net, IMAGES) < milliseconds(Gpu("t4", graphs=False), net, IMAGES)

@@ -46,8 +46,8 @@ class ByPrice(Planner):
     aim: float = field(
         default=0.8,
         metadata={
-            "help": "of the quality budget, that a choice may be expected to lose: of choices that just keep it on some"
-            " samples half break it on others"
+            "help": "of the quality budget, that a choice may be expected to lose once one has broken it: of choices that"
+            " just keep it on some samples half break it on others"
         },
     )
 
@@ -159,7 +159,8 @@ class _Search:
         if self.precision.problem.budget.minimize == "size":
             return found.objective < self.market.bytes(before)
         gain = self.market.latency(before) - self.market.latency(found.taken)
-        return gain > max(self.market.doubt(found.taken, before), RESOLUTION * self.market.base_ms)
+        whole = self.market.base_ms + self.market.latency(before)
+        return gain > max(self.market.doubt(found.taken, before), RESOLUTION * whole)
 
     def _limit(self, kinds: Sequence[str]) -> float:
         """The loss up to which is chosen next.
@@ -175,7 +176,7 @@ class _Search:
         estimated = min(loss / excess for loss, excess in broken)
         kept, above = self._bracket(kinds)
         if kept is None:
-            return min(aim, estimated * _CLOSER ** (len(broken) - 1))
+            return aim * min(1.0, estimated) * _CLOSER ** (len(broken) - 1)
         if self._is_settled(kinds):
             return min(aim, kept)
         return min(aim, max(estimated, (kept + above) / 2 if above < math.inf else _NEAR * kept))
