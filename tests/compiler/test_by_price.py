@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fxopt.contracts.cost import Budget, Interval
 from fxopt.contracts.planner import NOTHING_KNOWN, Build, Foretold, Problem, Ratio
 from fxopt.errors import InputError
+from fxopt.registry import Registry
 from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing, scripted_step
 from fxopt_plugins.planners.by_price import ByPrice, Exhaustive, Greedy, Milp
 from fxopt_plugins.planners.market import RESOLUTION, SPREAD
@@ -197,6 +198,12 @@ def test_a_choice_that_brings_less_than_a_fiftieth_of_the_plan_is_not_built(gain
     world = World({}, ms=chain("int8", 0.4, 0.4, 0.4, 0.4, 0.4) | {"bf16@r5": FLOATS_MS - gain})
     best, *_ = plan(Milp(), world)
     assert ("bf16@r5" in best) == built
+
+
+@pytest.mark.parametrize("aim", ["0", "1.5", "nan"])
+def test_an_aim_that_is_no_share_of_the_budget_is_bad_input(aim: str) -> None:
+    with pytest.raises(InputError, match="aim is a share of the quality budget"):
+        Registry.load().make_planner(f"milp{{aim={aim}}}")
 
 
 def test_all_of_a_kind_that_keeps_the_budget_is_taken_however_near_it_is() -> None:

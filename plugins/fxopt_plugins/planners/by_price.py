@@ -51,6 +51,10 @@ class ByPrice(Planner):
         },
     )
 
+    def __post_init__(self) -> None:
+        if not 0 < self.aim <= 1:
+            raise ValueError(f"aim is a share of the quality budget, more than 0 and at most 1, not {self.aim:g}")
+
     def plan(self, problem: Problem) -> list[Build]:
         """As `Planner.plan`: plans of lower precision by what they promise, then the exact ones."""
         self.check(problem)
