@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt import __version__
 from fxopt.compiler.optimize import prepare
-from fxopt.compiler.paper import plans_on_paper
+from fxopt.compiler.paper import on_paper, plans_on_paper
 from fxopt.compiler.progress import NULL, Progress, Timed
 from fxopt.compiler.request import Request
 from fxopt.compiler.search import Search, before_precision
@@ -77,10 +77,9 @@ def _on_paper(run: Run, found: Search, engine: Engine) -> list[dict[str, Any]]:
     """What lower precision is foretold to bring on an engine, where quality may drop."""
     if not run.quality.lossy or engine.name == "eager":
         return []
-    return plans_on_paper(
+    begun = on_paper(
         found,
         run.passes,
-        run.planner,
         engine,
         run.registry,
         run.target,
@@ -88,6 +87,7 @@ def _on_paper(run: Run, found: Search, engine: Engine) -> list[dict[str, Any]]:
         run.request.budget,
         _SECONDS / len(run.engines),
     )
+    return [] if begun is None else plans_on_paper(*begun, run.planner)
 
 
 def _of_pass(found: Search, name: str) -> dict[str, Any]:

@@ -66,13 +66,14 @@ def time_misses(
     with Builder() as builder:
         for job, lower in kinds(program, jobs):
             progress.detail(f"{job.kind} on {job.engine.name}")
-            before = _missing(_priced(lower, job, target))
+            priced = _priced(lower, job, target)
+            before = after = _missing(priced)
             if before and time.monotonic() <= deadline:
                 try:
-                    _time(lower, job, builder, target, table)
+                    _time(lower, priced, job, builder, target, table)
                 except (FxoptError, ValueError) as error:  # the engine's, or of what cannot be taken apart
                     progress.note(f"{job.kind} on {job.engine.name}: {error}")
-            after = _missing(_priced(lower, job, target))
+                after = _missing(_priced(lower, job, target))
             name = job.engine.name
             found += Misses(
                 frozenset((name, kernel) for kernel in before.keys() - after.keys()),
@@ -97,14 +98,20 @@ def _missing(priced: Mapping[Engine, Prediction], most: int | None = None) -> di
     return {piece.kernel: piece for price, count in counts for piece in unknown(price, count)}
 
 
-def _time(program: Program, job: Job, builder: Builder, target: Target, table: KernelTable) -> None:
+def _time(
+    program: Program,
+    priced: Mapping[Engine, Prediction],
+    job: Job,
+    builder: Builder,
+    target: Target,
+    table: KernelTable,
+) -> None:
     """Time what is missing of a Program most under all options of a job.
 
     Raises:
         EngineError: the engine fails at it.
         InputError: no part of the Program holds it.
     """
-    priced = _priced(program, job, target)
     part = Part.around(program, next(iter(priced.values())).pieces, list(_missing(priced, _MOST).values()))
     with builder.build(job.engine, part.program) as build:
         for changes in job.options:

@@ -28,51 +28,6 @@ if TYPE_CHECKING:
     from fxopt.registry import Registry
 
 
-def plans_on_paper(
-    found: Search,
-    passes: Sequence[Pass],
-    planner: Planner,
-    engine: Engine,
-    registry: Registry,
-    target: Target,
-    context: Context,
-    budget: Budget,
-    seconds: float,
-) -> list[dict[str, Any]]:
-    """What lower precision is foretold to bring on an engine; empty where the target cannot tell.
-
-    Ranges are fitted to made-up inputs: latencies do not depend on them, and of quality nothing is said.
-
-    Args:
-        found: the search for exact rewrites.
-        passes: all passes.
-        planner: what chooses.
-        engine: that is planned for.
-        registry: where passes come from.
-        target: which prices programs.
-        context: of the run.
-        budget: objective and limits, of which that on quality is left aside.
-        seconds: after which no new program is priced.
-
-    Returns:
-        Plain data: the frontier of latency and size, the fastest first: `what`, `latency_ms`, and `weight_bytes`.
-    """
-    begun = on_paper(found, passes, engine, registry, target, context, budget, seconds)
-    if begun is None:
-        return []
-    problem, lab = begun
-    planner.plan(problem)
-    points = [
-        {
-            "what": rewrites_in_words([step for step in lab.search.steps if step.id in build.steps]),
-            "latency_ms": foretold.interval(lab.price(build).milliseconds, lab.price(build).spread).to_json(),
-            "weight_bytes": build.size_bytes,
-        }
-        for build in lab.tried.values()
-    ]
-    return _frontier(points)
-
-
 def on_paper(
     found: Search,
     passes: Sequence[Pass],
@@ -85,7 +40,17 @@ def on_paper(
 ) -> tuple[Problem, PaperLab] | None:
     """What a planner is to decide by what is foretold, and where it gets that; None where the target cannot tell.
 
-    Arguments are as of `plans_on_paper`.
+    Ranges are fitted to made-up inputs: latencies do not depend on them, and of quality nothing is said.
+
+    Args:
+        found: the search for exact rewrites.
+        passes: all passes.
+        engine: that is planned for.
+        registry: where passes come from.
+        target: which prices programs.
+        context: of the run.
+        budget: objective and limits, of which that on quality is left aside.
+        seconds: after which no new program is priced.
     """
     times = PartTimes(engine, target, None)
     if (price := times.price(found.source)) is None:
@@ -108,6 +73,29 @@ def on_paper(
         latency_ms=price.milliseconds,
     )
     return problem, lab
+
+
+def plans_on_paper(problem: Problem, lab: PaperLab, planner: Planner) -> list[dict[str, Any]]:
+    """What lower precision is foretold to bring, as a planner chooses.
+
+    Args:
+        problem: of `on_paper`.
+        lab: likewise.
+        planner: what chooses.
+
+    Returns:
+        Plain data: the frontier of latency and size, the fastest first: `what`, `latency_ms`, and `weight_bytes`.
+    """
+    planner.plan(problem)
+    points = [
+        {
+            "what": rewrites_in_words([step for step in lab.search.steps if step.id in build.steps]),
+            "latency_ms": foretold.interval(lab.price(build).milliseconds, lab.price(build).spread).to_json(),
+            "weight_bytes": build.size_bytes,
+        }
+        for build in lab.tried.values()
+    ]
+    return _frontier(points)
 
 
 def _frontier(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
