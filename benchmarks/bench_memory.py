@@ -9,7 +9,6 @@ asked its arena for at most. Nothing is timed. Prints a table and merges the mod
 from __future__ import annotations
 
 import datetime
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -61,40 +60,19 @@ def held(program: Program, inputs: list[Tensor]) -> int:
     return peak
 
 
-def reported(artifact: Path, program: Program) -> int:
-    """Most bytes that ONNX Runtime's kernels have asked its arena for, beyond what it holds before the first runs."""
-    import onnxruntime
-
-    from fxopt.contracts.engine import Artifact
-    from fxopt.ir.samples import sample_inputs
-
-    stage = Artifact.read(artifact).stages[0]
-    options = onnxruntime.SessionOptions()
-    options.enable_profiling, options.profile_file_prefix = True, str(artifact / "profile")
-    options.enable_mem_pattern = False  # it would take the whole of the last call at once
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(artifact / stage.file), options, providers=["CPUExecutionProvider"])
-    inputs = [value.numpy() for value in sample_inputs(program)]
-    session.run(None, dict(zip(stage.inputs, inputs, strict=True)))
-    events = [event["args"] for event in json.loads(Path(session.end_profiling()).read_text()) if "args" in event]
-    told = [event for event in events if "mem_bytes_requested_in_use" in event]
-    before = int(told[0]["mem_bytes_requested_in_use"]) - int(told[0]["mem_requested_in_use_delta"])
-    return max(int(event["mem_bytes_requested_in_use"]) for event in told) - before
-
-
-def of_engine(program: Program, engine: Engine) -> dict[str, int]:
+def of_engine(program: Program, engine: Engine) -> dict[str, int | None]:
     """Bytes of a Program as an engine runs it: foretold by which calls it runs together, and reported."""
-    from fxopt.contracts.engine import Artifact
-    from fxopt.ir.work import peak_bytes
+    from fxopt.ir.memory import peak_bytes
+    from fxopt.ir.samples import sample_inputs
     from fxopt.prices.fusion import clusters
 
     with tempfile.TemporaryDirectory() as folder:
-        engine.emit(program, Path(folder))
-        kernels = engine.fused_kernels(Artifact.read(Path(folder))).kernels
+        artifact = engine.emit(program, Path(folder))
+        kernels = engine.fused_kernels(artifact).kernels
         together = [c.nodes for c in clusters(program, [{"covers": kernel.covers, "ms": None} for kernel in kernels])]
         return {
-            "predicted": peak_bytes(program, together, engine.in_place),
-            "reported": reported(Path(folder), program),
+            "predicted": peak_bytes(program, together, engine.memory),
+            "reported": engine.peak_bytes(artifact, [value.numpy() for value in sample_inputs(program)]),
         }
 
 
@@ -102,8 +80,8 @@ def measure(built: models.Model, registry: Registry) -> dict[str, Any]:
     """All figures of one model."""
     from fxopt.compiler.lowered import of_made_up_data
     from fxopt.ir.capture import capture, export, positional_names
+    from fxopt.ir.memory import peak_bytes
     from fxopt.ir.samples import sample_inputs
-    from fxopt.ir.work import peak_bytes
 
     module, inputs = built
     program = capture(export(module, inputs), names=positional_names(module))

@@ -121,7 +121,7 @@ class OnMiss:
         with self._builder.build(case.engine, part.program) as build:
             for one in alike:
                 there = build.under({"threads": one.place.threads})
-                part.learn(timed, one.place, build.kernels(there, _PROFILES))
+                part.learn(timed, one.place, *(build.kernels(there) for _ in range(_PROFILES)))
 
 
 def by_flops(cases: Sequence[Case], others: Sequence[Case]) -> dict[str, float]:

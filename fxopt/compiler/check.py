@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,6 @@ from fxopt.compiler.stamp import Stamp
 from fxopt.compiler.workshop import ARTIFACT_BOUND
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import InputError, MetricError
-from fxopt.ir.interface import Interface
 from fxopt.measure import Plan, Variant, measure
 from fxopt.registry import Registry
 from fxopt.report.figures import drop as interval
@@ -220,7 +218,7 @@ def _quality(
 
 def example_arrays(artifact: Artifact) -> list[np.ndarray[Any, Any]]:
     """Seeded inputs of the measured sizes, from the manifest alone; integers are 0 and 1, valid in any table."""
-    interface = Interface.from_json(json.loads((artifact.path / Artifact.MANIFEST).read_text())["interface"])
+    interface = artifact.interface()
     random = np.random.default_rng(0)
     arrays = []
     for item, shape in zip(interface.inputs, interface.measured_shapes(), strict=True):

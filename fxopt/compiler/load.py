@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +68,7 @@ def load(out: str | Path, registry: Registry | None = None, recheck: bool = True
         raise InputError(f"{out}: there is no finished fxopt model{unfinished}")
     try:
         artifact = Artifact.read(folder)
-        interface = Interface.from_json(json.loads((folder / Artifact.MANIFEST).read_text())["interface"])
+        interface = artifact.interface()
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder / Artifact.MANIFEST}: damaged ({error}); optimize the model again") from error
     registry = registry or Registry.load()

@@ -116,4 +116,5 @@ def _time(
     with builder.build(job.engine, part.program) as build:
         for changes in job.options:
             engine = build.under(changes)
-            part.learn(table, Place.of(engine, target.machine()), build.kernels(engine, _PROFILES))
+            profiles = [build.kernels(engine) for _ in range(_PROFILES)]
+            part.learn(table, Place.of(engine, target.machine()), *profiles)

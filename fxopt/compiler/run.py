@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from fxopt.verify.quality import Quality
 
 
+# How engines compare on the unmodified model says which of them are planned for, and no more.
+_ROUGHLY = Plan(rounds=15, epochs=2, resolution=0.05)
 NOISY = 0.1  # between two measurements of one artifact: beyond, others have the machine as well
 
 
@@ -254,7 +256,7 @@ class Run:
             while labs:
                 variants = [(s, s, lab.artifacts[lab.baseline.key], self.program) for s, lab in labs.items()]
                 try:
-                    session = self.workshop.session(variants, Plan(rounds=15, epochs=2), self.advance())
+                    session = self.workshop.session(variants, _ROUGHLY, self.advance())
                 except EngineError as error:  # the first fails, which ratios are to: the others are measured without it
                     self._lose(labs, next(iter(labs)), str(error))
                     continue
@@ -293,8 +295,9 @@ class Run:
         return Outcome(contenders[shipped].lab.search, session, contenders, shipped)
 
     def peak_bytes(self, item: Contender) -> int | None:
-        """What a build is predicted to need for activations."""
-        return self.target.predict(item.program, self.engines[item.engine]).peak_bytes
+        """What a build needs for activations by the engine's own report, else as predicted."""
+        found = self.workshop.peak_bytes(item.engine, item.artifact)
+        return self.target.predict(item.program, self.engines[item.engine]).peak_bytes if found is None else found
 
     def energy(self, item: Contender) -> float | None:
         """What a build is estimated to take, in relative units; None where the engine rounds what its program does not."""

@@ -15,7 +15,6 @@ same integers and rounds otherwise. The bound is twice that, and at least one st
 
 from __future__ import annotations
 
-import json
 import math
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +28,6 @@ from fxopt.compiler.lockfile import version
 from fxopt.compiler.output import read_json, write_json
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import EngineError, InputError
-from fxopt.ir.interface import Interface
 
 if TYPE_CHECKING:
     from fxopt.contracts.target import Target
@@ -135,7 +133,7 @@ class Stamp:
 
     def _arrays(self, file: Path) -> tuple[list[Arrays], list[Arrays]]:
         """The probe's inputs and outputs, call by call."""
-        interface = Interface.from_json(json.loads((self.folder / Artifact.MANIFEST).read_text())["interface"])
+        interface = Artifact.read(self.folder).interface()
         with np.load(file, allow_pickle=False) as arrays:
             stored = [arrays[f"input.{index}"] for index in range(len(interface.inputs))]
             outputs: list[Arrays] = [

@@ -186,6 +186,20 @@ class Workshop:
         value = self.journal.remember("signature", f"{engine} {artifact.name}", read)
         return None if value is None else str(value)
 
+    def peak_bytes(self, engine: str, artifact: Path) -> int | None:
+        """Most bytes of inputs and activations in a call, by the engine's own report; None without one."""
+        if self.foreteller is not None:
+            return None
+
+        def read() -> int | None:
+            try:
+                return self.worker.peak_bytes(engine, artifact, self.inputs)
+            except EngineError:
+                return None
+
+        value = self.journal.remember("peak", f"{engine} {artifact.name}", read)
+        return None if value is None else int(value) + sum(item.nbytes for item in self.inputs)
+
     def scheme(self, engine: str, scheme: QuantScheme) -> QuantScheme:
         """An engine's scheme as far as it is right on this machine, which tests find out.
 

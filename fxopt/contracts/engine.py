@@ -108,6 +108,26 @@ class QuantScheme:
 
 
 @dataclass(frozen=True)
+class MemoryUse:
+    """How an engine uses memory where that is not as the Program says; predictions of peak memory know it.
+
+    Operators are named like `"aten.relu"`, without overloads.
+
+    Attributes:
+        in_place: operators that write over a value of the same size which is read for the last time;
+            `"aten.conv2d+aten.add"`: only where they run as one with that other.
+        copies: operators that yield views in PyTorch, and copies here.
+        attention_scores: how often the scores of an attention are in memory at once while it runs; 0: it is one kernel.
+        keeps_floats: whether memory of floats is kept for later ones of the same shape, and is no other value's in between.
+    """
+
+    in_place: frozenset[str] = frozenset()
+    copies: frozenset[str] = frozenset()
+    attention_scores: int = 0
+    keeps_floats: bool = False
+
+
+@dataclass(frozen=True)
 class Stage:
     """One file of an artifact that one engine runs."""
 
@@ -179,6 +199,12 @@ class Artifact:
         data = json.loads((path / cls.MANIFEST).read_text())
         stages = tuple(Stage(s["engine"], s["file"], tuple(s["inputs"]), tuple(s["outputs"])) for s in data["stages"])
         return cls(path, stages, data["dispatch"], data["options"])
+
+    def interface(self) -> Interface:
+        """Inputs and outputs of the Program that was emitted, as the manifest has them."""
+        from fxopt.ir.interface import Interface
+
+        return Interface.from_json(json.loads((self.path / self.MANIFEST).read_text())["interface"])
 
     @classmethod
     def change(cls, path: Path, options: Mapping[str, Any]) -> None:
@@ -258,9 +284,7 @@ class Engine(Configurable, abc.ABC):
     recipes: ClassVar[Mapping[str, str]] = {}  # the runtime's own ways to quantize: name to a line of help
     remedies: ClassVar[Collection[str]] = ()  # recipes that are of use only where sums of 8-bit weights saturate
     lossy_options: ClassVar[Collection[str]] = ()  # those that let the runtime round what the program does not
-    in_place: ClassVar[Collection[str]] = (
-        frozenset()
-    )  # ops, like `aten.relu`, that it lets write over what they read last
+    memory: ClassVar[MemoryUse] = MemoryUse()
     targets: ClassVar[tuple[str, ...]] = ()  # of others, that `--engine auto` tries it for beside the engines they name
 
     threads: int = field(default=0, metadata={"help": "threads that one call may use; 0: what --threads says"})
@@ -339,6 +363,10 @@ class Engine(Configurable, abc.ABC):
     def profile(self, artifact: Artifact, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
         """Kernels with their milliseconds over a few calls; empty where the engine has no per-node profile."""
         return ()
+
+    def peak_bytes(self, artifact: Artifact, inputs: Sequence[np.ndarray[Any, Any]]) -> int | None:
+        """Most bytes that what the kernels write takes at once in a call, by the engine's own report; None without one."""
+        return None
 
 
 def in_sequence(

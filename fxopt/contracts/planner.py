@@ -129,7 +129,10 @@ class Lab(Protocol):
         """Say which builds will be asked for next, each by its steps: where there is an executor, it makes them side by side."""
 
     def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
-        """Each build against the baseline, or another build, interleaved in one session; by key. One that fails is absent."""
+        """Each build against the baseline, or another build, interleaved in one session; by key. One that fails is absent.
+
+        Where all of them have been timed against the baseline before, that is what they are.
+        """
 
     def runs(self, build: Build) -> bool:
         """Whether a build gives here what the program that it was made from gives, but for rounding; else ask `why`."""

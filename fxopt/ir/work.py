@@ -1,4 +1,4 @@
-"""How much a Program computes, moves and holds, at the measured sizes of its dynamic dimensions.
+"""How much a Program computes and moves, at the measured sizes of its dynamic dimensions.
 
 Quantize and dequantize say between what a call is to run on integers. So a dequantize is a view of its integers, and a
 value that is only quantized is never written as floats: the call before writes the integers.
@@ -6,7 +6,7 @@ value that is only quantized is never written as floats: the call before writes 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -39,98 +39,6 @@ def flops(program: Program) -> int:
 def bytes_moved(program: Program) -> int:
     """Bytes that all calls together read and write when none is fused with another."""
     return sum(node_bytes(program, node) for node in program.calls)
-
-
-def peak_bytes(
-    program: Program, together: Iterable[Collection[str]] = (), in_place: Collection[str] = frozenset()
-) -> int:
-    """Most bytes of inputs and activations that are alive at once, in the order of the graph; views own nothing.
-
-    Args:
-        program: whose values.
-        together: names of calls that run as one. What they read is alive until what they write is there, and what only they
-            read is never written to memory.
-        in_place: ops, like `"aten.relu"`, that write over a value of the same size which is read for the last time;
-            `"aten.conv2d+aten.add"`: only where they run as one with that other. What is handed to the caller is new.
-    """
-    order = [node for node in program.nodes if node.op != "get_attr"]
-    position = {node.name: step for step, node in enumerate(order)}
-    at = {name: max(position[name] for name in names) for names in together for name in names}
-    owners: dict[Node, set[Node]] = {}
-    last: dict[Node, int] = {}
-    born: dict[Node, int] = {}
-    for step, node in enumerate(order):
-        inherited = {owner for used in node.all_input_nodes for owner in owners.get(used, ())}
-        if is_view(node):
-            owners[node] = inherited
-            continue
-        owners[node], now = {node}, at.get(node.name, step)
-        if node.op != "output":
-            born[node] = 0 if node.op == "placeholder" else now
-            if node.name not in at:  # else only where something else reads it
-                last[node] = now
-        for owner in inherited:
-            if owner.name not in at or at[owner.name] != now:
-                last[owner] = max(last.get(owner, 0), now)
-    ends = {node: 2 * end + 1 for node, end in last.items()}
-    over = _writes_over(order, at, in_place)
-    handed = {
-        owner
-        for node in order
-        if node.op == "output"
-        for value in node.all_input_nodes
-        for owner in owners.get(value, ())
-    }
-    for node in last:
-        size = held_bytes(program, node)
-        for owner in _written_over(node, owners, at, over) if node not in handed else ():
-            if ends.get(owner) == 2 * born[node] + 1 and held_bytes(program, owner) == size:
-                ends[owner] -= 1  # gone as the other comes
-                break
-    changes: dict[int, list[int]] = {}
-    for node, end in ends.items():
-        size = held_bytes(program, node)
-        changes.setdefault(2 * born[node], []).append(size)
-        changes.setdefault(end, []).append(-size)
-    live = peak = 0
-    for moment in sorted(changes):
-        live += sum(changes[moment])
-        peak = max(peak, live)
-    return peak
-
-
-def _writes_over(order: Iterable[Node], at: Mapping[str, int], in_place: Collection[str]) -> set[Node]:
-    """The calls that write in place, by themselves or since they run as one with another."""
-    beside: dict[int, set[str]] = {}
-    for node in order:
-        if node.name in at:
-            beside.setdefault(at[node.name], set()).add(_op(node))
-
-    def writes(node: Node) -> bool:
-        others = beside[at[node.name]] if node.name in at else ()
-        return _op(node) in in_place or any(f"{other}+{_op(node)}" in in_place for other in others)
-
-    return set(filter(writes, order))
-
-
-def _written_over(
-    node: Node, owners: Mapping[Node, Collection[Node]], at: Mapping[str, int], over: Collection[Node]
-) -> Iterator[Node]:
-    """Values in whose place a call may write: what it reads, through calls that run as one with it."""
-    if node not in over:
-        return
-    for used in node.all_input_nodes:
-        for owner in owners.get(used, ()):
-            if owner.name in at and at[owner.name] == at.get(node.name):
-                yield from _written_over(owner, owners, at, over)
-            elif owner.op == "call_function" and not any(
-                at.get(user.name) == at.get(node.name, -1) and user not in over for user in owner.users
-            ):  # else another of the calls that run as one still reads it
-                yield owner
-
-
-def _op(node: Node) -> str:
-    return str(getattr(node.target, "overloadpacket", ""))
 
 
 def node_flops(program: Program, node: Node) -> int:

@@ -85,6 +85,10 @@ class EngineHost(Host):
         kernels = self._engine(engine).profile(Artifact.read(Path(artifact)), arrays)
         return {"kernels": [asdict(kernel) for kernel in kernels]}, []
 
+    def peak_bytes(self, arrays: wire.Arrays, engine: str, artifact: str) -> Answer:
+        """What an artifact reports of its memory in a call on the inputs in `arrays`."""
+        return {"bytes": self._engine(engine).peak_bytes(Artifact.read(Path(artifact)), arrays)}, []
+
     def load(self, arrays: wire.Arrays, engine: str, artifact: str) -> Answer:
         """Load an artifact for `run` and `time`, in place of the one loaded before."""
         self._call = None

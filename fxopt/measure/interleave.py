@@ -30,7 +30,8 @@ from fxopt.measure.worker import Limits, Worker
 TWIN = "A/A"  # name under which the reference is measured a second time
 
 _BLOCK_NS = 6e6
-_LEAST_CALLS = 3
+_LEAST_CALLS, _LEAST_LONG_CALLS = 3, 2
+_LONG_NS = 40e6  # calls that take as long are as well told apart by two of them as by three (tried on recorded blocks)
 _WARM_UP_NS = 60e6
 _MOST_CALLS = 2000
 _NS_PER_MS = 1e6
@@ -60,7 +61,8 @@ class Plan:
         resolution: a ratio is decided also where its interval is within 1 ± this.
         together: variants stay until all are decided, so that all latencies are of the same time; only one that is
             decided and far behind leaves, because most of the time would go into it. Else every variant that is decided
-            leaves, which is cheaper where only ratios are asked for.
+            leaves, which is cheaper where only ratios are asked for. Of several bases it need not be decided how far they are
+            apart, if there is something beside them.
         seed: of the order within rounds.
     """
 
@@ -194,7 +196,8 @@ def interleave(
         base = log.fastest([name for name in names[:bases] if name in active])
         there = [name for name in (*names, TWIN) if name not in failures]  # what has left may have another base now
         ratios |= _look(log, there, reference, base, plan)
-        open_ = [n for n in active if n not in (base, TWIN) and not _decided(ratios[n], alpha, plan.resolution)]
+        asked = [n for n in active if n not in (base, TWIN, *(names[:bases] if len(names) > bases else ()))]
+        open_ = [name for name in asked if not _decided(ratios[name], alpha, plan.resolution)]
         if len(names) > 1 and not open_:
             break
         far = {name for name in active if name in ratios and ratios[name].interval.low > _FAR_BEHIND}
@@ -296,15 +299,16 @@ class _Bench:
                 return f"{variant.engine}: run: gives different outputs for the same inputs"
             one_call = float(worker.time(_LEAST_CALLS).min())
             one_call = float(worker.time(_clamp(_WARM_UP_NS / one_call)).min())
-            self._fitting.setdefault(name, _clamp(_BLOCK_NS / one_call))
+            least = _LEAST_CALLS if one_call < _LONG_NS else _LEAST_LONG_CALLS
+            self._fitting.setdefault(name, _clamp(_BLOCK_NS / one_call, least))
             worker.pause()
         except EngineError as error:
             return str(error)
         return None
 
 
-def _clamp(calls: float) -> int:
-    return min(_MOST_CALLS, max(_LEAST_CALLS, math.ceil(calls)))
+def _clamp(calls: float, least: int = _LEAST_CALLS) -> int:
+    return min(_MOST_CALLS, max(least, math.ceil(calls)))
 
 
 def _same(first: Sequence[np.ndarray[Any, Any]], second: Sequence[np.ndarray[Any, Any]]) -> bool:

@@ -81,6 +81,13 @@ class Worker(Process):
         answer, _ = self._request(engine, "profile", self.limits.build_s, inputs, engine=engine, artifact=str(artifact))
         return _kernels(answer["kernels"])
 
+    def peak_bytes(self, engine: str, artifact: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> int | None:
+        """What the artifact in a directory reports of its memory (`Engine.peak_bytes`)."""
+        fields = {"engine": engine, "artifact": str(artifact)}
+        answer, _ = self._request(engine, "peak_bytes", self.limits.build_s, inputs, **fields)
+        found: int | None = answer["bytes"]
+        return found
+
     def load(self, engine: str, artifact: Path) -> None:
         """Load an artifact for `run` and `time`."""
         self._request(engine, "load", self.limits.load_s, engine=engine, artifact=str(artifact))

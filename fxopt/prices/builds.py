@@ -94,23 +94,16 @@ class Build:
         Artifact.change(self.artifact, options)
         return replace(self.engine, **options)
 
-    def kernels(self, engine: Engine, profiles: int = 1) -> list[dict[str, Any]]:
+    def kernels(self, engine: Engine) -> list[dict[str, Any]]:
         """What it runs and how long that takes, as `Workshop.kernels` gives it; nothing where the engine has no profile.
 
-        Args:
-            engine: as it is configured.
-            profiles: how many are made. Of several, each kernel has the least time: what else runs on a machine only adds.
-
         Raises:
-            EngineError: the engine fails at it.
+            EngineError: the engine, as it is configured, fails at it.
         """
-        found = [self.running.profile(engine.spec(), self.artifact, self.inputs) for _ in range(profiles)]
-        if len({len(profile) for profile in found}) > 1:
-            raise EngineError(f"{engine.name}: profile: it runs other kernels from one profile to the next")
-        times = [[k.milliseconds for k in alike if k.milliseconds is not None] for alike in zip(*found, strict=True)]
+        found = self.running.profile(engine.spec(), self.artifact, self.inputs)
         return [
-            {"name": k.name, "kind": k.kind, "covers": list(k.covers), "dtype": k.dtype, "ms": min(seen, default=None)}
-            for k, seen in zip(found[0], times, strict=True)
+            {"name": k.name, "kind": k.kind, "covers": list(k.covers), "dtype": k.dtype, "ms": k.milliseconds}
+            for k in found
         ]
 
     def milliseconds(self, engine: Engine) -> float:

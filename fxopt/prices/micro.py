@@ -6,8 +6,10 @@ part holds what makes the inputs of a piece and what reads its outputs as well, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from fxopt.ir.samples import sample_inputs
@@ -81,17 +83,25 @@ class Part:
         found, _ = part(program, _whole(program, taken, values), values)
         return cls(found, frozenset(inside))
 
-    def learn(self, table: KernelTable, place: Place, kernels: Sequence[Mapping[str, Any]]) -> None:
-        """Add to a table what a profile of the part says of the pieces that were wanted."""
-        found = clusters(self.program, kernels)
-        seen = []
-        for cluster in found:
+    def learn(self, table: KernelTable, place: Place, *profiles: Sequence[Mapping[str, Any]]) -> None:
+        """Add to a table what profiles of the part say of the pieces that were wanted: of several, the least time of each.
+
+        What else runs on a machine only adds. From one profile to the next an engine may run independent kernels in another
+        order, and name those that convert layouts otherwise: pieces are the same, kernels need not be.
+        """
+        found = [clusters(self.program, kernels) for kernels in profiles]
+        least: dict[tuple[str, ...], float] = {}
+        for cluster in chain.from_iterable(found):
             if cluster.milliseconds and not self.wanted.isdisjoint(cluster.nodes):
-                item = piece(self.program, cluster.nodes)
-                seen.append(Observation(item.kernel, cluster.milliseconds, "micro", item.features))
+                least[cluster.nodes] = min(least.get(cluster.nodes, math.inf), cluster.milliseconds)
+        seen = [
+            Observation(item.kernel, milliseconds, "micro", item.features)
+            for nodes, milliseconds in least.items()
+            for item in [piece(self.program, nodes)]
+        ]
         table.record(place, seen)
         rules = FusionRules()
-        rules.learn(self.program, found)
+        rules.learn(self.program, found[0])
         table.record_fusions(place.without_threads, rules.seen)
 
 

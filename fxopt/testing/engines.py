@@ -231,6 +231,16 @@ def kernels_are_read_back_alike(engine: Engine, program: Program) -> None:
         raise Fault("one artifact has other kernels each time it is read back")
 
 
+def memory_is_told_in_bytes(engine: Engine, program: Program) -> None:
+    """What the engine reports of its memory in a call, if it does, is a whole number of bytes."""
+    emission = Emission.of(engine, program)
+    if emission.loaded is None:
+        return
+    found = engine.peak_bytes(emission.loaded.artifact, _arrays(sample_inputs(program, seed=0)))
+    if found is not None and (not isinstance(found, int) or found < 0):
+        raise Fault(f"it reports a peak of {found!r}, which is no number of bytes")
+
+
 ALONE: tuple[Callable[[Engine], None], ...] = (options_round_trip, is_documented, availability_is_told)
 CHECKS: tuple[Callable[[Engine, Program], None], ...] = (
     failing_calls_are_reported_before_emission,
@@ -241,6 +251,7 @@ CHECKS: tuple[Callable[[Engine, Program], None], ...] = (
     emitting_changes_nothing,
     calls_stay_apart,
     kernels_are_read_back_alike,
+    memory_is_told_in_bytes,
 )
 FIRST = failing_calls_are_reported_before_emission  # where it fails there is nothing that the others could look at
 

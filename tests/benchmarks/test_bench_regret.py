@@ -26,6 +26,7 @@ def test_smoke_measures_the_plans_that_are_foretold(
     for found in engines.values():
         assert all(plan["ms"] > 0 for plan in found["plans"])
         assert any(plan["rewrites"].get("fold_batch_norm") for plan in found["plans"])
+        assert any(plan["rewrites"].get("int8") for plan in found["plans"])
     assert "regret" in capsys.readouterr().out
 
 

@@ -17,7 +17,8 @@ from fxopt.errors import InputError
 from fxopt.registry import Registry
 from fxopt.testing.planners import BASE_BYTES, ScriptedLab, nothing, scripted_step
 from fxopt_plugins.planners.by_price import ByPrice, Exhaustive, Greedy, Milp
-from fxopt_plugins.planners.market import RESOLUTION, SPREAD
+from fxopt_plugins.planners.market import SPREAD
+from fxopt_plugins.planners.precision import RESOLUTION
 from fxopt_plugins.planners.selection import Option, Selection, exhaustive
 from tests.compiler.test_by_region import step
 

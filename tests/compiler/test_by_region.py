@@ -402,6 +402,24 @@ def test_a_kind_that_is_foretold_to_be_slower_for_sure_is_not_built() -> None:
     assert reason == "predicted to take 2.50 times as long as floats, for sure more than 1.88; not built"
 
 
+def test_a_kind_that_brings_nothing_anywhere_by_its_profile_is_not_timed() -> None:
+    profile = {"int8@a": (0.5, 1.0), "int8@b": (0.5, 1.0), "dynamic@a": (0.99, 1.0), "dynamic@b": (1.2, 1.0)}
+    lab = Lab(script({"int8@a": 0.5}), profile=script(profile))
+    assert plans(lab, map(step, profile)) == [{"int8@a", "int8@b"}]
+    assert not any("dynamic" in key for keys in lab.compared for key in keys)
+    verdict, reason, _ = lab.verdicts[step("dynamic@a").id]
+    assert verdict == "refused"
+    assert reason == "by the engine's profile it takes 1.09 times as long as floats; not timed as a whole"
+
+
+@pytest.mark.parametrize("times", [(0.8, 1.3), (0.97, 0.98)])
+def test_a_kind_that_brings_something_somewhere_by_its_profile_is_timed(times: tuple[float, float]) -> None:
+    profile = script({"dynamic@a": (times[0], 1.0), "dynamic@b": (times[1], 1.0)})
+    lab = Lab(script({"dynamic@a": 0.5}), profile=profile)
+    plans(lab, map(step, ("dynamic@a", "dynamic@b")))
+    assert any("dynamic" in key for keys in lab.compared for key in keys)
+
+
 @pytest.mark.parametrize(("spread", "faster"), [(0.5, 2.0), (0.1, 0.2)])
 def test_a_kind_that_may_be_faster_or_is_in_places_is_built(spread: float, faster: float) -> None:
     prices = script({"dynamic@a": (3.0, 1.0), "dynamic@b": (faster, 1.0)})

@@ -19,6 +19,7 @@ from fxopt.compiler import lab as labs
 from fxopt.compiler.context import Context
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.search import Search, search
+from fxopt.compiler.session import Measured, Session
 from fxopt.contracts.candidate import Candidate, Fidelity, Step
 from fxopt.contracts.cost import Drop, Interval
 from fxopt.contracts.engine import Artifact
@@ -131,6 +132,25 @@ def at_most(lab: EngineLab, clamps: int, monkeypatch: pytest.MonkeyPatch) -> Non
 def grow(lab: EngineLab) -> None:
     """Let the rounding of each step be larger than that of the one before."""
     lab.search.evidence = {step.id: Evidence(0.0, index * 1e-7, 1e-7, 1e-7) for index, step in enumerate(lab.steps)}
+
+
+def test_what_was_timed_against_the_baseline_is_known(lab: EngineLab) -> None:
+    half, whole = (lab.build([step.id for step in steps]) for steps in (lab.steps[:3], lab.steps))
+    assert half is not None
+    assert whole is not None
+    known = {build.key: Ratio(Interval(0.9, 0.8, 0.95), 0.001) for build in (half, whole)}
+    sessions: list[list[str]] = []
+
+    def session(variants: Any, plan: Plan, progress: Any) -> Session:
+        sessions.append([name for name, *_ in variants])
+        timed = {name: Measured(Interval(1, 1, 1), 1.0, known.get(name), False) for name in sessions[-1]}
+        return Session(timed, Interval(1, 1, 1), {}, 1, sessions[-1][0])
+
+    cast(Any, lab.workshop).session = session
+    assert lab.compare([half]) == lab.compare([half]) == {half.key: known[half.key]}
+    assert lab.compare([half, whole]) == lab.compare([whole, half]) == known
+    assert lab.compare([whole]) == {whole.key: known[whole.key]}
+    assert sessions == [[lab.baseline.key, half.key], [lab.baseline.key, half.key, whole.key]]
 
 
 def test_samples_for_recipes_are_read_before_anything_is_done_beside(

@@ -11,8 +11,8 @@ from torch import nn
 from benchmarks.models import timm_model
 from fxopt.compiler.lowered import of_made_up_data
 from fxopt.ir.capture import capture, export, positional_names
+from fxopt.ir.memory import peak_bytes
 from fxopt.ir.quantized import is_quantize
-from fxopt.ir.work import peak_bytes
 from fxopt.prices.fusion import clusters
 from fxopt.registry import Registry
 from tests.engines.nets import ConvNet, program

@@ -70,6 +70,16 @@ def test_together_all_stay_until_all_are_decided() -> None:
     assert decided.rounds == plan.rounds
 
 
+def test_it_need_not_be_decided_how_far_bases_are_apart() -> None:
+    latencies, plan = {"first": 1.0, "second": 1.0, "plan": 0.7}, Plan(together=True)
+    machine = Machine(latencies, 0, noise=0.05)
+    found = interleave(list(latencies), machine.block, machine.begin_epoch, plan, bases=2)
+    assert found.rounds == plan.rounds
+    assert found.timings["plan"].ratio is not None
+    alone = Machine({"first": 1.0, "second": 1.0}, 0, noise=0.05)
+    assert interleave(["first", "second"], alone.block, alone.begin_epoch, plan, bases=2).rounds > plan.rounds
+
+
 def test_together_what_is_decided_and_far_behind_leaves() -> None:
     latencies = {"first": 1.1, "second": 1, "eager": 4.0, "same": 1.0}
     machine = Machine(latencies, 0, noise=0.05)

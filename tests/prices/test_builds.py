@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from fxopt.contracts.engine import Engine, Kernel
+from fxopt.contracts.engine import Engine
 from fxopt.errors import EngineError
 from fxopt.measure import Worker
 from fxopt.prices.builds import Builder
@@ -72,18 +71,3 @@ def test_an_engine_that_fails_leaves_a_builder_of_use(engine: Engine) -> None:
             build.kernels(build.under({"threads": 1}))
         with builder.build(engine, NET) as build:
             assert build.milliseconds(build.under({"threads": 1})) > 0
-
-
-def test_of_several_profiles_each_kernel_has_its_least_time(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen, genuine = [], Worker.profile
-
-    def profile(self: Worker, *arguments: Any) -> tuple[Kernel, ...]:
-        seen.append(genuine(self, *arguments))
-        return seen[-1]
-
-    monkeypatch.setattr(Worker, "profile", profile)
-    with Builder() as builder, builder.build(engine, NET) as build:
-        found = build.kernels(build.under({"threads": 1}), profiles=3)
-    assert len(seen) == 3
-    least = [min(times) for times in zip(*([k.milliseconds for k in kernels] for kernels in seen), strict=True)]
-    assert [kernel["ms"] for kernel in found] == least

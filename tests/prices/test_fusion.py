@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from fxopt.ir.memory import peak_bytes
 from fxopt.ir.program import Program
-from fxopt.ir.work import peak_bytes
 from fxopt.prices import KernelTable, Place
 from fxopt.prices.estimate import Roofline
 from fxopt.prices.fusion import Cluster, FusionRules, clusters

@@ -78,6 +78,20 @@ def test_of_a_part_only_the_wanted_pieces_are_learnt(tmp_path: Path) -> None:
     table.close()
 
 
+def test_of_several_profiles_each_piece_has_its_least_time_whatever_the_order_of_kernels(tmp_path: Path) -> None:
+    part, _ = around(NET, "tanh")
+    profiles = [
+        [{"covers": [node.name], "ms": ms + place} for place, node in enumerate(part.program.calls)]
+        for ms in (0.5, 0.25)
+    ]
+    table = KernelTable(tmp_path / "kernels.sqlite")
+    part.learn(table, HERE, profiles[0], [*reversed(profiles[1])])
+    place = [node.name for node in part.program.calls].index("tanh")
+    assert place > 0
+    assert [round(price.milliseconds, 6) for price in table.prices(HERE).values()] == [0.25 + place]
+    table.close()
+
+
 def test_what_was_timed_in_a_build_counts_more_than_in_a_part(tmp_path: Path) -> None:
     part, _ = around(NET, "tanh")
     table = KernelTable(tmp_path / "kernels.sqlite")

@@ -198,6 +198,13 @@ class OtherKernelsEachTime(Eager):
         return replace(super().fused_kernels(artifact), signature=str(next(COUNT)))
 
 
+class TellsHalfBytes(Eager):
+    """Reports its memory in other units."""
+
+    def peak_bytes(self, artifact: Artifact, inputs: Any) -> Any:
+        return 1.5
+
+
 class DiesWhileItLoads(Eager):
     """Ends its process with a signal, as a segmentation fault does."""
 
@@ -324,6 +331,7 @@ ENGINES = [
     (ForgetsItsManifest(threads=1), engines.artifact_is_complete, zoo.unused_input, "another artifact"),
     (ChangesThePrograms(threads=1), engines.emitting_changes_nothing, zoo.unused_input, "other values"),
     (OtherKernelsEachTime(threads=1), engines.kernels_are_read_back_alike, zoo.unused_input, "the signatures"),
+    (TellsHalfBytes(threads=1), engines.memory_is_told_in_bytes, zoo.unused_input, "1.5, which is no number of bytes"),
 ]
 CRASHES = [
     (DiesWhileItLoads(threads=1), engines.failing_calls_are_reported_before_emission),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage
+from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, MemoryUse, QuantScheme, Stage
 from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine, aten, profiled_calls, typical
 from fxopt_plugins.engines.huffman import pack, unpacked
@@ -34,7 +34,14 @@ class OnnxRuntime(OnnxEngine):
     recipes: ClassVar[Mapping[str, str]] = RECIPES
     remedies: ClassVar[Collection[str]] = ("static_u8s8_reduced",)
     # As it reports of its arena. A sum is written over what was there only by the convolution that takes it in.
-    in_place: ClassVar[Collection[str]] = aten("relu", "clamp", "sigmoid", "tanh") | {"aten.conv2d+aten.add"}
+    memory: ClassVar[MemoryUse] = MemoryUse(
+        in_place=aten("relu", "clamp", "sigmoid", "tanh") | {"aten.conv2d+aten.add"},
+        copies=aten(
+            "permute", "transpose", "slice", "select", "expand", "split", "split_with_sizes", "chunk", "unbind"
+        ),
+        attention_scores=1,
+        keeps_floats=True,  # of what its kernels on integers yield it does not know the shapes
+    )
 
     spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
     dynamic_quantization: bool = field(
@@ -83,19 +90,20 @@ class OnnxRuntime(OnnxEngine):
         return call
 
     def fused_kernels(self, artifact: Artifact) -> EngineGraph:
+        with tempfile.TemporaryDirectory() as folder:
+            options = _showing_its_graph(artifact, Path(folder))
+            _session(artifact, artifact.stages[0], options)
+            return self._graph(artifact, options)
+
+    def _graph(self, artifact: Artifact, options: onnxruntime.SessionOptions) -> EngineGraph:
+        """What a session has written that was made under options that show its graph."""
         import onnx
 
         from fxopt_plugins.engines.onnx_dtypes import dtypes
         from fxopt_plugins.engines.onnx_graph import covers, kind, signature
 
         stage = artifact.stages[0]
-        with tempfile.TemporaryDirectory() as folder:
-            options = _options(artifact)
-            options.optimized_model_filepath = f"{folder}/optimized.onnx"
-            options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
-            options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
-            _session(artifact, stage, options)
-            optimized = onnx.load(options.optimized_model_filepath, load_external_data=False)
+        optimized = onnx.load(options.optimized_model_filepath, load_external_data=False)
         content = unpacked(artifact.path / stage.file)
         source = (
             onnx.load(artifact.path / stage.file, load_external_data=False)
@@ -110,22 +118,43 @@ class OnnxRuntime(OnnxEngine):
         )
         return EngineGraph(kernels, signature(optimized.graph))
 
-    def profile(self, artifact: Artifact, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
+    def peak_bytes(self, artifact: Artifact, inputs: Sequence[np.ndarray[Any, Any]]) -> int | None:
         stage = artifact.stages[0]
         with tempfile.TemporaryDirectory() as folder:
             options = _options(artifact)
+            options.enable_profiling, options.profile_file_prefix = True, f"{folder}/profile"
+            options.enable_mem_pattern = False  # it would take the whole of the last call at once
+            session = _session(artifact, stage, options)
+            session.run(None, dict(zip(stage.inputs, inputs, strict=True)))
+            return _peak_bytes(json.loads(Path(session.end_profiling()).read_text()))
+
+    def profile(self, artifact: Artifact, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
+        stage = artifact.stages[0]
+        with tempfile.TemporaryDirectory() as folder:
+            # From one session to the next kernels that convert layouts have other names, and stand at other places.
+            options = _showing_its_graph(artifact, Path(folder))
             options.enable_profiling = True
             options.profile_file_prefix = f"{folder}/profile"
             session = _session(artifact, stage, options)
             values = dict(zip(stage.inputs, inputs, strict=True))
             calls = 1 + profiled_calls(lambda: session.run(None, values))
             events = json.loads(Path(session.end_profiling()).read_text())
+            graph = self._graph(artifact, options)
         times: dict[str, list[float]] = defaultdict(list)
         for event in events:
             if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
                 times[event["name"].removesuffix("_kernel_time")].append(event["dur"] / 1000)
         found = {name: _a_call(each, calls) for name, each in times.items()}
-        return tuple(replace(k, milliseconds=found.get(k.name, 0.0)) for k in self.fused_kernels(artifact).kernels)
+        return tuple(replace(k, milliseconds=found.get(k.name, 0.0)) for k in graph.kernels)
+
+
+def _peak_bytes(events: Sequence[Mapping[str, Any]]) -> int | None:
+    """Most bytes that kernels have asked of the arena for, beyond what it holds before the first runs; None if it does not tell."""
+    told = [event["args"] for event in events if "mem_bytes_requested_in_use" in event.get("args", ())]
+    if not told:
+        return None
+    before = int(told[0]["mem_bytes_requested_in_use"]) - int(told[0]["mem_requested_in_use_delta"])
+    return max(int(event["mem_bytes_requested_in_use"]) for event in told) - before
 
 
 def _a_call(times: list[float], calls: int) -> float:
@@ -169,6 +198,15 @@ def _options(artifact: Artifact) -> onnxruntime.SessionOptions:
     options.add_session_config_entry(
         "session.disable_quant_qdq", str(int(artifact.options.get("float_weights", False)))
     )
+    return options
+
+
+def _showing_its_graph(artifact: Artifact, folder: Path) -> onnxruntime.SessionOptions:
+    """Options under which a session writes the graph that it runs to a folder."""
+    options = _options(artifact)
+    options.optimized_model_filepath = f"{folder}/optimized.onnx"
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
+    options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", "1024")
     return options
 
 

@@ -15,8 +15,8 @@ from fxopt.errors import InputError
 from fxopt_plugins.planners import selection
 from fxopt_plugins.planners.by_pass import ByPass
 from fxopt_plugins.planners.faults import Bisection
-from fxopt_plugins.planners.market import RESOLUTION, Market
-from fxopt_plugins.planners.precision import Precision
+from fxopt_plugins.planners.market import Market
+from fxopt_plugins.planners.precision import RESOLUTION, Precision
 from fxopt_plugins.planners.selection import Selection, Solution
 from fxopt_plugins.planners.tunings import tuned
 

@@ -13,9 +13,6 @@ from fxopt_plugins.planners.precision import Precision
 from fxopt_plugins.planners.selection import Option, Selection
 
 SPREAD = 0.05  # of what an option brings, by an engine's profile
-RESOLUTION = (
-    0.02  # of the latency: what brings less is not worth a build, and of plans so near the one ships that loses least
-)
 _FASTER = 0.005  # of the latency, that a smaller plan has to save on paper: none that is slower may ship
 _MOST_SCALE = 2.0  # between gains by profile and by the clock; what is beyond is no matter of scale
 _LEAST = 0.01  # times what the budget allows, that a build is taken to lose which lost nothing on some hundred samples

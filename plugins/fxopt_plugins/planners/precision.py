@@ -10,6 +10,9 @@ from fxopt import Step
 from fxopt.contracts.planner import Build, Foretold, Problem, Ratio
 from fxopt_plugins.planners.faults import Attempt, Bisection
 
+# Of the latency: what brings less is not worth a build, and of plans so near the one ships that loses least.
+RESOLUTION = 0.02
+_LITTLE = 0.05  # of the latency, that regions of a kind have to bring where the kind as a whole brings nothing
 NOT_BESIDE = "not possible beside the others of its kind"
 
 
@@ -49,9 +52,11 @@ class Precision:
                 self.lab.skip([step.id for step in group], "not measured: the time limit was reached", kind)
             else:
                 self._build_kind(kind, self.attempt)
+        self._leave_out_what_is_slower()
         recipes = self.lab.recipes()
-        floats = [self.floats] if self.builds and self.floats is not None else []
-        self.compare([*self.builds.values(), *recipes, *floats])
+        if self.builds and self.floats is not None:
+            self.compare([self.floats])  # by itself: mostly it has been timed before
+        self.compare([*self.builds.values(), *recipes])
         self.recipes = [recipe for recipe in recipes if self.pays(recipe)]
         self._mend()
 
@@ -120,22 +125,32 @@ class Precision:
             self.lab.skip([step.id for step in group], reason, kind)
         return native + tried
 
+    def _leave_out_what_is_slower(self) -> None:
+        """Refuse the kinds that bring nothing anywhere by the engine's own profile: a session of timings says it no better."""
+        for kind, build in list(self.builds.items()) if self._for_speed else ():
+            floats, lower = sum(self.float_times.values()), sum(self.lab.node_times(build).values())
+            gains = sum(max(0.0, gain) for gain in self.gains_ms(build).values())
+            if floats and lower > (1 - RESOLUTION) * floats and gains <= _LITTLE * floats:
+                reason = f"by the engine's profile it takes {lower / floats:.2f} times as long as floats; not timed as a whole"
+                self.refuse(self.groups[kind], reason, kind)
+                del self.builds[kind]
+
+    @property
+    def _for_speed(self) -> bool:
+        """Whether a kind that makes nothing faster is of no use."""
+        return self.problem.budget.minimize == "latency" and self.problem.budget.max_size_bytes is None
+
     def _foretold_slower(self, group: Sequence[Step]) -> str | None:
         """Why a kind is not worth building by what is known of its kernels; None if it may be, or too little is known."""
         floats = self.foretold_floats
-        if (
-            floats is None
-            or not floats.milliseconds
-            or self.problem.budget.minimize != "latency"
-            or self.problem.budget.max_size_bytes is not None
-        ):
+        if floats is None or not floats.milliseconds or not self._for_speed:
             return None
         lower = self.lab.foretell([*self.basis, *(step.id for step in group)])
         if lower is None:
             return None
         ratio, doubt = lower.milliseconds / floats.milliseconds, math.exp(2 * math.hypot(lower.spread, floats.spread))
         gains = sum(max(0.0, self.foretold_gain(step, lower, floats)) for step in group)
-        if ratio <= doubt or gains > 0.05 * floats.milliseconds:
+        if ratio <= doubt or gains > _LITTLE * floats.milliseconds:
             return None
         return (
             f"predicted to take {ratio:.2f} times as long as floats, for sure more than {ratio / doubt:.2f}; not built"

@@ -90,7 +90,7 @@ class Cpu(Target):
         return predictor.predict(program) if predictor.known >= _ENOUGH else None
 
     def predict(self, program: Program, engine: Engine) -> Cost:
-        from fxopt.ir.work import peak_bytes
+        from fxopt.ir.memory import peak_bytes
         from fxopt.prices.energy import calls_apart, energy
 
         found = self.price(program, engine)
@@ -101,7 +101,7 @@ class Cpu(Target):
         return Cost(
             latency_ms=Interval(milliseconds, milliseconds / factor, milliseconds * factor),
             size_bytes=program.weight_bytes,
-            peak_bytes=peak_bytes(program, together, engine.in_place),
+            peak_bytes=peak_bytes(program, together, engine.memory),
             energy=energy(calls_apart(program) if found is None else [item.piece for item in found.pieces]),
             source="predicted",
         )

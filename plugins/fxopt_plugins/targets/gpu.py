@@ -103,7 +103,7 @@ class Gpu(Target):
         return Prediction(sum(times) + (CALL_US + launches) / 1e3, by.spread, priced, by.common)
 
     def predict(self, program: Program, engine: Engine) -> Cost:
-        from fxopt.ir.work import peak_bytes
+        from fxopt.ir.memory import peak_bytes
         from fxopt.prices.energy import energy
 
         found = self.price(program, engine)
@@ -111,7 +111,7 @@ class Gpu(Target):
         return Cost(
             latency_ms=Interval(found.milliseconds, low, high),
             size_bytes=program.weight_bytes,
-            peak_bytes=peak_bytes(program, [item.piece.nodes for item in found.pieces], engine.in_place),
+            peak_bytes=peak_bytes(program, [item.piece.nodes for item in found.pieces], engine.memory),
             energy=energy([item.piece for item in found.pieces]),
             source="predicted",
         )
