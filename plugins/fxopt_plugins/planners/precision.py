@@ -12,7 +12,8 @@ from fxopt_plugins.planners.faults import Attempt, Bisection
 
 # Of the latency: what brings less is not worth a build, and of plans so near the one ships that loses least.
 RESOLUTION = 0.02
-_LITTLE = 0.05  # of the latency, that regions of a kind have to bring where the kind as a whole brings nothing
+_LITTLE = 0.05  # of the latency, that regions of a kind are foretold to bring where the kind as a whole brings nothing
+_SURE = 0.05  # of a region's time, that it has to bring by a profile to count
 NOT_BESIDE = "not possible beside the others of its kind"
 
 
@@ -127,11 +128,17 @@ class Precision:
 
     def _leave_out_what_is_slower(self) -> None:
         """Refuse the kinds that bring nothing anywhere by the engine's own profile: a session of timings says it no better."""
-        for kind, build in list(self.builds.items()) if self._for_speed else ():
-            floats, lower = sum(self.float_times.values()), sum(self.lab.node_times(build).values())
-            gains = sum(max(0.0, gain) for gain in self.gains_ms(build).values())
-            if floats and lower > (1 - RESOLUTION) * floats and gains <= _LITTLE * floats:
-                reason = f"by the engine's profile it takes {lower / floats:.2f} times as long as floats; not timed as a whole"
+        if not self.builds or not self._for_speed or not (floats := sum(self.float_times.values())):
+            return
+        gains = {kind: self.gains_ms(build) for kind, build in self.builds.items()}
+        whole = {kind: floats - sum(found.values()) for kind, found in gains.items()}
+        least = RESOLUTION * min(whole.values(), default=floats)
+        for kind, build in list(self.builds.items()):
+            before = self._in_floats(build)
+            sure = sum(gain for step, gain in gains[kind].items() if gain > _SURE * before[step])
+            if gains[kind] and whole[kind] > (1 - RESOLUTION) * floats and sure <= least:
+                ratio = whole[kind] / floats
+                reason = f"by the engine's profile it takes {ratio:.2f} times as long as floats; not timed as a whole"
                 self.refuse(self.groups[kind], reason, kind)
                 del self.builds[kind]
 
@@ -198,13 +205,17 @@ class Precision:
 
     def gains_ms(self, build: Build) -> dict[str, float]:
         """Milliseconds that offers of a build bring by the engine's profile; empty where it gives none."""
-        lower, before = self.lab.step_times(build), self.float_times
-        there = {
-            step.id: sum(before.get(node, 0.0) for node in sorted(step.candidate.writes))
-            for step in self._offers(build)
-        }
+        lower, there = self.lab.step_times(build), self._in_floats(build)
         return {
             identity: there[identity] - lower[identity] for identity in there if there[identity] and identity in lower
+        }
+
+    def _in_floats(self, build: Build) -> dict[str, float]:
+        """Milliseconds of what offers of a build replace, by the engine's profile."""
+        before = self.float_times
+        return {
+            step.id: sum(before.get(node, 0.0) for node in sorted(step.candidate.writes))
+            for step in self._offers(build)
         }
 
     def _offers(self, build: Build) -> list[Step]:
