@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 # How engines compare on the unmodified model says which of them are planned for, and no more.
-_ROUGHLY = Plan(rounds=15, epochs=2, resolution=0.05)
+_ROUGHLY = Plan(rounds=20, epochs=1)
 NOISY = 0.1  # between two measurements of one artifact: beyond, others have the machine as well
 
 
