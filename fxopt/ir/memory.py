@@ -35,7 +35,9 @@ def peak_bytes(program: Program, together: Iterable[Collection[str]] = (), use: 
     born: dict[Node, int] = {}
     for step, node in enumerate(order):
         inherited = {owner for used in node.all_input_nodes for owner in owners.get(used, ())}
-        if is_view(node) and _op(node) not in use.copies:
+        if is_view(node) and not (
+            inherited and _is_copied(node, use.copies)
+        ):  # of constants copies are made beforehand
             owners[node] = inherited
             continue
         owners[node], now = {node}, at.get(node.name, step)
@@ -171,6 +173,13 @@ def _written_over(
                 at.get(user.name) == at.get(node.name, -1) and user not in over for user in owner.users
             ):  # else another of the calls that run as one still reads it
                 yield owner
+
+
+def _is_copied(node: Node, copies: Collection[str]) -> bool:
+    """Whether a view is a copy to an engine; of what yields several, each of them is one."""
+    part = getattr(node.target, "__name__", "") == "getitem" and isinstance(node.args[0], Node)
+    made = node.args[0] if part else node
+    return isinstance(made, Node) and _op(made) in copies and _value(node) is not None
 
 
 def _op(node: Node) -> str:

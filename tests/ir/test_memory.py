@@ -102,6 +102,43 @@ def test_what_an_engine_copies_is_a_value_of_its_own() -> None:
     assert peak_bytes(wide, use=MemoryUse(copies=frozenset({"aten.permute"}))) == 4 * 400
 
 
+class TurnedWeight(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(10, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.exp() + self.weight.permute(1, 0)
+
+
+def test_a_copy_of_a_constant_is_no_activation() -> None:
+    net = program(TurnedWeight(), torch.randn(10, 10))
+    assert peak_bytes(net, use=MemoryUse(copies=frozenset({"aten.permute"}))) == peak_bytes(net) == 2 * 400
+
+
+class Halves(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = x.exp().chunk(2)
+        return left.sigmoid().sum() + right.sigmoid().sum()
+
+
+def test_each_part_of_what_is_taken_apart_is_a_copy() -> None:
+    net = program(Halves(), torch.randn(10, 10))
+    assert peak_bytes(net) == 2 * 400  # the input and its exponential
+    copying = MemoryUse(copies=frozenset({"aten.split", "aten.chunk"}))
+    assert peak_bytes(net, [[node.name] for node in net.calls], copying) == 2 * 400
+    held = program(Held(), torch.randn(10, 10))
+    assert peak_bytes(held) == 2 * 400
+    assert peak_bytes(held, use=copying) == 2 * 400 + 4  # with the first sum beside what is taken apart, and its parts
+
+
+class Held(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x.exp()
+        left, right = y.chunk(2)
+        return torch.cat((left.sum()[None], right.sum()[None], y.sum()[None]))
+
+
 class Wider(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y, z = x.exp(), x.sigmoid()
