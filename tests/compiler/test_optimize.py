@@ -108,7 +108,7 @@ def test_a_busy_machine_is_said_and_measured_for_longer(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Workshop, "session", watched)
     monkeypatch.setattr(compiler, "NOISY", -1.0)
-    notes = optimize(tmp_path / "out").ledger["notes"]
+    notes = optimize(tmp_path / "out", budget=Budget()).ledger["notes"]
     assert [note for note in notes if "this machine is busy" in note]
     assert plans[-1].epochs == 2 * plans[-2].epochs
 
