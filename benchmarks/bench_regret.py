@@ -75,7 +75,7 @@ def first_plans(
     if begun is None:
         return None
     problem, lab = begun
-    precision = Precision(problem, stored=0, repairs=1)
+    precision = Precision(problem, stored=0, repairs=1)  # on paper nothing fails: one build each
     precision.measure_kinds()
     market, floats = Market(precision), lab.build([step.id for step in problem.basis])
     plans = {floats.key: floats}

@@ -137,11 +137,11 @@ class EngineLab:
 
     def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
         """As `Lab.compare`."""
+        if to is None and all(build.key in self.ratios for build in builds):
+            return {build.key: self.ratios[build.key] for build in builds}
         base = to or self.baseline
         same = {b.key for b in builds if b.key == base.key or (b.signature and b.signature == base.signature)}
         ratios = {key: Ratio(Interval(1.0, 1.0, 1.0), 1.0, equal=True) for key in same}
-        if to is None and all(build.key in self.ratios for build in builds):
-            return {build.key: self.ratios[build.key] for build in builds}
         timed: dict[str, Build] = {}
         stands_for: dict[str, str] = {}
         for build in builds:

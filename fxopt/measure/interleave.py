@@ -299,12 +299,16 @@ class _Bench:
                 return f"{variant.engine}: run: gives different outputs for the same inputs"
             one_call = float(worker.time(_LEAST_CALLS).min())
             one_call = float(worker.time(_clamp(_WARM_UP_NS / one_call)).min())
-            least = _LEAST_CALLS if one_call < _LONG_NS else _LEAST_LONG_CALLS
-            self._fitting.setdefault(name, _clamp(_BLOCK_NS / one_call, least))
+            self._fitting.setdefault(name, block_calls(one_call))
             worker.pause()
         except EngineError as error:
             return str(error)
         return None
+
+
+def block_calls(one_call_ns: float) -> int:
+    """How many calls, of so many nanoseconds each, make a block."""
+    return _clamp(_BLOCK_NS / one_call_ns, _LEAST_CALLS if one_call_ns < _LONG_NS else _LEAST_LONG_CALLS)
 
 
 def _clamp(calls: float, least: int = _LEAST_CALLS) -> int:

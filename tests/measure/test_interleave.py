@@ -10,7 +10,7 @@ import pytest
 
 from fxopt.errors import EngineError
 from fxopt.measure import Comparison, Limits, Plan, Variant, measure
-from fxopt.measure.interleave import TWIN, interleave
+from fxopt.measure.interleave import TWIN, block_calls, interleave
 from tests.measure.engines import artifact
 from tests.measure.noise import Machine
 
@@ -68,6 +68,11 @@ def test_together_all_stay_until_all_are_decided() -> None:
     assert len(machine.epochs) > 1
     decided, _ = simulate({"reference": 1, "fast": 0.7, "slow": 1.4}, plan=plan)
     assert decided.rounds == plan.rounds
+
+
+@pytest.mark.parametrize(("milliseconds", "calls"), [(0.001, 2000), (1, 6), (20, 3), (60, 2), (1000, 2)])
+def test_a_block_has_few_calls_of_a_slow_model(milliseconds: float, calls: int) -> None:
+    assert block_calls(1e6 * milliseconds) == calls
 
 
 def test_it_need_not_be_decided_how_far_bases_are_apart() -> None:
