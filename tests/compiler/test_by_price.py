@@ -409,6 +409,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 @given(worlds())
 @example(World({}, ms=chain("int8", 0.5, 1.75), losses=chain("int8", 1.0, 0.125)))
+@example(World({}, ms=chain("int8", 2.0, 0.25, 0.25, 2.5), losses=chain("int8", 0.0, 0.875, 0.875, 0.25)))
 def test_plans_keep_the_budget_and_the_best_is_near_the_best_there_is(world: World) -> None:
     """Without conversions prices are exact, so the plan is what trying all would give, but for what is within their doubt."""
     plans = plan(Milp(), world)

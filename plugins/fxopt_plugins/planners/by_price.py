@@ -258,7 +258,10 @@ class _Search:
         if not paying or self.lab.out_of_time():
             return []
         part = self.lab.keep(paying[0], gains=self.precision.gains(paying[0]))
-        return [] if part is None else [part]
+        if part is None:
+            return []
+        self.precision.compare([part])  # what is left may be what brings nothing
+        return [part] if self.precision.pays(part) else []
 
     def _say_what_is_left(self, best: Build | None) -> None:
         """Say of each option why the best plan has it, or does not."""
