@@ -87,7 +87,7 @@ def measure(built: models.Model, registry: Registry) -> dict[str, Any]:
     program = capture(export(module, inputs), names=positional_names(module))
     engine = registry.make_engine("onnxruntime{threads=1}")
     target = registry.make_target("cpu")
-    (_, lowered), *_ = of_made_up_data(program, "int8", registry, target, [engine])
+    ((_, _, lowered),) = of_made_up_data(program, [("int8", engine)], registry, target)
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": target.machine().versions,

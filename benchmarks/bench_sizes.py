@@ -73,7 +73,7 @@ class Sizes:
             covered = _bytes_gone(self.found.program, program)
             size = self._emitted(engine, program)
             found[kind] = {
-                "rewrites": steps,
+                "rewrites": len(steps),
                 "bytes": size,
                 "ratio": floats / size,
                 "payload_bytes": covered,

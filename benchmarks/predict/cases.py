@@ -175,7 +175,8 @@ class Files:
         from fxopt.compiler.lowered import of_made_up_data
 
         target, engines = self.registry.make_target("cpu"), [self.registry.make_engine(spec) for spec in ENGINES]
-        for engine, lower in of_made_up_data(self.program(FLOAT), "int8", self.registry, target, engines):
+        wanted = [("int8", engine) for engine in engines]
+        for _, engine, lower in of_made_up_data(self.program(FLOAT), wanted, self.registry, target):
             yield _on_integers(engine), lower
 
 

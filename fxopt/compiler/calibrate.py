@@ -29,11 +29,13 @@ class Job:
         engine: that builds.
         kind: what it computes in: `"float"`, or a kind of lower precision.
         options: of the engine, sets under each of which the build is timed.
+        first: of how many probes it is built, the most telling ones; None: of all.
     """
 
     engine: Engine
     kind: str
     options: Sequence[Mapping[str, Any]]
+    first: int | None = None
 
     def left(self, probe: Probe, machine: Machine, table: KernelTable) -> Job:
         """The job without what the table knows of a probe."""
@@ -91,8 +93,9 @@ def calibrate(
     deadline = time.monotonic() + limit_s
     left = 0
     with Builder() as builder:
-        for probe in probes:
-            open_jobs = [rest for job in jobs if (rest := job.left(probe, machine, table)).options]
+        for number, probe in enumerate(probes):
+            wanted = [job for job in jobs if job.first is None or number < job.first]
+            open_jobs = [rest for job in wanted if (rest := job.left(probe, machine, table)).options]
             if open_jobs and time.monotonic() > deadline:
                 left += 1
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from fxopt.compiler.steps import replay
 from fxopt.data import Data
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.statistics import Statistics
+from fxopt.ir.work import flops, node_flops
 
 if TYPE_CHECKING:
     from fxopt.compiler.search import Search
+    from fxopt.contracts.candidate import Step
     from fxopt.contracts.engine import Engine
     from fxopt.contracts.target import Target
     from fxopt.ir.program import Program
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 _SAMPLES = 4
 
 
-def lowered(found: Search, kind: str, registry: Registry, context: Context) -> tuple[Program, int]:
-    """The Program that a search ended with, in one kind of lower precision, and how many rewrites that took.
+def lowered(found: Search, kind: str, registry: Registry, context: Context) -> tuple[Program, list[Step]]:
+    """The Program that a search ended with, in one kind of lower precision, and the rewrites that took.
 
     Args:
         found: the search.
@@ -38,22 +40,29 @@ def lowered(found: Search, kind: str, registry: Registry, context: Context) -> t
     offered = offer(found, [registry.make_pass(kind)], registry, context, weigh=())
     steps = offered.steps[len(found.steps) :]
     program, skipped = replay(found.program, steps, registry, replace(context, fitted=offered.tensors))
-    return program, len(steps) - len(skipped)
+    return program, [step for step in steps if step.id not in skipped]
 
 
 def of_made_up_data(
-    program: Program, kind: str, registry: Registry, target: Target, engines: Iterable[Engine]
-) -> Iterator[tuple[Engine, Program]]:
-    """For each engine the Program in one kind, fitted to made-up inputs, on which its latency does not depend.
+    program: Program, wanted: Iterable[tuple[str, Engine]], registry: Registry, target: Target, share: float = 0.0
+) -> Iterator[tuple[str, Engine, Program]]:
+    """For kinds and engines the Program in that kind, fitted to made-up inputs, on which its latency does not depend.
 
-    Engines that it is offered nowhere for are passed over.
+    Kinds that are offered nowhere for an engine, or for less than a share of the Program's FLOPs, are passed over.
     """
     context = Context(target.capabilities(), Statistics(made_up(program)), lossy=True)
     found = search(program, registry.make_passes(None), registry, context)
-    for engine in engines:
-        lower, count = lowered(found, kind, registry, replace(context, scheme=engine.quant_scheme))
-        if count:
-            yield engine, lower
+    least = share * flops(found.program)
+    for kind, engine in wanted:
+        lower, taken = lowered(found, kind, registry, replace(context, scheme=engine.quant_scheme))
+        if taken and _flops_of(taken, found.program) >= least:
+            yield kind, engine, lower
+
+
+def _flops_of(steps: Sequence[Step], program: Program) -> int:
+    """Of the calls that steps rewrite."""
+    written = {name for step in steps for name in step.candidate.writes}
+    return sum(node_flops(program, node) for node in program.calls if node.name in written)
 
 
 def made_up(program: Program) -> Data:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FLOAT = "float"
 _PROBES = 0.5  # of the time, where a model is to be profiled as well
+_SHARE = 0.1  # of a network's FLOPs, that a kind has to be offered for: else it tells too little of it
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def profile_machine(
     program = None if model is None else load_program(model, registry, progress)[0]
     share = 1.0 if program is None else _PROBES
     machine, made_up = made.machine(), MadeUp(registry, made)
-    jobs = _jobs(registry, made, engines, machine.cores)
+    jobs = _jobs(registry, made, engines, machine.cores, len(probes) // 2)
     table = KernelTable(note=progress.note)
     try:
         with progress.phase("time the kernels of this machine", len(probes)):
@@ -119,8 +120,11 @@ def _of_model(
     return found
 
 
-def _jobs(registry: Registry, target: Target, engines: Sequence[Engine], cores: int) -> list[Job]:
-    """Floats under all options of an engine that may be faster, and integers where the CPU has instructions for them."""
+def _jobs(registry: Registry, target: Target, engines: Sequence[Engine], cores: int, few: int) -> list[Job]:
+    """Floats under all options of an engine that may be faster, and each kind of integers that it computes in here.
+
+    Floats of 16 bits are among the options. Kinds other than int8 have few kernels of their own: they get few probes.
+    """
     dtypes, isa = target.capabilities().dtypes, target.capabilities().isa
     counts = [{"threads": count} for count in sorted({1, cores})]
     jobs = []
@@ -128,10 +132,14 @@ def _jobs(registry: Registry, target: Target, engines: Sequence[Engine], cores: 
         told = {field.name: getattr(engine, field.name) for field in dataclasses.fields(engine)}
         faster = [changes for changes in engine.tunings(told, dtypes) if "threads" not in changes]
         jobs.append(Job(engine, FLOAT, [{**changes, **count} for changes in ({}, *faster) for count in counts]))
-    if "int8" in registry.passes:
-        able = [engine for engine in engines if (scheme := engine.quant_scheme) and scheme.runs("int8", isa)]
-        jobs += [Job(engine, "int8", counts) for engine in able]
-    return jobs
+    native = [
+        (kind, engine)
+        for engine in engines
+        if (scheme := engine.quant_scheme) is not None
+        for kind in scheme.native
+        if kind.startswith("int") and kind in registry.passes and scheme.runs(kind, isa)
+    ]
+    return jobs + [Job(engine, kind, counts, None if kind == "int8" else few) for kind, engine in native]
 
 
 class MadeUp:
@@ -148,10 +156,9 @@ class MadeUp:
     def __call__(self, program: Program, jobs: Sequence[Job]) -> Iterator[tuple[Job, Program]]:
         """Jobs with what they build."""
         yield from ((job, program) for job in jobs if job.kind == FLOAT)
-        for kind in dict.fromkeys(job.kind for job in jobs if job.kind != FLOAT):
-            by_engine = {job.engine: job for job in jobs if job.kind == kind}
-            for engine, lower in of_made_up_data(program, kind, self._registry, self.target, by_engine):
-                yield by_engine[engine], lower
+        by_kind = {(job.kind, job.engine): job for job in jobs if job.kind != FLOAT}
+        for kind, engine, lower in of_made_up_data(program, by_kind, self._registry, self.target, _SHARE):
+            yield by_kind[kind, engine], lower
 
 
 def _has_folder(file: Path) -> bool:

@@ -9,6 +9,7 @@ from fxopt.errors import EngineError
 from fxopt.ir.quiet import quiet
 from fxopt_plugins.engines.onnx_names import name_border, name_nodes
 from fxopt_plugins.engines.onnx_quantized import has_integers, keep_floats, opset, store_integers
+from fxopt_plugins.engines.onnx_registry import kept_registry
 from fxopt_plugins.engines.onnx_translation import as_exported, is_flat, translations
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _translate(program: Program, onnxruntime: bool) -> onnx_ir.Model:
 
     table = translations(program, gemm=onnxruntime)
     origins: dict[str, str] | None = {} if is_flat(program) else None
-    with quiet(*_LOGGERS), torch.no_grad():
+    with quiet(*_LOGGERS), kept_registry(), torch.no_grad():
         try:
             exported = program.exported() if origins is None else as_exported(program, origins)
             result = torch.onnx.export(
