@@ -6,8 +6,8 @@ and timed with 1 and 2 threads. Then families are foretold from what `fxopt prof
 `FXOPT_PRICES` named) and from builds of CNNs alone, and CNNs from builds of ViTs: nothing of a family is built or measured
 before it is foretold. Beside it stands what is foretold once the kernels that matter most, and were never timed, have been
 timed in parts of the network; a table that knows single calls but not which ones run together; a fit of FLOPs; the roofline
-alone; and how far two measurements of one build are apart. Prints tables and writes `benchmarks/results/predict_vnni.json`,
-or another file on a CPU of other instruction sets.
+alone; and how far a build is from one that was made and timed after all others, minutes later. Prints tables and writes
+`benchmarks/results/predict_vnni.json`, or another file on a CPU of other instruction sets.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import platformdirs
 from scipy import stats
 
 from benchmarks import by_model
-from benchmarks.predict.cases import Case, measured
+from benchmarks.predict.cases import Case, measured, measured_again
 from benchmarks.predict.methods import ByTable, Known, OnMiss, by_flops, by_roofline, learnt
 from benchmarks.predict.models import FROM, NAMES
 
@@ -175,6 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in by_model.chosen(parser, options, NAMES):
         note(name)
         cases += measured(name, registry, options.cache)
+    note("measured again")
+    cases = measured_again(cases, options.cache)
     profile = [KernelTable(next(options.profile.glob("kernels-*.sqlite")))] if options.profile else []
     found = rows(cases, foretell(cases, Known(profile), options.cache, not options.frozen, note))
     print(table(found))

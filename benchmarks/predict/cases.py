@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ class Case:
         folder: of the program.
         kernels: as `Build.kernels` gives them.
         milliseconds: of a call.
-        again: once more, in another process.
+        again: once more, of another build of it in another process, after all others; 0 until then.
     """
 
     model: str
@@ -47,7 +48,7 @@ class Case:
     folder: Path
     kernels: list[dict[str, Any]]
     milliseconds: float
-    again: float
+    again: float = 0.0
 
     @property
     def family(self) -> str:
@@ -57,7 +58,12 @@ class Case:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.model} {self.copy} {self.kind} {self.engine.name} {self.place.threads}"
+        return f"{self.build} {self.place.threads}"
+
+    @property
+    def build(self) -> str:
+        """Of what it is one number of threads."""
+        return f"{self.model} {self.copy} {self.kind} {self.engine.name}"
 
     @property
     def program(self) -> Program:
@@ -78,13 +84,31 @@ def measured(model: str, registry: Registry, keep: Path) -> Iterator[Case]:
 
     for copy in FAMILIES[FAMILY_OF[model]][model]:
         files = Files(model, copy, registry, keep)
-        with Builder() as builder, Builder() as other:
+        with Builder() as builder:
             for spec in ENGINES:
                 engine = registry.make_engine(spec)
-                yield from files.cases(engine, FLOAT, FLOAT, {}, builder, other)
+                yield from files.cases(engine, FLOAT, FLOAT, {}, builder)
                 if spec == "openvino" and "bfloat16" in files.dtypes:
-                    yield from files.cases(engine, "bfloat16", FLOAT, {"precision": "bf16"}, builder, other)
-                yield from files.cases(engine, "int8", _on_integers(engine), {}, builder, other)
+                    yield from files.cases(engine, "bfloat16", FLOAT, {"precision": "bf16"}, builder)
+                yield from files.cases(engine, "int8", _on_integers(engine), {}, builder)
+
+
+def measured_again(cases: Sequence[Case], keep: Path) -> list[Case]:
+    """The same builds, built and timed once more: what is foretold is no nearer to a measurement than another one is."""
+    from fxopt.prices.builds import Builder
+
+    found: dict[str, dict[str, float]] = {}
+    with Builder() as builder:
+        for name, same in groupby(cases, key=lambda case: case.build):
+            file = keep / f"{name} again.json"
+            if not file.exists():
+                first, *others = same
+                with builder.build(first.engine, first.program) as build:
+                    there = {case.name: asdict(case.engine) for case in (first, *others)}
+                    times = {case: build.milliseconds(build.under(options)) for case, options in there.items()}
+                file.write_text(json.dumps(times))
+            found[name] = json.loads(file.read_text())
+    return [replace(case, again=found[case.build][case.name]) for case in cases]
 
 
 @dataclass(frozen=True)
@@ -108,7 +132,6 @@ class Files:
         program: str,
         options: Mapping[str, Any],
         builder: Builder,
-        other: Builder,
     ) -> Iterator[Case]:
         """A build under options with each number of threads.
 
@@ -118,7 +141,6 @@ class Files:
             program: name of the program.
             options: of the engine.
             builder: that builds, and runs it.
-            other: that runs it again.
         """
         from fxopt.errors import FxoptError
         from fxopt.prices import Place
@@ -126,27 +148,24 @@ class Files:
         file = self.keep / f"{self.model} {self.copy} {kind} {engine.name}.json"
         if not file.exists():
             try:
-                found = self._measure(engine, self.program(program), options, builder, other)
+                found = self._measure(engine, self.program(program), options, builder)
             except FxoptError as error:
                 print(f"{self.model} {self.copy} {kind} on {engine.name}: {error}", file=sys.stderr)
                 return
             file.write_text(json.dumps(found))
         machine = self.registry.make_target("cpu").machine()
         folder = self.keep / f"{self.model} {self.copy} {program}"
-        for threads, kernels, first, second in json.loads(file.read_text()):
+        for threads, kernels, milliseconds in json.loads(file.read_text()):
             there = replace(engine, **options, threads=threads)
             place = Place.of(there, machine)
-            yield Case(self.model, self.copy, kind, there, place, folder, kernels, first, second)
+            yield Case(self.model, self.copy, kind, there, place, folder, kernels, milliseconds)
 
-    def _measure(
-        self, engine: Engine, program: Program, options: Mapping[str, Any], builder: Builder, other: Builder
-    ) -> list[Any]:
+    def _measure(self, engine: Engine, program: Program, options: Mapping[str, Any], builder: Builder) -> list[Any]:
         found = []
         with builder.build(engine, program) as build:
             for threads in THREADS:
                 there = build.under({**options, "threads": threads})
-                kernels, first = build.kernels(there), build.milliseconds(there)
-                found.append([threads, kernels, first, other.again(build).milliseconds(there)])
+                found.append([threads, build.kernels(there), build.milliseconds(there)])
         return found
 
     def program(self, name: str) -> Program:

@@ -97,7 +97,9 @@ def part(program: Program, names: Collection[str], values: Mapping[str, Any]) ->
     if not outputs:
         raise ValueError("no output is left")
     graph.output([copied[node] for node in outputs])
-    return Program.build(graph, attributes, _interface(inputs, outputs)), [value for _, value in inputs]
+    border = [Input(name, tuple(value.shape), str(value.dtype).removeprefix("torch.")) for name, value in inputs]
+    interface = flat_interface(border, [node.name for node in outputs])
+    return Program.build(graph, attributes, interface), [value for _, value in inputs]
 
 
 def _alive(program: Program, names: Collection[str], values: Mapping[str, Any]) -> set[Node]:
@@ -114,14 +116,13 @@ def _is_output(node: Node, inside: Collection[Node], values: Mapping[str, Any]) 
     return isinstance(values[node.name], torch.Tensor) and any(user not in inside for user in node.users)
 
 
-def _interface(inputs: Sequence[tuple[str, torch.Tensor]], outputs: Sequence[Node]) -> Interface:
+def flat_interface(inputs: Sequence[Input], outputs: Sequence[str]) -> Interface:
+    """Of a Program of fixed sizes that takes its inputs one by one and gives a tuple."""
     return Interface(
-        inputs=tuple(
-            Input(name, tuple(value.shape), str(value.dtype).removeprefix("torch.")) for name, value in inputs
-        ),
-        outputs=tuple(node.name for node in outputs),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
         dims=(),
-        parameters=tuple(name for name, _ in inputs),
+        parameters=tuple(item.name for item in inputs),
         arguments={"tuple": [{"tuple": [{"leaf": index} for index in range(len(inputs))]}, {"dict": {}}]},
         results={"tuple": [{"leaf": index} for index in range(len(outputs))]},
     )

@@ -6,6 +6,7 @@
 - `holm(p_values)` names the comparisons of a whole run that stand.
 """
 
+from fxopt.measure.cores import undisturbed
 from fxopt.measure.interleave import Comparison, Plan, Timing, Variant, measure
 from fxopt.measure.statistics import CONFIDENCE, Ratio, holm, median_interval
 from fxopt.measure.worker import Limits, Worker
@@ -22,4 +23,5 @@ __all__ = [
     "holm",
     "measure",
     "median_interval",
+    "undisturbed",
 ]

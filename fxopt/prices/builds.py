@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import EngineError
 from fxopt.ir.samples import sample_inputs
-from fxopt.measure import Limits, Worker
+from fxopt.measure import Limits, Worker, undisturbed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,10 +63,6 @@ class Builder:
             self._building.emit(engine.spec(), saved, out)
             yield Build(engine, out, values, self._runs(engine))
 
-    def again(self, build: Build) -> Build:
-        """A build of another builder's, to run in a process of this one."""
-        return replace(build, running=self._runs(build.engine))
-
     def _runs(self, engine: Engine) -> Worker:
         if engine.name not in self._running:
             self._running[engine.name] = self._start()
@@ -100,7 +96,7 @@ class Build:
         Raises:
             EngineError: the engine, as it is configured, fails at it.
         """
-        found = self.running.profile(engine.spec(), self.artifact, self.inputs)
+        found = undisturbed(engine.threads, lambda: self.running.profile(engine.spec(), self.artifact, self.inputs))
         return [
             {"name": k.name, "kind": k.kind, "covers": list(k.covers), "dtype": k.dtype, "ms": k.milliseconds}
             for k in found
@@ -114,6 +110,9 @@ class Build:
         """
         self.running.load(engine.spec(), self.artifact)
         self.running.run(self.inputs)
+        return undisturbed(engine.threads, self._milliseconds)
+
+    def _milliseconds(self) -> float:
         times: list[float] = []
         for _ in range(3):
             times += [nanoseconds / 1e6 for nanoseconds in self.running.time(_CALLS).tolist()]

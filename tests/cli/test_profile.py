@@ -23,6 +23,7 @@ from fxopt.errors import EngineError
 from fxopt.ir.program import Program
 from fxopt.prices import KernelTable, Place
 from fxopt.prices.builds import Build, Builder
+from fxopt.prices.predict import labels
 from fxopt.registry import Registry
 from fxopt_plugins.targets import cpu
 from fxopt_plugins.targets.cpu import Cpu
@@ -63,6 +64,36 @@ def test_a_machine_is_measured_into_a_table_and_a_readable_profile(
         assert wholes in (4, 8)
         assert told["peak_gflops"]["float32"] > 0
     assert f"profile: {tmp_path / 'prices' / 'cpu.toml'}" in capsys.readouterr().out
+
+
+def linear(seed: int) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+    return nn.Sequential(nn.Linear(256, 256 + 64 * seed), nn.ReLU()), (torch.randn(1, 16, 256),)
+
+
+def test_of_half_of_the_probes_every_kind_of_integers_is_timed_that_the_engine_computes_in(
+    table: KernelTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cpu, "probes", lambda self: iter([Probe("one", linear), Probe("two", linear, 1)]))
+    assert main(["profile", "--engine", "onnxruntime"]) == 0
+    engine = dataclasses.replace(Registry.load().make_engine("onnxruntime"), threads=1)
+    told = labels(table.prices(Place.of(engine, Cpu().machine())).values())
+    assert {"one, float", "one, int8", "one, int8_dynamic", "one, int4_weight", "two, float", "two, int8"} <= told
+    assert not {"two, int8_dynamic", "two, int4_weight"} & told
+
+
+def test_a_kind_that_is_offered_for_next_to_nothing_of_a_probe_is_not_timed_on_it(
+    table: KernelTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mostly_convolutions(seed: int) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+        layers = [nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 256, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        return nn.Sequential(*layers, nn.Linear(256, 256)), (torch.randn(1, 3, 32, 32),)
+
+    monkeypatch.setattr(Cpu, "probes", lambda self: iter([Probe("one", mostly_convolutions), Probe("two", small)]))
+    assert main(["profile", "--engine", "onnxruntime"]) == 0
+    engine = dataclasses.replace(Registry.load().make_engine("onnxruntime"), threads=1)
+    told = labels(table.prices(Place.of(engine, Cpu().machine())).values())
+    assert {"one, float", "one, int8"} <= told
+    assert "one, int8_dynamic" not in told
 
 
 def test_what_was_measured_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:

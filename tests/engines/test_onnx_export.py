@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import onnx
@@ -11,15 +12,47 @@ from torch import Tensor, nn
 
 from fxopt.errors import EngineError
 from fxopt.ir.program import Program
+from fxopt.registry import Registry
 from fxopt.testing import captured
-from fxopt_plugins.engines import onnx_export
+from fxopt_plugins.engines import onnx_export, onnx_registry
 from fxopt_plugins.engines.onnx_export import export_onnx
 from fxopt_plugins.engines.onnx_translation import untranslatable
 from tests.engines.nets import CASES, case, program
+from tests.engines.quantized_nets import quantized
 
 
 def exported(program: Program, folder: Path) -> onnx.ModelProto:
     return onnx.load(export_onnx(program, folder))
+
+
+def test_what_one_export_translates_its_own_way_the_next_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, _ = case("transformer")
+    own, scheme = case("convolutions")[0], Registry.load().engines["onnxruntime"].quant_scheme
+    assert scheme is not None
+    integers, *_ = quantized("depthwise separable", scheme)
+    monkeypatch.setattr(onnx_export, "_exports", {})
+    folders = [tmp_path / name for name in ("before", "others", "after")]
+    for folder in folders:
+        folder.mkdir()
+    before = export_onnx(plain, folders[0]).read_bytes()
+    export_onnx(own, folders[1])
+    export_onnx(integers, folders[1], onnxruntime=True)
+    monkeypatch.setattr(onnx_export, "_exports", {})
+    made = onnx_registry._registry.cache_info().misses
+    assert export_onnx(plain, folders[2]).read_bytes() == before
+    assert onnx_registry._registry.cache_info().misses == made > 0
+
+
+def test_exports_are_the_same_where_torch_keeps_its_registry_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_export, "_exports", {})
+    before = export_onnx(case("convolutions")[0], tmp_path).read_bytes()
+    monkeypatch.setattr(onnx_export, "_exports", {})
+    monkeypatch.setitem(sys.modules, "torch.onnx._internal.exporter._registration", None)
+    assert export_onnx(case("convolutions")[0], tmp_path).read_bytes() == before
 
 
 def test_border_and_axes_bear_the_names_of_the_interface(tmp_path: Path) -> None:

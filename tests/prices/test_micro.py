@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from fxopt.contracts.price import Estimate, Piece, Prediction, Priced
+from fxopt.ir import shrink
+from fxopt.ir.evaluate import run_graph
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize
-from fxopt.prices import KernelTable, Place
+from fxopt.ir.samples import sample_inputs
+from fxopt.ir.work import node_bytes
+from fxopt.prices import KernelTable, Place, micro
 from fxopt.prices.estimate import Roofline
 from fxopt.prices.micro import Part, unknown
 from fxopt.prices.pieces import piece
@@ -58,8 +62,33 @@ def around(net: Program, *names: str) -> tuple[Part, Prediction]:
 
 def test_a_part_holds_what_makes_the_inputs_and_what_reads_the_outputs() -> None:
     part, _ = around(NET, "tanh")
-    assert [node.name for node in part.program.calls] == ["conv2d_1", "tanh", "conv2d_2"]
+    calls = [node.name for node in part.program.calls if not node.name.startswith("read_besides")]
+    assert calls == ["conv2d_1", "tanh", "conv2d_2"]
     assert part.wanted == {"tanh"}
+
+
+def test_a_part_reads_as_many_bytes_besides_as_the_rest_of_the_network_moves_but_no_more_than_caches_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    part, _ = around(NET, "tanh")
+    (besides,) = (item for item in part.program.interface.inputs if item.name == "read_besides")
+    first = next(part.program.calls)
+    assert first.args == (part.program.node("read_besides"),)
+    rest = {node.name: node for node in NET.calls}.keys() - {node.name for node in part.program.calls}
+    assert 4 * besides.shape[0] == sum(node_bytes(NET, NET.node(name)) for name in rest)
+    monkeypatch.setattr(micro, "_MOST_BYTES", 64)
+    part, _ = around(NET, "tanh")
+    assert part.program.interface.inputs[-1].shape == (16,)
+
+
+def test_what_a_part_reads_besides_changes_none_of_its_values() -> None:
+    whole, _ = around(NET, "tanh")
+    alone, inputs = shrink.part(NET, ["conv2d_1", "tanh", "conv2d_2"], shrink.seen_values(NET, sample_inputs(NET)))
+    besides = torch.randn(whole.program.interface.inputs[-1].shape)
+    *values, most = run_graph(whole.program.graph, whole.program.attributes, [*inputs, besides])
+    assert most == besides.amax()
+    for value, expected in zip(values, run_graph(alone.graph, alone.attributes, inputs), strict=True):
+        assert torch.equal(value, expected)
 
 
 def test_of_a_part_only_the_wanted_pieces_are_learnt(tmp_path: Path) -> None:
