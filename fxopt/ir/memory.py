@@ -82,6 +82,12 @@ class _Span:
     shape: tuple[int, ...] = ()
 
 
+def footprint(program: Program) -> int:
+    """Bytes that a call comes by before the next one begins: weights, and the memory that activations are written to in turns."""
+    found: int = program.memo("footprint", lambda program: program.weight_bytes + peak_bytes(program))
+    return found
+
+
 def _reused(spans: Iterable[_Span]) -> list[_Span]:
     """Memory where each value takes that of the last of its shape that is no longer read, if there is one."""
     found: list[_Span] = []

@@ -3,7 +3,7 @@
 A kernel by itself is another than in a network: its inputs come in the layout that the engine chose for what made them. So a
 part holds what makes the inputs of a piece and what reads its outputs as well, and the time of the piece alone is kept. A part
 that is run again and again also finds its weights in the caches, where in the network they had to make room for the rest: so a
-part reads as many bytes more as the rest of the network moves.
+part reads as many bytes more as the rest of the network holds.
 """
 
 from __future__ import annotations
@@ -14,26 +14,22 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from fxopt.ir.graphs import copy_graph, new_node
-from fxopt.ir.interface import Input
-from fxopt.ir.program import Program
+from fxopt.ir.memory import footprint
 from fxopt.ir.samples import sample_inputs
-from fxopt.ir.shrink import flat_interface, inseparable, part, seen_values
-from fxopt.ir.work import bytes_moved, is_view
+from fxopt.ir.shrink import inseparable, part, seen_values
+from fxopt.ir.work import is_view
+from fxopt.prices.besides import reading
 from fxopt.prices.fusion import FusionRules, clusters
 from fxopt.prices.pieces import cut_calls, piece, sources
 from fxopt.prices.table import Observation
 
 if TYPE_CHECKING:
     from fxopt.contracts.price import Piece, Prediction, Priced
+    from fxopt.ir.program import Program
     from fxopt.prices.place import Place
     from fxopt.prices.table import KernelTable
 
 _MEASURED = ("profile", "micro")
-_READ = "read_besides"
-_MOST_BYTES = 1 << 26  # that a part reads besides: more than caches of CPUs hold
 
 
 def unknown(prediction: Prediction, most: int, known: Collection[str] = ()) -> list[Piece]:
@@ -89,7 +85,7 @@ class Part:
                 taken |= set(of[node.name])
         values = seen_values(program, sample_inputs(program))
         found, _ = part(program, _whole(program, taken, values), values)
-        return cls(_reading(found, bytes_moved(program) - bytes_moved(found)), frozenset(inside))
+        return cls(reading(found, footprint(program) - footprint(found)), frozenset(inside))
 
     def learn(self, table: KernelTable, place: Place, *profiles: Sequence[Mapping[str, Any]]) -> None:
         """Add to a table what profiles of the part say of the pieces that were wanted: of several, the least time of each.
@@ -111,21 +107,6 @@ class Part:
         rules = FusionRules()
         rules.learn(self.program, found[0])
         table.record_fusions(place.without_threads, rules.seen)
-
-
-def _reading(program: Program, count: int) -> Program:
-    """A Program that reads so many bytes besides, before all else in a call; no more than caches may hold."""
-    if (size := min(count, _MOST_BYTES) // 4) <= 0:
-        return program
-    graph, border = copy_graph(program.graph), program.interface
-    with graph.inserting_before(next(node for node in graph.nodes if node.op != "placeholder")):
-        read = new_node(graph, "placeholder", _READ, _READ)
-        most = new_node(graph, "call_function", torch.ops.aten.amax.default, f"{_READ}_most", (read, [0]))
-    output = next(reversed(graph.nodes))
-    output.args = ([*output.args[0], most],)
-    inputs = (*border.inputs, Input(_READ, (size,), "float32"))
-    interface = flat_interface(inputs, (*border.outputs, most.name))
-    return Program.build(graph, program.attributes, interface)
 
 
 def _whole(program: Program, names: Collection[str], values: Mapping[str, Any]) -> set[str]:

@@ -14,8 +14,7 @@ from fxopt.ir.evaluate import run_graph
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize
 from fxopt.ir.samples import sample_inputs
-from fxopt.ir.work import node_bytes
-from fxopt.prices import KernelTable, Place, micro
+from fxopt.prices import KernelTable, Place, besides
 from fxopt.prices.estimate import Roofline
 from fxopt.prices.micro import Part, unknown
 from fxopt.prices.pieces import piece
@@ -67,16 +66,17 @@ def test_a_part_holds_what_makes_the_inputs_and_what_reads_the_outputs() -> None
     assert part.wanted == {"tanh"}
 
 
-def test_a_part_reads_as_many_bytes_besides_as_the_rest_of_the_network_moves_but_no_more_than_caches_hold(
+def test_a_part_reads_as_many_bytes_besides_as_the_rest_of_the_network_holds_but_no_more_than_caches_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     part, _ = around(NET, "tanh")
-    (besides,) = (item for item in part.program.interface.inputs if item.name == "read_besides")
+    (more,) = (item for item in part.program.interface.inputs if item.name == "read_besides")
     first = next(part.program.calls)
-    assert first.args == (part.program.node("read_besides"),)
-    rest = {node.name: node for node in NET.calls}.keys() - {node.name for node in part.program.calls}
-    assert 4 * besides.shape[0] == sum(node_bytes(NET, NET.node(name)) for name in rest)
-    monkeypatch.setattr(micro, "_MOST_BYTES", 64)
+    assert first.args[0] is part.program.node("read_besides")
+    first_and_last = 8 * 4 * 9 + 8 + 2 * 8 * 9 + 2
+    whole_at_relu, part_at_first = 2 * 8 * 14 * 14, 8 * 14 * 14 + 8 * 12 * 12
+    assert more.shape == (first_and_last + whole_at_relu - part_at_first,)
+    monkeypatch.setattr(besides, "_MOST_BYTES", 64)
     part, _ = around(NET, "tanh")
     assert part.program.interface.inputs[-1].shape == (16,)
 
@@ -84,9 +84,9 @@ def test_a_part_reads_as_many_bytes_besides_as_the_rest_of_the_network_moves_but
 def test_what_a_part_reads_besides_changes_none_of_its_values() -> None:
     whole, _ = around(NET, "tanh")
     alone, inputs = shrink.part(NET, ["conv2d_1", "tanh", "conv2d_2"], shrink.seen_values(NET, sample_inputs(NET)))
-    besides = torch.randn(whole.program.interface.inputs[-1].shape)
-    *values, most = run_graph(whole.program.graph, whole.program.attributes, [*inputs, besides])
-    assert most == besides.amax()
+    more = torch.randn(whole.program.interface.inputs[-1].shape)
+    *values, most = run_graph(whole.program.graph, whole.program.attributes, [*inputs, more])
+    assert most == more.amax()
     for value, expected in zip(values, run_graph(alone.graph, alone.attributes, inputs), strict=True):
         assert torch.equal(value, expected)
 

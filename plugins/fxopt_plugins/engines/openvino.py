@@ -146,7 +146,7 @@ class OpenVino(OnnxEngine):
         calls: list[dict[str, float]] = []
 
         def call() -> None:
-            request.infer(values)
+            request.infer(values, share_inputs=True)
             times: dict[str, float] = {}
             for entry in request.profiling_info:
                 milliseconds = entry.real_time.total_seconds() * 1000
