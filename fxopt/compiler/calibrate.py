@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fxopt.errors import EngineError
 from fxopt.ir.capture import capture, export
-from fxopt.prices.besides import reading
 from fxopt.prices.builds import Builder
 from fxopt.prices.place import Place
 from fxopt.prices.predict import labels, learn
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from fxopt.contracts.target import Machine, Probe
     from fxopt.ir.program import Program
     from fxopt.prices.table import KernelTable
-
-
-# Bytes that every other probe reads besides: networks hold more than a probe does, so that weights come from farther away.
-_BESIDES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,7 @@ def calibrate(
                     left += 1
                     break
                 try:
-                    job.run(builder, probe, reading(program, _BESIDES * (number % 2)), machine, table)
+                    job.run(builder, probe, program, machine, table)
                 except EngineError as error:
                     progress.note(f"{probe.name}: {error}")
             progress.advance()

@@ -20,17 +20,16 @@ from fxopt.contracts.price import Estimate, Piece
 from fxopt.prices.gaussian import Array, Covariance, Process
 from fxopt.prices.table import Price
 
-_COORDINATES = ("flops", "read", "weights", "written", "calls", "held")
+_COORDINATES = ("flops", "read", "weights", "written", "calls")
 _VECTOR, _BLOCK = 16, 64  # channels of which kernels like whole multiples
 _NOISE = 0.05  # standard deviation of the logarithm of what a kernel takes from one build to another
 # What is thought of the logarithms of efficiencies before any is seen: over a factor of about four in what a piece computes
 # and moves they become another matter.
 _LENGTHS = (
-    *(1.5 for _ in _COORDINATES[:-1]),
-    3.0,
+    *(1.5 for _ in _COORDINATES),
     0.4,
     3.0,
-)  # the last two of what channels are rounded up to, and how even they are; before them of what the network holds
+)  # the last two of what channels are rounded up to, and how even they are
 _THOUGHT = Covariance(_LENGTHS, shared=0.35, own=0.25, level=0.2, noise=_NOISE)
 _UNKNOWN_EFFICIENCY, _UNKNOWN_SPREAD = 0.3, 0.8
 _WIDEST = 1.5  # spread: a factor of twenty either way in 95 of 100 cases

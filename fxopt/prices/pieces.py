@@ -9,7 +9,6 @@ import torch
 from torch.fx import Node
 
 from fxopt.contracts.price import Piece
-from fxopt.ir.memory import footprint
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize, is_quantize
 from fxopt.ir.text import format_argument, target_name
@@ -69,7 +68,6 @@ def piece(program: Program, names: Collection[str]) -> Piece:
         "weights": sum(held_bytes(program, node) for node in around.constants),
         "written": sum(held_bytes(program, node) for node in leaving),
         "calls": sum(not is_view(node) for node in order),
-        "held": footprint(program),  # what makes caches forget the weights from one call to the next
         "channels": _channels(program, main),
         "after": _sort_before(program, around.read),
         "bare": bare,

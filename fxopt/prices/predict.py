@@ -11,7 +11,6 @@ import numpy as np
 from scipy import optimize
 
 from fxopt.contracts.price import Prediction, Priced
-from fxopt.prices.besides import READ
 from fxopt.prices.estimate import Estimator, Roofline
 from fxopt.prices.fusion import FusionRules, clusters
 from fxopt.prices.pieces import piece
@@ -122,7 +121,7 @@ def learn(
     if milliseconds is not None and all(cluster.milliseconds is not None for cluster in found):
         total = sum(cluster.milliseconds or 0.0 for cluster in found)
         # Features belong to a kernel wherever it runs: what differs from engine to engine is in the name, or a price.
-        features = {"pieces": len(found), "label": label, "besides": READ in program}
+        features = {"pieces": len(found), "label": label}
         build = f"{program.structure_digest} in {len(found)}"
         observations.append(Observation(_WHOLE + build, milliseconds, "profile", features))
         observations.append(Observation(_SUM + build, total, "profile", features))
@@ -153,7 +152,6 @@ def overheads(known: Mapping[str, Price]) -> Overheads:
         / _BUILD_ERROR
         for name, price in known.items()
         if name.startswith(_WHOLE)
-        and not price.features["besides"]  # engines do not say how they take what is read besides
     ]
     matrix = np.array([*rows, *np.diag([1 / width for width in _PRIOR])])
     wanted = np.array([*(1 / _BUILD_ERROR for _ in rows), 1 / _PRIOR[0], 0.0, 0.0])

@@ -17,14 +17,7 @@ ROOF = Roofline({"float32": 1e11, "uint8": 4e11}, 2e10)
 
 
 def features(flops: float = 1e8, moved: float = 1e6, **changes: Any) -> dict[str, Any]:
-    common = {
-        "main": "aten.linear",
-        "sort": "product",
-        "dtype": "float32",
-        "calls": 1,
-        "channels": [64, 64],
-        "held": 1e7,
-    }
+    common = {"main": "aten.linear", "sort": "product", "dtype": "float32", "calls": 1, "channels": [64, 64]}
     common["bare"] = str(flops)
     return {**common, "flops": flops, "read": moved / 4, "weights": moved / 2, "written": moved / 4, **changes}
 
