@@ -209,6 +209,7 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "predict_no_vnni.json": predict,
     "predict_vnni.json": predict,
     "regret_no_vnni.json": regret,
+    "regret_vnni.json": regret,
     "quantize_amx.json": quantize,
     "quantize_no_vnni.json": quantize,
     "quantize_vnni.json": quantize,
