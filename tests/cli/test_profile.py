@@ -67,7 +67,7 @@ def test_a_machine_is_measured_into_a_table_and_a_readable_profile(
 
 
 def linear(seed: int) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    return nn.Sequential(nn.Linear(256, 256 + 64 * seed), nn.ReLU()), (torch.randn(1, 16, 256),)
+    return nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 256 + 64 * seed)), (torch.randn(1, 16, 256),)
 
 
 def test_of_half_of_the_probes_every_kind_of_integers_is_timed_that_the_engine_computes_in(
