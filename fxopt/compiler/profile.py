@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 FLOAT = "float"
 _PROBES = 0.5  # of the time, where a model is to be profiled as well
+_FEW = 0.25  # of the probes, that are timed in kinds which have few kernels of their own
 _SHARE = 0.1  # of a network's FLOPs, that a kind has to be offered for: else it tells too little of it
 
 
@@ -87,7 +89,7 @@ def profile_machine(
     program = None if model is None else load_program(model, registry, progress)[0]
     share = 1.0 if program is None else _PROBES
     machine, made_up = made.machine(), MadeUp(registry, made)
-    jobs = _jobs(registry, made, engines, machine.cores, len(probes) // 2)
+    jobs = _jobs(registry, made, engines, machine.cores, math.ceil(_FEW * len(probes)))
     table = KernelTable(note=progress.note)
     try:
         with progress.phase("time the kernels of this machine", len(probes)):
