@@ -84,8 +84,7 @@ class _Span:
 
 def footprint(program: Program) -> int:
     """Bytes that a call comes by before the next one begins: weights, and the memory that activations are written to in turns."""
-    found: int = program.memo("footprint", lambda program: program.weight_bytes + peak_bytes(program))
-    return found
+    return program.weight_bytes + peak_bytes(program)
 
 
 def _reused(spans: Iterable[_Span]) -> list[_Span]:

@@ -17,16 +17,14 @@ T = TypeVar("T")
 
 _NUMBERS, _CALLS, _REPEATS = 20_000, 150, 4  # two milliseconds of arithmetic that stays in a core's own cache
 _MOST_THREADS = 16  # that are looked at
-_CROWDED = (
-    1.3  # times as long as alone, from which on threads share cores: by themselves they take 1.0 to 1.2, sharing 1.6
-)
+# Times as long as alone, from which on threads share cores: with a core each they take 1.0 to 1.2, sharing one 1.6.
+_CROWDED = 1.3
 _ABOVE = 1.1  # times the usual, where threads always share cores
 _PATIENCE_S, _PAUSE_S = 6.0, 0.05
 _TRIES = 3  # of a measurement during which threads came to share cores
 
-_usual: dict[
-    int, float
-] = {}  # by number of threads, what they come down to on this machine if that is more than `_CROWDED`
+# By number of threads, what they come down to on this machine where that is more than `_CROWDED`.
+_usual: dict[int, float] = {}
 
 
 def undisturbed(threads: int, measure: Callable[[], T]) -> T:

@@ -12,7 +12,7 @@ from fxopt.ir.interface import Input
 from fxopt.ir.program import Program
 from fxopt.ir.shrink import flat_interface
 
-READ = "read_besides"
+_READ = "read_besides"
 _MOST_BYTES = 1 << 26  # more than caches of CPUs hold
 
 
@@ -23,9 +23,9 @@ def reading(program: Program, count: int) -> Program:
     graph, border = copy_graph(program.graph), program.interface
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     with graph.inserting_before(inputs[-1].next if inputs else next(iter(graph.nodes))):
-        read = new_node(graph, "placeholder", READ, READ)
-        most = new_node(graph, "call_function", torch.ops.aten.amax.default, f"{READ}_most", (read, [0]))
+        read = new_node(graph, "placeholder", _READ, _READ)
+        most = new_node(graph, "call_function", torch.ops.aten.amax.default, f"{_READ}_most", (read, [0]))
     output = next(reversed(graph.nodes))
     output.args = ([*output.args[0], most],)
-    values = (*border.inputs, Input(READ, (size,), "float32"))
+    values = (*border.inputs, Input(_READ, (size,), "float32"))
     return Program.build(graph, program.attributes, flat_interface(values, (*border.outputs, most.name)))

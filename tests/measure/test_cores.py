@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -86,8 +87,6 @@ def test_one_thread_shares_with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_that_share_one_core_are_found_out() -> None:
     """All on one core, as a hypervisor may have it: each of four takes as long as all of them, one by itself does not."""
-    import os
-
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
