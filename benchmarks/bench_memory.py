@@ -78,7 +78,7 @@ def of_engine(program: Program, engine: Engine) -> dict[str, int | None]:
 
 def measure(built: models.Model, registry: Registry) -> dict[str, Any]:
     """All figures of one model."""
-    from fxopt.compiler.lowered import of_made_up_data
+    from fxopt.compiler.lowered import Lowering, of_made_up_data
     from fxopt.ir.capture import capture, export, positional_names
     from fxopt.ir.memory import peak_bytes
     from fxopt.ir.samples import sample_inputs
@@ -87,7 +87,7 @@ def measure(built: models.Model, registry: Registry) -> dict[str, Any]:
     program = capture(export(module, inputs), names=positional_names(module))
     engine = registry.make_engine("onnxruntime{threads=1}")
     target = registry.make_target("cpu")
-    ((_, _, lowered),) = of_made_up_data(program, [("int8", engine)], registry, target)
+    ((_, lowered),) = of_made_up_data(program, [Lowering("int8", engine)], registry, target)
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": target.machine().versions,

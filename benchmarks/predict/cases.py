@@ -191,12 +191,12 @@ class Files:
         yield FLOAT, capture(export(module, inputs), names=positional_names(module))
 
     def _integers(self) -> Iterator[tuple[str, Program]]:
-        from fxopt.compiler.lowered import of_made_up_data
+        from fxopt.compiler.lowered import Lowering, of_made_up_data
 
         target, engines = self.registry.make_target("cpu"), [self.registry.make_engine(spec) for spec in ENGINES]
-        wanted = [("int8", engine) for engine in engines]
-        for _, engine, lower in of_made_up_data(self.program(FLOAT), wanted, self.registry, target):
-            yield _on_integers(engine), lower
+        wanted = [Lowering("int8", engine) for engine in engines]
+        for lowering, lower in of_made_up_data(self.program(FLOAT), wanted, self.registry, target):
+            yield _on_integers(lowering.engine), lower
 
 
 def _on_integers(engine: Engine) -> str:

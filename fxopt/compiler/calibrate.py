@@ -30,12 +30,14 @@ class Job:
         kind: what it computes in: `"float"`, or a kind of lower precision.
         options: of the engine, sets under each of which the build is timed.
         first: of how many probes it is built, the most telling ones; None: of all.
+        every: as of a `Lowering`.
     """
 
     engine: Engine
     kind: str
     options: Sequence[Mapping[str, Any]]
     first: int | None = None
+    every: int = 1
 
     def left(self, probe: Probe, machine: Machine, table: KernelTable) -> Job:
         """The job without what the table knows of a probe."""
@@ -45,7 +47,7 @@ class Job:
 
     def label(self, probe: Probe) -> str:
         """By which the table knows that a probe was measured."""
-        return f"{probe.name}, {self.kind}"
+        return f"{probe.name}, {self.kind}" + (f", every {self.every}" if self.every > 1 else "")
 
     def run(self, builder: Builder, probe: Probe, program: Program, machine: Machine, table: KernelTable) -> None:
         """Build, and learn from it under all options.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,7 +28,24 @@ if TYPE_CHECKING:
 _SAMPLES = 4
 
 
-def lowered(found: Search, kind: str, registry: Registry, context: Context) -> tuple[Program, list[Step]]:
+@dataclass(frozen=True)
+class Lowering:
+    """One way to bring a Program to lower precision.
+
+    Attributes:
+        kind: spec of the pass.
+        engine: whose scheme it follows.
+        every: of the rewrites that are offered every so many-th is taken; the others leave floats between.
+    """
+
+    kind: str
+    engine: Engine
+    every: int = 1
+
+
+def lowered(
+    found: Search, kind: str, registry: Registry, context: Context, every: int = 1
+) -> tuple[Program, list[Step]]:
     """The Program that a search ended with, in one kind of lower precision, and the rewrites that took.
 
     Args:
@@ -36,27 +53,29 @@ def lowered(found: Search, kind: str, registry: Registry, context: Context) -> t
         kind: spec of the pass.
         registry: where passes come from.
         context: with the data that the pass is fitted to, and the engine's scheme.
+        every: as of a `Lowering`.
     """
     offered = offer(found, [registry.make_pass(kind)], registry, context, weigh=())
-    steps = offered.steps[len(found.steps) :]
+    steps = offered.steps[len(found.steps) + every - 1 :: every]
     program, skipped = replay(found.program, steps, registry, replace(context, fitted=offered.tensors))
     return program, [step for step in steps if step.id not in skipped]
 
 
 def of_made_up_data(
-    program: Program, wanted: Iterable[tuple[str, Engine]], registry: Registry, target: Target, share: float = 0.0
-) -> Iterator[tuple[str, Engine, Program]]:
-    """For kinds and engines the Program in that kind, fitted to made-up inputs, on which its latency does not depend.
+    program: Program, wanted: Iterable[Lowering], registry: Registry, target: Target, share: float = 0.0
+) -> Iterator[tuple[Lowering, Program]]:
+    """The Program in lower precision, fitted to made-up inputs, on which its latency does not depend.
 
-    Kinds that are offered nowhere for an engine, or for less than a share of the Program's FLOPs, are passed over.
+    What is offered nowhere, or takes less than a share of the Program's FLOPs, is passed over.
     """
     context = Context(target.capabilities(), Statistics(made_up(program)), lossy=True)
     found = search(program, registry.make_passes(None), registry, context)
     least = share * flops(found.program)
-    for kind, engine in wanted:
-        lower, taken = lowered(found, kind, registry, replace(context, scheme=engine.quant_scheme))
+    for each in wanted:
+        there = replace(context, scheme=each.engine.quant_scheme)
+        lower, taken = lowered(found, each.kind, registry, there, each.every)
         if taken and _flops_of(taken, found.program) >= least:
-            yield kind, engine, lower
+            yield each, lower
 
 
 def _flops_of(steps: Sequence[Step], program: Program) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fxopt.compiler import limits
 from fxopt.compiler.calibrate import Job, calibrate
 from fxopt.compiler.context import Context
-from fxopt.compiler.lowered import of_made_up_data
+from fxopt.compiler.lowered import Lowering, of_made_up_data
 from fxopt.compiler.misses import Misses, time_misses
 from fxopt.compiler.optimize import load_program
 from fxopt.compiler.search import search
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 FLOAT = "float"
 _PROBES = 0.5  # of the time, where a model is to be profiled as well
+_FEW = 0.25  # of the probes, that are timed in kinds which have few kernels of their own
 _SHARE = 0.1  # of a network's FLOPs, that a kind has to be offered for: else it tells too little of it
 
 
@@ -87,7 +89,7 @@ def profile_machine(
     program = None if model is None else load_program(model, registry, progress)[0]
     share = 1.0 if program is None else _PROBES
     machine, made_up = made.machine(), MadeUp(registry, made)
-    jobs = _jobs(registry, made, engines, machine.cores, len(probes) // 2)
+    jobs = _jobs(registry, made, engines, machine.cores, math.ceil(_FEW * len(probes)))
     table = KernelTable(note=progress.note)
     try:
         with progress.phase("time the kernels of this machine", len(probes)):
@@ -123,7 +125,8 @@ def _of_model(
 def _jobs(registry: Registry, target: Target, engines: Sequence[Engine], cores: int, few: int) -> list[Job]:
     """Floats under all options of an engine that may be faster, and each kind of integers that it computes in here.
 
-    Floats of 16 bits are among the options. Kinds other than int8 have few kernels of their own: they get few probes.
+    Floats of 16 bits are among the options. Kinds other than int8 have few kernels of their own: they get few probes. So do
+    networks half of which is int8, for what comes between integers and floats.
     """
     dtypes, isa = target.capabilities().dtypes, target.capabilities().isa
     counts = [{"threads": count} for count in sorted({1, cores})]
@@ -139,7 +142,8 @@ def _jobs(registry: Registry, target: Target, engines: Sequence[Engine], cores: 
         for kind in scheme.native
         if kind.startswith("int") and kind in registry.passes and scheme.runs(kind, isa)
     ]
-    return jobs + [Job(engine, kind, counts, None if kind == "int8" else few) for kind, engine in native]
+    jobs += [Job(engine, kind, counts, None if kind == "int8" else few) for kind, engine in native]
+    return jobs + [Job(engine, kind, counts, few, every=2) for kind, engine in native if kind == "int8"]
 
 
 class MadeUp:
@@ -156,9 +160,9 @@ class MadeUp:
     def __call__(self, program: Program, jobs: Sequence[Job]) -> Iterator[tuple[Job, Program]]:
         """Jobs with what they build."""
         yield from ((job, program) for job in jobs if job.kind == FLOAT)
-        by_kind = {(job.kind, job.engine): job for job in jobs if job.kind != FLOAT}
-        for kind, engine, lower in of_made_up_data(program, by_kind, self._registry, self.target, _SHARE):
-            yield by_kind[kind, engine], lower
+        wanted = {Lowering(job.kind, job.engine, job.every): job for job in jobs if job.kind != FLOAT}
+        for lowering, lower in of_made_up_data(program, wanted, self._registry, self.target, _SHARE):
+            yield wanted[lowering], lower
 
 
 def _has_folder(file: Path) -> bool:

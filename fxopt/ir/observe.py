@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch.fx import Node
 
 from fxopt.contracts.passes import Observed
-from fxopt.data import Data
+from fxopt.data import Batch, Data
 from fxopt.errors import DataError
 from fxopt.ir.evaluate import run_node
 from fxopt.ir.export_error import reason
@@ -17,9 +20,9 @@ from fxopt.ir.program import Program
 
 MOST_SAMPLES = 512  # that anything is fitted to
 MOST_GRADIENTS = 64  # that gradients are taken of: they cost twice a run, and their spread over samples is small
-_AT_ONCE = (
-    4  # larger tensors are not kept by the allocator, and to get their pages anew takes as long as to compute them
-)
+# Larger tensors are not kept by the allocator, and to get their pages anew takes as long as to compute them.
+_AT_ONCE = 4
+_SIDE_BY_SIDE = 4  # batches at the most, each of which is held in memory with all that leads to it
 
 
 def observe(
@@ -43,15 +46,35 @@ def observe(
     Raises:
         DataError: the Program fails on the data.
     """
-    random = torch.Generator().manual_seed(seed)
     most = most or (MOST_GRADIENTS if gradients else MOST_SAMPLES)
     part = data if data.samples <= most else data.part(number * data.samples // most for number in range(most))
-    for batch in part.batches(_AT_ONCE):
-        try:
-            found = _run(program, list(batch.inputs), set(names), random if gradients else None)
-        except Exception as error:
-            raise DataError(f"the model cannot be run on {data.name}: {reason(error)}") from error
-        yield {name: _first(item, len(batch.inputs[0]), batch.samples) for name, item in found.items()}
+    workers = _workers()
+    ahead = workers if workers > 1 else 0
+    wanted, waiting = set(names), deque[tuple[Batch, Future[dict[str, Observed]]]]()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for number, batch in enumerate(part.batches(max(1, _AT_ONCE // workers))):
+            random = torch.Generator().manual_seed(seed + number) if gradients else None
+            waiting.append((batch, pool.submit(_run, program, list(batch.inputs), wanted, random)))
+            if len(waiting) > ahead:
+                yield _seen(*waiting.popleft(), data)
+        while waiting:
+            yield _seen(*waiting.popleft(), data)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _workers() -> int:
+    """How many batches are run side by side: as many as there are cores, where PyTorch uses one for each."""
+    return min(_SIDE_BY_SIDE, len(os.sched_getaffinity(0))) if torch.get_num_threads() == 1 else 1
+
+
+def _seen(batch: Batch, run: Future[dict[str, Observed]], data: Data) -> dict[str, Observed]:
+    try:
+        found = run.result()
+    except Exception as error:
+        raise DataError(f"the model cannot be run on {data.name}: {reason(error)}") from error
+    return {name: _first(item, len(batch.inputs[0]), batch.samples) for name, item in found.items()}
 
 
 def _first(item: Observed, rows: int, samples: int) -> Observed:

@@ -12,7 +12,7 @@ from torch.fx import Node
 
 from fxopt.ir.program import Program
 from fxopt.ir.work import is_view
-from fxopt.prices.pieces import cut_calls, kind, sort, sources
+from fxopt.prices.pieces import computed_on, cut_calls, kind, sort, sources
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,17 @@ def _keys(program: Program, used: Node, node: Node, before: Sequence[Node]) -> l
     place = program.memo("cut_order", lambda program: {call: i for i, call in enumerate(cut_calls(program))})
     latest = max(others, key=place.__getitem__) is used
     readers = program.memo("cut_readers", _readers)[used]
-    ends = f"{kind(program, used)} -> {kind(program, node)}"
+    ends = f"{_kind(program, used)} -> {_kind(program, node)}"
     shape = f"{'many' if readers > 1 else 'one'} {'latest' if latest else 'earlier'}"
-    chain = " ".join(kind(program, call) for call in before if not is_view(call))
-    sorts = f"{sort(used)} -> {sort(node)}"
-    ranks = " ".join(sort(call) for call in before if not is_view(call))
+    chain = " ".join(_kind(program, call) for call in before if not is_view(call))
+    sorts = f"{_sort(used)} -> {_sort(node)}"
+    ranks = " ".join(_sort(call) for call in before if not is_view(call))
     return [f"{ends} | {shape} | {chain}", f"{ends} | {shape}", f"{sorts} | {shape} | {ranks}", f"{sorts} | {shape}"]
+
+
+def _kind(program: Program, node: Node) -> str:
+    return f"{kind(program, node)} on {computed_on(node)}"
+
+
+def _sort(node: Node) -> str:
+    return f"{sort(node)} on {computed_on(node)}"

@@ -62,7 +62,7 @@ def piece(program: Program, names: Collection[str]) -> Piece:
     features = {
         "main": kind(program, main),
         "sort": sort(main),
-        "dtype": _dtype(main),
+        "dtype": computed_on(main),
         "flops": sum(node_flops(program, node) for node in order),
         "read": sum(held_bytes(program, node) for node in around.read),
         "weights": sum(held_bytes(program, node) for node in around.constants),
@@ -212,13 +212,34 @@ def _same_shape(left: Any, right: Any) -> bool:
     return tensors and tuple(left.shape) == tuple(right.shape)
 
 
-def _dtype(node: Node) -> str:
-    """What a call reads: integers where a dequantize stands before it."""
-    first = next(iter(node.all_input_nodes), None)
-    if first is not None and is_dequantize(first):
-        first = first.all_input_nodes[0]
-    value = None if first is None else first.meta.get("val")
-    return str(value.dtype).removeprefix("torch.") if isinstance(value, torch.Tensor) else "none"
+def computed_on(node: Node) -> str:
+    """What a call computes on: integers where a dequantize stands before each of its operands, of which a bias is none.
+
+    Where it stands before some it computes on floats, after conversions that make it another matter than on floats alone.
+    """
+    operands = _operands(node)
+    if not operands:
+        return "none"
+    from_integers = [is_dequantize(used) for used in operands]
+    if all(from_integers) or not any(from_integers):
+        return _held(operands[0])
+    return " by ".join(
+        f"{'float of ' if lower else ''}{_held(used)}" for lower, used in zip(from_integers, operands, strict=True)
+    )
+
+
+def _operands(node: Node) -> list[Node]:
+    """What a call reads in floats, or would if it were not quantized; of linear calls without the bias."""
+    most = 2 if sort(node) in ("convolution", "product") else None
+    found = [used for used in node.all_input_nodes[:most] if isinstance(used.meta.get("val"), torch.Tensor)]
+    floats = [used for used in found if used.meta["val"].is_floating_point()]
+    return floats or found[:1]
+
+
+def _held(used: Node) -> str:
+    """The dtype of a value as it lies in memory."""
+    value = (used.all_input_nodes[0] if is_dequantize(used) else used).meta["val"]
+    return str(value.dtype).removeprefix("torch.")
 
 
 def _type(program: Program, node: Node) -> str:

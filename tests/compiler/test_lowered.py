@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks.models import timm_model
-from fxopt.compiler.lowered import of_made_up_data
+from fxopt.compiler.lowered import Lowering, of_made_up_data
 from fxopt.ir.capture import capture, export, positional_names
 from fxopt.ir.memory import peak_bytes
 from fxopt.ir.quantized import is_quantize
@@ -26,23 +26,31 @@ def registry() -> Registry:
 def test_all_that_is_offered_is_applied_without_data(registry: Registry) -> None:
     net = program(ConvNet().eval(), torch.randn(1, 3, 16, 16))
     engine = registry.make_engine("onnxruntime")
-    ((_, _, lower),) = of_made_up_data(net, [("int8", engine)], registry, registry.make_target("cpu"))
+    ((_, lower),) = of_made_up_data(net, [Lowering("int8", engine)], registry, registry.make_target("cpu"))
     assert any(map(is_quantize, lower.calls))
     assert not any(map(is_quantize, net.calls))
     assert lower.weight_bytes < 0.5 * net.weight_bytes
 
 
+def test_of_what_is_offered_every_other_rewrite_leaves_floats_between(registry: Registry) -> None:
+    net = program(ConvNet().eval(), torch.randn(1, 3, 16, 16))
+    engine, target = registry.make_engine("onnxruntime"), registry.make_target("cpu")
+    wanted = [Lowering("int8", engine, every) for every in (1, 2)]
+    (_, whole), (_, half) = of_made_up_data(net, wanted, registry, target)
+    assert whole.weight_bytes < half.weight_bytes < net.weight_bytes
+
+
 def test_where_nothing_is_offered_there_is_none(registry: Registry) -> None:
     net = program(nn.ReLU(), torch.randn(1, 3))
     engine = registry.make_engine("onnxruntime")
-    assert not list(of_made_up_data(net, [("int8", engine)], registry, registry.make_target("cpu")))
+    assert not list(of_made_up_data(net, [Lowering("int8", engine)], registry, registry.make_target("cpu")))
 
 
 def test_integers_that_index_tables_are_made_up_as_well(registry: Registry) -> None:
     words = nn.Sequential(nn.Embedding(11, 64), nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 64))
     net = program(words, torch.randint(0, 11, (1, 6)))
     engine = registry.make_engine("openvino")
-    ((_, _, lower),) = of_made_up_data(net, [("int8_weight", engine)], registry, registry.make_target("cpu"))
+    ((_, lower),) = of_made_up_data(net, [Lowering("int8_weight", engine)], registry, registry.make_target("cpu"))
     assert lower.weight_bytes < 0.5 * net.weight_bytes
 
 
@@ -58,7 +66,7 @@ def test_the_peak_of_an_int8_mobilenet_is_at_its_first_strided_depthwise_layer(
     module, inputs = timm_model("mobilenetv2_100")
     net = capture(export(module, inputs), names=positional_names(module))
     engine = registry.make_engine("onnxruntime")
-    ((_, _, lower),) = of_made_up_data(net, [("int8", engine)], registry, registry.make_target("cpu"))
+    ((_, lower),) = of_made_up_data(net, [Lowering("int8", engine)], registry, registry.make_target("cpu"))
     kernels = engine.fused_kernels(engine.emit(lower, tmp_path)).kernels
     together = clusters(lower, [{"covers": kernel.covers, "ms": None} for kernel in kernels])
     found = peak_bytes(lower, [cluster.nodes for cluster in together])

@@ -53,12 +53,23 @@ def test_a_plain_difference_is_decided_early() -> None:
 
 
 def test_decided_variants_leave_and_the_others_stay() -> None:
-    comparison, machine = simulate({"reference": 1, "fast": 0.7, "same": 1}, noise=0.05)
+    comparison, machine = simulate({"reference": 1, "fast": 0.7, "near": 0.985}, noise=0.05)
     assert "fast" in machine.epochs[0]
     assert "fast" not in machine.epochs[1]
-    assert "same" in machine.epochs[1]
-    assert set(comparison.timings) == {"reference", "fast", "same"}
-    assert set(comparison.p_values()) == {"fast", "same"}
+    assert "near" in machine.epochs[1]
+    assert set(comparison.timings) == {"reference", "fast", "near"}
+    assert set(comparison.p_values()) == {"fast", "near"}
+
+
+def test_what_will_hardly_be_decided_leaves_early_and_gains_are_found_as_often() -> None:
+    def runs(latency: float, together: bool) -> list[Comparison]:
+        plan = Plan(epochs=3, comparisons=8, together=together)
+        return [simulate({"reference": 1, "other": latency}, seed, plan)[0] for seed in range(60)]
+
+    early, whole = (sum(run.rounds for run in runs(1, together)) for together in (False, True))
+    assert early < whole / 2
+    found, all_found = (sum(run.p_values()["other"] < 0.005 for run in runs(0.985, t)) for t in (False, True))
+    assert found >= 0.9 * all_found > 40
 
 
 def test_together_all_stay_until_all_are_decided() -> None:
@@ -185,7 +196,7 @@ def test_order_is_drawn_from_the_seed() -> None:
 
 
 def test_no_variant_is_always_the_first_to_start() -> None:
-    _, machine = simulate({"reference": 1, "same": 1}, plan=Plan(rounds=5, epochs=20, resolution=0))
+    _, machine = simulate({"reference": 1, "same": 1}, plan=Plan(rounds=5, epochs=20, resolution=0, together=True))
     assert {epoch[0] for epoch in machine.epochs} == {"reference", "same", TWIN}
     assert all(set(epoch) == {"reference", "same", TWIN} for epoch in machine.epochs)
 

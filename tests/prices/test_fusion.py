@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fxopt.ir.memory import peak_bytes
 from fxopt.ir.program import Program
+from fxopt.ir.quantized import operators
 from fxopt.prices import KernelTable, Place
 from fxopt.prices.estimate import Roofline
 from fxopt.prices.fusion import Cluster, FusionRules, clusters
@@ -110,6 +111,34 @@ def test_an_activation_that_was_never_seen_is_run_like_others() -> None:
     rules.learn(STACK, clusters(STACK, [kernel(*names) for names in LAYERS]))
     foretold = rules.foretell(program(Stack(2, nn.SiLU), IMAGE))
     assert [len(names) for names in foretold] == [3, 3, 1]
+
+
+class Layers(nn.Module):
+    """Linear layers with a quantize after each, of which some are integers for the engine and some have floats for weights."""
+
+    def __init__(self, *integers: bool) -> None:
+        super().__init__()
+        self.integers = integers
+        self.register_buffer("weight", torch.randint(-127, 128, (4, 4)).to(torch.int8))
+        self.register_buffer("scale", torch.rand(4) + 0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        ops, numbers = operators(), (0.1, 3, 0, 255, torch.uint8)
+        weight = ops.dequantize_per_channel(self.weight, self.scale, None, 0, -127, 127, torch.int8)
+        x = ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *numbers), *numbers)
+        for integers in self.integers:
+            x = nn.functional.linear(x, weight if integers else self.scale.diag())
+            x = ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *numbers), *numbers)
+        return x
+
+
+def test_what_runs_on_integers_is_no_rule_for_the_same_call_on_floats() -> None:
+    """An engine writes integers from a layer on integers; from one on floats it needs a quantize by itself."""
+    seen, other = (program(Layers(*kinds), torch.randn(2, 4)) for kinds in ((True, False), (False, True, True, False)))
+    rules = FusionRules()
+    names = [node.name for node in cut_calls(seen)]
+    rules.learn(seen, clusters(seen, [kernel(names[0]), kernel(*names[1:3]), kernel(names[3]), kernel(names[4])]))
+    assert [len(found) for found in rules.foretell(other)] == [1, 1, 1, 2, 2, 1, 1]
 
 
 def test_nothing_is_foretold_to_run_together_without_a_rule() -> None:

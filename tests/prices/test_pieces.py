@@ -117,6 +117,23 @@ class Quantized(nn.Module):
         return ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *numbers), *numbers)
 
 
+class Mixed(Quantized):
+    """Layers of which one has floats for weights, one for inputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        ops, numbers = operators(), (0.1, 3, 0, 255, torch.uint8)
+        weight = ops.dequantize_per_channel(self.integers, self.scale, None, 0, -127, 127, torch.int8)
+        x = nn.functional.linear(x, weight).relu()
+        x = ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *numbers), *numbers)
+        return nn.functional.linear(x, self.scale.diag())
+
+
+def test_a_layer_some_of_whose_operands_are_floats_computes_on_neither_integers_nor_floats_alone() -> None:
+    net = program(Mixed(), torch.randn(2, 6))
+    assert of(net, "linear").features["dtype"] == "float32 by float of int8"
+    assert of(net, "linear_1").features["dtype"] == "float of uint8 by float32"
+
+
 def test_a_layer_on_integers_reads_writes_and_holds_integers() -> None:
     net = program(Quantized(), torch.randn(2, 6))
     quantizes = [node.name for node in cut_calls(net) if "quantize" in node.name]

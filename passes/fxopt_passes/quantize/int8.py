@@ -15,7 +15,7 @@ from fxopt.ir.quantized import is_dequantize
 from fxopt_passes.quantize.gptq import ROUNDINGS, hessians, round_weights
 from fxopt_passes.quantize.observers import OBSERVERS, Kind, Range, choose, observe
 from fxopt_passes.quantize.placement import Placement, Writer, grid, nearest, padded_from, place, weight_scales
-from fxopt_passes.quantize.regions import Islands, Region, activations, averages, bare, is_anchor
+from fxopt_passes.quantize.regions import Islands, Region, activations, averages, bare, is_anchor, is_part
 from fxopt_passes.quantize.weights import absmax_scales, least_squares_scales
 
 if TYPE_CHECKING:
@@ -195,9 +195,12 @@ class _Fitting:
                 for value in site.placed.values
                 if (root := self.islands.root(value))
             }
+            # Engines that do not split integers give each part a range of its own: so the data are not run over again.
+            parts = [value for site in self.sites for value in map(bare, site.placed.values) if is_part(value)]
+            wanted = kinds | {part.name: self.kind(part) for part in parts}
             means = dict.fromkeys(_mean_of(layer) for site in self.sites for layer in site.placed.anchors)
             notes = self.view.notes
-            new = {name: kind for name, kind in kinds.items() if (name, kind) not in notes}
+            new = {name: kind for name, kind in wanted.items() if (name, kind) not in notes}
             unknown = [mean for mean in means if mean not in notes]
             if new or unknown:
                 batches = self.view.observe({*new, *(name for name, _ in unknown)})
