@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FLOAT = "float"
 _PROBES = 0.5  # of the time, where a model is to be profiled as well
-_FEW = 0.25  # of the probes, that are timed in kinds which have few kernels of their own
+_FEW = 1 / 6  # of the probes, that are timed in kinds which have few kernels of their own: one of each sort
 _SHARE = 0.1  # of a network's FLOPs, that a kind has to be offered for: else it tells too little of it
 
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 # How engines compare on the unmodified model says which of them are planned for, and no more.
-_ROUGHLY = Plan(rounds=20, epochs=1)
+_ROUGHLY = Plan(rounds=12, epochs=1)
 NOISY = 0.1  # between two measurements of one artifact: beyond, others have the machine as well
 
 
@@ -135,16 +135,17 @@ class Run:
                     f"there is no {self.target.machine().cpu} here: nothing is measured, latencies are PREDICTED and a gain"
                     " is not proven; outputs and quality are what the artifact gives on this machine's CPU"
                 )
-            if self.quality.lossy:
-                self._judge_the_original()
-            outcome = self.measure(self.search())
+            with self.workshop.meanwhile([partial(self.workshop.emit, spec, self.program) for spec in self.engines]):
+                if self.quality.lossy:
+                    self._judge_the_original()
+                found = self.search()
+            outcome = self.measure(found)
             ledger = self.ledger(outcome)
             self.write(ledger, outcome)
         return ledger
 
     def _judge_the_original(self) -> None:
-        builds = [partial(self.workshop.emit, engine, self.program) for engine in self.engines]
-        with self.progress.phase("judge the original"), self.workshop.meanwhile(builds):
+        with self.progress.phase("judge the original"):
             self.quality.begin()
         for doubt in self.quality.doubts():
             self.progress.note(doubt)
@@ -252,7 +253,7 @@ class Run:
 
     def compare_baselines(self, labs: dict[str, EngineLab]) -> Session:
         """Which engine is best on the unmodified model; those that fail at it leave `labs`."""
-        with self.progress.phase("measure the engines on the unmodified model", 40):
+        with self.progress.phase("measure the engines on the unmodified model", _ROUGHLY.rounds):
             while labs:
                 variants = [(s, s, lab.artifacts[lab.baseline.key], self.program) for s, lab in labs.items()]
                 try:

@@ -49,7 +49,15 @@ class KMeans(StoredWeights):
     def fitting(
         self, program: Program, view: View
     ) -> Callable[[Weight, dict[str, Any]], Mapping[str, torch.Tensor] | None]:
-        return lambda weight, parameters: {"codebook": codebook(weight.value, self.clusters)}
+        known = view.notes
+
+        def fit(weight: Weight, parameters: dict[str, Any]) -> Mapping[str, torch.Tensor]:
+            name = weight.node.name
+            if name not in known:
+                known[name] = codebook(weight.value, self.clusters)
+            return {"codebook": known[name]}
+
+        return fit
 
     def unpack(self, edit: Edit, weight: Weight, candidate: Candidate) -> Node:
         values = candidate.fitted["codebook"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -104,7 +105,7 @@ def _weight(source: Source, held: Node) -> Weight | str:
         layers.append(user)
     if value.dtype not in (torch.float32, torch.float64):
         return f"its weight is stored in {8 * value.element_size()} bits already"
-    if not value.numel() or not bool(value.isfinite().all()):
+    if not value.numel() or not math.isfinite(value.sum(dtype=torch.float64)):
         return "its weight holds no numbers" if not value.numel() else "its weight is not finite"
     return Weight(held, value, tuple(layers))
 
