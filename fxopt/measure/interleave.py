@@ -3,9 +3,10 @@
 A round measures one block of calls of each variant, in an order drawn anew each round; nothing else runs meanwhile
 (idle workers are stopped). Rounds come in epochs. Each epoch has fresh processes, started in an order drawn anew, so that
 no variant keeps a lucky or unlucky place in memory, and ends with a look at the data: a variant whose ratio to the
-reference is decided leaves, or will hardly be by the rounds that are left. Looking several times would inflate false positives; so each of the `epochs` looks may spend
-only its equal share of `1 - confidence` (Bonferroni over the looks: it holds whatever the dependence between them, and
-makes intervals 15% wider than one look would). To leave undecided makes no false positives.
+reference is decided, or will hardly be by the rounds that are left, leaves. Looking several times would inflate false
+positives; so each of the `epochs` looks may spend only its equal share of `1 - confidence` (Bonferroni over the looks: it
+holds whatever the dependence between them, and makes intervals 15% wider than one look would). To leave undecided makes
+no false positives.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class Plan:
         resolution: a ratio is decided also where its interval is within 1 ± this.
         together: variants stay until all are decided, so that all latencies are of the same time; only one that is
             decided and far behind leaves, because most of the time would go into it. Else every variant that is decided
-            leaves, and every one of which nothing is to be expected, which is cheaper where only ratios are asked for. Of several bases it need not be decided how far they are
-            apart, if there is something beside them.
+            leaves, and every one of which nothing is to be expected, which is cheaper where only ratios are asked for. Of
+            several bases it need not be decided how far they are apart, if there is something beside them.
         seed: of the order within rounds.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from torch.fx import Node
 
 from fxopt.ir.program import Program
 from fxopt.ir.work import is_view
-from fxopt.prices.pieces import computed_on, cut_calls, kind, sort, sources
+from fxopt.prices.pieces import computed_on, cut_calls, is_silent, kind, makers, sort, sources
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,21 @@ def clusters(program: Program, kernels: Sequence[Mapping[str, Any]]) -> list[Clu
     """What an engine runs together, by the kernels that it reports, so that each call is in one cluster.
 
     Kernels that share a call are taken together. One that covers none (it reorders, converts, or computes what is
-    written as part of one call) belongs to the next that does; a call that no kernel covers to what uses it first.
+    written as part of one call) belongs to the next that does; a call that no kernel covers, or for which nothing runs, to
+    what uses it first.
 
     Args:
         program: what was built.
         kernels: in the order of execution, as `Workshop.kernels` gives them.
     """
-    calls = cut_calls(program)
-    known = {node.name for node in calls}
+    running = {node.name: node for node in cut_calls(program) if not is_silent(node)}
     joined: nx.Graph[str] = nx.Graph()
-    joined.add_nodes_from(known)
+    joined.add_nodes_from(running)
     times: dict[str, float | None] = {}
     waiting: list[float | None] = []
     last = None
     for kernel in kernels:
-        covered = [name for name in kernel["covers"] if name in known]
+        covered = [name for name in kernel["covers"] if name in running]
         waiting.append(kernel["ms"])
         if covered:
             nx.add_path(joined, covered)
@@ -56,18 +57,49 @@ def clusters(program: Program, kernels: Sequence[Mapping[str, Any]]) -> list[Clu
     if last is not None:
         times[last] = _sum([times[last], *waiting])
     covered_names = {name for kernel in kernels for name in kernel["covers"]}
-    for node in reversed(calls):
-        if node.name not in covered_names:
-            user = next((user for user in node.users if user.name in known), None)
-            neighbour = user or next((used for used in sources(program, node) if used.name in known), None)
+    users = _users(program)
+    for name, node in reversed(running.items()):
+        if name not in covered_names:
+            beside = [*users.get(node, ()), *makers(program, node)]
+            neighbour = next((other for other in beside if other.name in running), None)
             if neighbour is not None:
-                joined.add_edge(node.name, neighbour.name)
-    place = {node.name: index for index, node in enumerate(calls)}
-    found = (sorted(component, key=place.__getitem__) for component in nx.connected_components(joined))
-    return [
-        Cluster(tuple(names), _sum([times.get(name, 0.0) for name in names]))
-        for names in sorted(found, key=lambda names: place[names[0]])
-    ]
+                joined.add_edge(name, neighbour.name)
+    groups = [[running[name] for name in group] for group in nx.connected_components(joined)]
+    return [Cluster(names, _sum([times.get(name, 0.0) for name in names])) for names in _with_silent(program, groups)]
+
+
+def _users(program: Program) -> dict[Node, list[Node]]:
+    """By call, those that take what it makes and for which something runs, in order."""
+    found: dict[Node, list[Node]] = {}
+    for node in cut_calls(program):
+        for used in makers(program, node) if not is_silent(node) else ():
+            found.setdefault(used, []).append(node)
+    return found
+
+
+def _with_silent(program: Program, groups: Sequence[Sequence[Node]]) -> list[tuple[str, ...]]:
+    """Names of the calls of groups, and of those for which nothing runs, of which each is with what uses it first.
+
+    Groups come in the order of the first call of each for which something runs.
+    """
+    calls = cut_calls(program)
+    place = {node: index for index, node in enumerate(calls)}
+    users: dict[Node, list[Node]] = {}
+    for node in calls:
+        for used in sources(program, node):
+            users.setdefault(used, []).append(node)
+    group_of = {node: index for index, group in enumerate(groups) for node in group}
+    first = [min(place[node] for node in group) for group in groups]
+    for node in reversed(calls):
+        if node not in group_of:
+            beside = (group_of.get(other) for other in (*users.get(node, ()), *makers(program, node)))
+            group_of[node] = next((index for index in beside if index is not None), len(first))
+            if group_of[node] == len(first):
+                first.append(place[node])
+    members: list[list[str]] = [[] for _ in first]
+    for node in calls:
+        members[group_of[node]].append(node.name)
+    return [tuple(members[index]) for index in sorted(range(len(first)), key=first.__getitem__)]
 
 
 def _sum(times: Iterable[float | None]) -> float | None:
@@ -80,7 +112,8 @@ class FusionRules:
     """How often an engine ran two calls together of which one reads the other, by what they are and what came before.
 
     Attributes:
-        seen: by description of an edge, how often its ends were in one cluster, and how often not.
+        seen: by description of an edge, how often its ends were in one cluster, and how often not; by that of two calls that
+            compute much, how often both were in one.
     """
 
     seen: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -89,29 +122,38 @@ class FusionRules:
         """Add what a build shows."""
         of = {name: index for index, cluster in enumerate(found) for name in cluster.nodes}
         before: dict[int, list[Node]] = {}
-        for node in cut_calls(program):
-            for used in sources(program, node):
+        for node in _running(program):
+            for used in makers(program, node):
                 if used.op == "placeholder":
                     continue
                 together = of[used.name] == of[node.name]
                 for key in _keys(program, used, node, before.get(of[used.name], [])):
-                    joined, apart = self.seen.get(key, (0, 0))
-                    self.seen[key] = (joined + together, apart + (not together))
-            before.setdefault(of[node.name], []).append(node)
+                    self._count(key, together)
+            beside = before.setdefault(of[node.name], [])
+            for pair in _pairs(beside, [node]):
+                self._count(pair, True)
+            beside.append(node)
+
+    def _count(self, key: str, together: bool) -> None:
+        joined, apart = self.seen.get(key, (0, 0))
+        self.seen[key] = (joined + together, apart + (not together))
 
     def foretell(self, program: Program) -> list[tuple[str, ...]]:
-        """The calls of a Program as the engine would cluster them; a pair of calls that was never seen stays apart."""
+        """The calls of a Program as the engine would cluster them.
+
+        A pair of calls that was never seen stays apart, and so do two that compute much and were never seen in one cluster.
+        """
         owner: dict[Node, list[Node]] = {}
-        for node in cut_calls(program):
+        for node in _running(program):
             mine = owner[node] = [node]
-            for used in sources(program, node):
+            for used in makers(program, node):
                 if used.op == "placeholder" or owner[used] is mine:
                     continue
-                if self._together(_keys(program, used, node, owner[used])):
+                strangers = any(pair not in self.seen for pair in _pairs(owner[used], mine))
+                if not strangers and self._together(_keys(program, used, node, owner[used])):
                     mine = _merged(owner, owner[used], mine)
-        place = {node: index for index, node in enumerate(cut_calls(program))}
-        found = {id(group): sorted(group, key=place.__getitem__) for group in owner.values()}
-        return [tuple(node.name for node in group) for group in sorted(found.values(), key=lambda g: place[g[0]])]
+        groups = {id(group): group for group in owner.values()}
+        return _with_silent(program, list(groups.values()))
 
     def _together(self, keys: Sequence[str]) -> bool:
         for key in keys:
@@ -119,6 +161,19 @@ class FusionRules:
                 joined, apart = self.seen[key]
                 return joined > apart
         return False
+
+
+def _running(program: Program) -> list[Node]:
+    return [node for node in cut_calls(program) if not is_silent(node)]
+
+
+def _pairs(left: Sequence[Node], right: Sequence[Node]) -> set[str]:
+    """Descriptions of two calls that compute much, one of either."""
+    first, second = ([sort(node) for node in nodes if sort(node) in _MUCH] for nodes in (left, right))
+    return {f"{' and '.join(sorted(pair))} together" for pair in itertools.product(first, second)}
+
+
+_MUCH = {"convolution", "product", "attention"}
 
 
 def _merged(owner: dict[Node, list[Node]], first: list[Node], second: list[Node]) -> list[Node]:
@@ -130,13 +185,20 @@ def _merged(owner: dict[Node, list[Node]], first: list[Node], second: list[Node]
 
 def _readers(program: Program) -> Counter[Node]:
     """How many calls read each value; who calls the Program reads its outputs."""
-    reads = Counter(used for node in cut_calls(program) for used in sources(program, node))
-    return reads + Counter(program.outputs)
+    inside = Counter(used for node in _running(program) for used in makers(program, node))
+    return inside + Counter(map(_what_runs, program.outputs))
+
+
+def _what_runs(node: Node) -> Node:
+    """What makes a value, past calls for which nothing runs."""
+    while node.op == "call_function" and is_silent(node):
+        node = node.all_input_nodes[0]
+    return node
 
 
 def _keys(program: Program, used: Node, node: Node, before: Sequence[Node]) -> list[str]:
     """Descriptions of an edge, the most specific first."""
-    others = [other for other in sources(program, node) if other.op != "placeholder"]
+    others = [other for other in makers(program, node) if other.op != "placeholder"]
     place = program.memo("cut_order", lambda program: {call: i for i, call in enumerate(cut_calls(program))})
     latest = max(others, key=place.__getitem__) is used
     readers = program.memo("cut_readers", _readers)[used]

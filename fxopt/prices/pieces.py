@@ -48,31 +48,68 @@ def _sources(program: Program) -> dict[Node, list[Node]]:
     return found
 
 
+def makers(program: Program, node: Node) -> list[Node]:
+    """As `sources`, past calls for which nothing runs."""
+    found: dict[Node, list[Node]] = program.memo("cut_makers", _makers)
+    return found[node]
+
+
+def _makers(program: Program) -> dict[Node, list[Node]]:
+    found: dict[Node, list[Node]] = {}
+    for node in cut_calls(program):
+        past = [found[used][:1] if is_silent(used) else [used] for used in sources(program, node)]
+        found[node] = list(dict.fromkeys(used for entry in past for used in entry))
+    return found
+
+
+def is_silent(node: Node) -> bool:
+    """Whether nothing runs for a call: it says in which shape a value is read, or copies it for nobody."""
+    name = str(getattr(node.target, "overloadpacket", ""))
+    return name in _SILENT or (name == "aten.clone" and node.kwargs.get("memory_format") is None)
+
+
+_SILENT = {
+    f"aten.{name}"
+    for name in ("view", "_unsafe_view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze", "detach", "alias")
+} | {"aten.dropout", "aten.contiguous"}
+
+
 def piece(program: Program, names: Collection[str]) -> Piece:
-    """The piece that some of `cut_calls` make."""
-    inside = {program.node(name) for name in names}
-    order = [node for node in cut_calls(program) if node in inside]
+    """The piece that some of `cut_calls` make; in what shape its inputs are read is said by their types."""
+    members = [node for node in cut_calls(program) if node.name in names]
+    order = _from_what_runs(program, members) or members
+    inside = set(order)
     around = _Surroundings(program, inside)
     lines = [around.line(node) for node in _with_what_they_read(order, inside)]
     leaving = [node for node in order if any(_leaves(user, inside) for user in node.users)]
     lines.append("-> " + ", ".join(f"{around.names[node]} : {_type(program, node)}" for node in leaving))
-    main = max(order, key=lambda node: node_flops(program, node))
+    running = [node for node in order if not is_silent(node)] or order
+    main = max(running, key=lambda node: node_flops(program, node))
     bare = "\n".join(lines)
     entering = [f"{around.names[node]} of {_maker(node)}" for node in around.read]
     features = {
         "main": kind(program, main),
         "sort": sort(main),
         "dtype": computed_on(main),
-        "flops": sum(node_flops(program, node) for node in order),
+        "flops": sum(node_flops(program, node) for node in running),
         "read": sum(held_bytes(program, node) for node in around.read),
         "weights": sum(held_bytes(program, node) for node in around.constants),
         "written": sum(held_bytes(program, node) for node in leaving),
-        "calls": sum(not is_view(node) for node in order),
+        "calls": sum(not is_view(node) for node in running),
         "channels": _channels(program, main),
         "after": _sort_before(program, around.read),
         "bare": bare,
     }
-    return Piece("\n".join([*entering, bare]), features, tuple(node.name for node in order))
+    return Piece("\n".join([*entering, bare]), features, tuple(node.name for node in members))
+
+
+def _from_what_runs(program: Program, members: Sequence[Node]) -> list[Node]:
+    """Calls without those for which nothing runs before the first that does."""
+    found: dict[Node, None] = {}
+    for node in members:
+        if not is_silent(node) or any(used in found for used in sources(program, node)):
+            found[node] = None
+    return list(found)
 
 
 def _channels(program: Program, node: Node) -> list[int]:
@@ -162,7 +199,7 @@ def _maker(node: Node) -> str:
 
 
 def _origin(node: Node) -> Node:
-    while node.op == "call_function" and (is_view(node) or is_dequantize(node)) and node.all_input_nodes:
+    while node.op == "call_function" and (is_view(node) or is_silent(node)) and node.all_input_nodes:
         node = node.all_input_nodes[0]
     return node
 

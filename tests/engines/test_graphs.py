@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fxopt.contracts.engine import EngineGraph
 from fxopt.ir.program import Program
+from fxopt_plugins.engines.onnx_graph import covers
 from tests.engines.nets import ConvNet, Merged, case, program
 from tests.engines.test_outputs import make
 
@@ -118,3 +120,20 @@ def test_onnxruntimes_own_fusions_cover_what_they_are_named_after(tmp_path: Path
     by_kind = {kernel.kind: kernel.covers for kernel in kernels}
     assert by_kind["QuickGelu"] == ("silu",)
     assert "linear" in by_kind["Gemm"]
+
+
+def test_an_activation_behind_a_sum_belongs_to_the_convolution_that_took_both_in() -> None:
+    """As ONNX Runtime writes them in blocks of channels, named after the convolution alone."""
+    node = onnx.helper.make_node
+    first = node("Conv", ["x", "w"], ["conv2d"], name="conv2d")
+    last = node("Conv", ["relu", "w"], ["conv2d_1"], name="conv2d_1")
+    middle = [
+        node("Add", ["conv2d", "y"], ["add"], name="add"),
+        node("Relu", ["add"], ["relu"], name="relu"),
+    ]
+    block = node("Conv", ["x", "w", "", "y"], ["conv2d_nchwc"], name="conv2d_nchwc", activation="Relu")
+    after = node("Conv", ["conv2d_nchwc", "w"], ["conv2d_1"], name="conv2d_1")
+    source, optimized = (
+        onnx.helper.make_graph(nodes, "graph", [], []) for nodes in ([first, *middle, last], [block, after])
+    )
+    assert covers(source, optimized) == [("conv2d", "add", "relu"), ("conv2d_1",)]

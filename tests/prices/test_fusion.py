@@ -17,7 +17,7 @@ from fxopt.ir.quantized import operators
 from fxopt.prices import KernelTable, Place
 from fxopt.prices.estimate import Roofline
 from fxopt.prices.fusion import Cluster, FusionRules, clusters
-from fxopt.prices.pieces import cut_calls
+from fxopt.prices.pieces import cut_calls, piece
 from fxopt.prices.predict import Predictor, learn
 from fxopt.testing.zoo import ZOO
 from tests.engines.nets import CASES, case, program
@@ -139,6 +139,61 @@ def test_what_runs_on_integers_is_no_rule_for_the_same_call_on_floats() -> None:
     names = [node.name for node in cut_calls(seen)]
     rules.learn(seen, clusters(seen, [kernel(names[0]), kernel(*names[1:3]), kernel(names[3]), kernel(names[4])]))
     assert [len(found) for found in rules.foretell(other)] == [1, 1, 1, 2, 2, 1, 1]
+
+
+class Tokens(nn.Module):
+    """Linear layers with an activation each; `noted`: with dropout and shapes between, for which nothing runs."""
+
+    def __init__(self, noted: bool) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.noted = noted
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = nn.functional.gelu(layer(x))
+            x = nn.functional.dropout(x.view(2, 1, 4), 0.1, self.training).view(2, 4) if self.noted else x
+        return x
+
+
+def test_where_nothing_runs_between_them_calls_are_run_together_as_without_it() -> None:
+    plain, noted = (program(Tokens(noted).eval(), torch.randn(2, 4)) for noted in (False, True))
+    rules = FusionRules()
+    rules.learn(plain, clusters(plain, [kernel(f"linear{n}", f"gelu{n}") for n in ("", "_1", "_2")]))
+    found = rules.foretell(noted)
+    assert [sum(name.startswith(("linear", "gelu")) for name in names) for names in found] == [2, 2, 2]
+    assert clusters(noted, [kernel(f"linear{n}", f"gelu{n}") for n in ("", "_1", "_2")]) == [
+        Cluster(names, 1.0) for names in found
+    ]
+    texts = [[piece(net, names).features["bare"] for names in rules.foretell(net)] for net in (plain, noted)]
+    assert texts[0][-1] == texts[1][-2]  # a layer between others is the same kernel
+
+
+class Meeting(nn.Module):
+    """Two convolutions that are added up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.left(x) + self.right(x)
+
+
+class Residual(Meeting):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.right(x + self.left(x))
+
+
+def test_two_convolutions_are_not_run_together_where_that_was_never_seen() -> None:
+    residual, meeting = program(Residual(), IMAGE), program(Meeting(), IMAGE)
+    rules = FusionRules()
+    rules.learn(residual, clusters(residual, [kernel("conv2d", "add"), kernel("conv2d_1")]))
+    rules.learn(STACK, clusters(STACK, [kernel(*names) for names in LAYERS]))
+    assert rules.foretell(meeting) in ([("conv2d", "add"), ("conv2d_1",)], [("conv2d",), ("conv2d_1", "add")])
+    rules.learn(meeting, clusters(meeting, [kernel("conv2d", "conv2d_1", "add")] * 9))
+    rules.learn(meeting, clusters(meeting, [kernel("conv2d", "conv2d_1", "add")] * 9))
+    assert rules.foretell(meeting) == [("conv2d", "conv2d_1", "add")]
 
 
 def test_nothing_is_foretold_to_run_together_without_a_rule() -> None:

@@ -83,8 +83,8 @@ def covers(source: onnx.GraphProto, optimized: onnx.GraphProto) -> list[tuple[st
     """For each node of `optimized`, the names of the Program's nodes that it covers, as far as names tell.
 
     An optimizer names what it makes after one of the nodes that it fused. A source node that no kernel is named after
-    belongs to the kernel that takes its place: of a convolution with an addend for an Add, of the kernel on integers before
-    it for what bounds and rounds its result, else of its first user.
+    belongs to the kernel that takes its place: of a convolution with an addend for an Add and the activation behind it, of the
+    kernel on integers before it for what bounds and rounds its result, else of its first user.
     """
     by_name = {node.name: node for node in source.node}
     by_output = {output: node.name for node in source.node for output in node.output}
@@ -103,11 +103,11 @@ def covers(source: onnx.GraphProto, optimized: onnx.GraphProto) -> list[tuple[st
         before = next((kernel_of[p] for p in producers if kernel_of.get(p) in integer), None)
         if node.name not in kernel_of and node.op_type in _ROUNDING and before is not None:
             kernel_of[node.name] = before
-    fused_add = {index for index, node in enumerate(optimized.node) if kind(node).endswith("+Add")}
-    for node in source.node:  # forward: an Add into the convolution before it
-        producers = [by_output[value] for value in node.input if value in by_output]
-        before = next((kernel_of[p] for p in producers if kernel_of.get(p) in fused_add), None)
-        if node.name not in kernel_of and node.op_type == "Add" and before is not None:
+    fused = [kind(node).split("+")[1:] for node in optimized.node]
+    for node in source.node:  # forward: an Add into the convolution before it, and what bounds the sum
+        makers = [kernel_of[p] for p in (by_output.get(value, "") for value in node.input) if p in kernel_of]
+        before = next((index for index in makers if node.op_type in fused[index]), None)
+        if node.name not in kernel_of and before is not None:
             kernel_of[node.name] = before
     for name in reversed(by_name):  # backward: into the user
         if name not in kernel_of:
