@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,11 +52,12 @@ def observe(
     workers = _workers()
     ahead = workers if workers > 1 else 0
     wanted, waiting = set(names), deque[tuple[Batch, Future[dict[str, Observed]]]]()
-    pool = ThreadPoolExecutor(workers)
+    pool, first = ThreadPoolExecutor(workers), seed
     try:
-        for number, batch in enumerate(part.batches(max(1, _AT_ONCE // workers))):
-            random = torch.Generator().manual_seed(seed + number) if gradients else None
-            waiting.append((batch, pool.submit(_run, program, list(batch.inputs), wanted, random)))
+        for batch in part.batches(max(1, _AT_ONCE // workers)):
+            seeds = range(first, first + len(batch.inputs[0])) if gradients else None
+            first += batch.samples
+            waiting.append((batch, pool.submit(_run, program, list(batch.inputs), wanted, seeds)))
             if len(waiting) > ahead:
                 yield _seen(*waiting.popleft(), data)
         while waiting:
@@ -86,40 +88,40 @@ def _first(item: Observed, rows: int, samples: int) -> Observed:
 
 
 def _run(
-    program: Program, inputs: list[torch.Tensor], names: set[str], random: torch.Generator | None
+    program: Program, inputs: list[torch.Tensor], names: set[str], seeds: Sequence[int] | None
 ) -> dict[str, Observed]:
     values: dict[Node, Any] = {}
     seen: dict[str, Any] = {}
     feed = iter(inputs)
     outputs: list[Any] = []
-    with torch.set_grad_enabled(random is not None):
+    with torch.set_grad_enabled(seeds is not None):
         for node in program.graph.nodes:
             if node.op == "output":
                 outputs = [values[item] for item in node.args[0] if isinstance(item, Node)]
                 break
             value = next(feed) if node.op == "placeholder" else run_node(node, values, program.attributes)
             if node.name in names:
-                if random is not None and isinstance(value, torch.Tensor) and value.is_floating_point():
+                if seeds is not None and isinstance(value, torch.Tensor) and value.is_floating_point():
                     value = value.detach().requires_grad_() if not value.requires_grad else value
                     value.retain_grad()
                 seen[node.name] = value
             values[node] = value
-            if random is None:
+            if seeds is None:
                 for used in node.all_input_nodes:  # values go after their last use
                     if used in values and max(used.users) is node:
                         del values[used]
-        if random is None:
+        if seeds is None:
             return {name: Observed(value) for name, value in seen.items()}
         floats = [item for item in outputs if isinstance(item, torch.Tensor) and item.requires_grad]
         if floats:
-            torch.autograd.backward(_log_likelihood(floats, random))
+            torch.autograd.backward(_log_likelihood(floats, seeds))
     return {
         name: Observed(value.detach(), value.grad) if isinstance(value, torch.Tensor) else Observed(value)
         for name, value in seen.items()
     }
 
 
-def _log_likelihood(outputs: list[torch.Tensor], random: torch.Generator) -> torch.Tensor:
+def _log_likelihood(outputs: list[torch.Tensor], seeds: Sequence[int]) -> torch.Tensor:
     """The log likelihood of an answer drawn from the model itself, summed over samples.
 
     One output of scores of classes, (samples, classes), is taken for logits: the answer is a class drawn by its
@@ -129,11 +131,23 @@ def _log_likelihood(outputs: list[torch.Tensor], random: torch.Generator) -> tor
     """
     if len(outputs) == 1 and outputs[0].dim() == 2 and outputs[0].shape[1] > 1:
         logits = outputs[0].log_softmax(1)
-        answer = torch.multinomial(logits.detach().double().exp(), 1, generator=random)
+        answer = _drawn(partial(torch.multinomial, num_samples=1), logits.detach().double().exp(), seeds)
         return logits.gather(1, answer).sum()
     total = torch.zeros(())
     for output in outputs:
-        noise = torch.randn(output.shape, generator=random, dtype=torch.float32).to(output.dtype)
+        noise = _drawn(_normal, output.detach(), seeds)
         size = output.detach().square().mean().sqrt().clamp_min(torch.finfo(output.dtype).tiny)
         total = total + (output * noise).sum() / size / (output[0].numel() if output.dim() else 1) ** 0.5
     return total
+
+
+def _drawn(draw: Callable[..., torch.Tensor], of: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+    """What is drawn of each sample by a generator of its own, so that it does not depend on how samples come in batches."""
+    if not of.dim() or len(of) != len(seeds):
+        return draw(of, generator=torch.Generator().manual_seed(seeds[0]))
+    each = zip(of.split(1), seeds, strict=True)
+    return torch.cat([draw(part, generator=torch.Generator().manual_seed(seed)) for part, seed in each])
+
+
+def _normal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like.dtype)

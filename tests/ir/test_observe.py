@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
+import pytest
 import torch
 from torch import nn
 
 from fxopt.data import Data
+from fxopt.errors import DataError
 from fxopt.ir.capture import capture, export
 from fxopt.ir.observe import observe
+from fxopt.ir.threads import one_thread
 
 
 def test_samples_come_from_all_parts_of_data_that_may_be_sorted() -> None:
@@ -16,3 +21,31 @@ def test_samples_come_from_all_parts_of_data_that_may_be_sorted() -> None:
     (node,) = program.calls
     seen = torch.cat([batch[node.name].value for batch in observe(program, data, [node.name], most=4)])
     assert seen.flatten().tolist() == [0, 25, 50, 75]
+
+
+@pytest.mark.parametrize("outputs", [1, 5])
+def test_values_and_gradients_do_not_depend_on_how_many_batches_are_run_at_once(
+    outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, outputs))
+    program = capture(export(net.eval(), (torch.zeros(2, 3),), dynamic_shapes=({0: torch.export.Dim("n")},)))
+    data = Data.read(torch.randn(13, 3), program.interface, "calib")
+    names = [node.name for node in program.calls]
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process, cores=cores: set(range(cores)))
+        with one_thread():
+            batches = list(observe(program, data, names, gradients=True))
+        found.append({name: torch.cat([batch[name].value for batch in batches]) for name in names})
+        if outputs > 1:  # else the scale of a batch's outputs comes in
+            slopes = [batch[names[0]].gradient for batch in batches]
+            found[-1]["gradient"] = torch.cat([slope for slope in slopes if slope is not None])
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value)
+
+
+def test_what_fails_in_a_batch_is_told_as_it_would_be_alone() -> None:
+    program = capture(export(nn.Embedding(4, 2), (torch.zeros(1, dtype=torch.int64),)))
+    data = Data.read(torch.tensor([0, 3, 9, 1]), program.interface, "calib")
+    with one_thread(), pytest.raises(DataError, match="cannot be run on calib"):
+        list(observe(program, data, [node.name for node in program.calls]))
