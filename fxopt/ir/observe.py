@@ -145,8 +145,9 @@ def _drawn(draw: Callable[..., torch.Tensor], of: torch.Tensor, seeds: Sequence[
     """What is drawn of each sample by a generator of its own, so that it does not depend on how samples come in batches."""
     if not of.dim() or len(of) != len(seeds):
         return draw(of, generator=torch.Generator().manual_seed(seeds[0]))
-    each = zip(of.split(1), seeds, strict=True)
-    return torch.cat([draw(part, generator=torch.Generator().manual_seed(seed)) for part, seed in each])
+    return torch.cat(
+        [draw(of[i : i + 1], generator=torch.Generator().manual_seed(seed)) for i, seed in enumerate(seeds)]
+    )
 
 
 def _normal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
