@@ -39,7 +39,7 @@ _NS_PER_MS = 1e6
 _WAKE_S = 0.5
 _FAR_BEHIND = 1.5  # times the latency of the base
 # A ratio that is nearer to 1 than this share of what all rounds can tell will hardly be told from it. On simulated machines
-# gains of 1 to 3% are found as often as by all rounds, and no difference takes a third of them.
+# gains of 1 to 3% are found as often as by all rounds, and no difference takes four in ten of them.
 _HOPELESS = 1 / 3
 
 
