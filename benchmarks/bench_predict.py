@@ -6,7 +6,8 @@ and timed with 1 and 2 threads. Then families are foretold from what `fxopt prof
 `FXOPT_PRICES` named) and from builds of CNNs alone, and CNNs from builds of ViTs: nothing of a family is built or measured
 before it is foretold. Beside it stands what is foretold once the kernels that matter most, and were never timed, have been
 timed in parts of the network; a table that knows single calls but not which ones run together; a fit of FLOPs; the roofline
-alone; and how far a build is from one that was made and timed after all others, minutes later. Prints tables and writes
+alone; and how far a build is from one that was made and timed after all others, minutes later. What no noise disturbs is the
+share of the time that lies in pieces which were foretold as the engine made them (`cut`). Prints tables and writes
 `benchmarks/results/predict_vnni.json`, or another file on a CPU of other instruction sets.
 """
 
@@ -30,7 +31,7 @@ from scipy import stats
 
 from benchmarks import by_model
 from benchmarks.predict.cases import Case, measured, measured_again
-from benchmarks.predict.methods import ByTable, Known, OnMiss, by_flops, by_roofline, learnt
+from benchmarks.predict.methods import ByTable, Known, OnMiss, by_flops, by_roofline, cut_as_foretold, learnt
 from benchmarks.predict.models import FROM, NAMES
 
 WITHIN = 0.15
@@ -41,11 +42,12 @@ FROZEN, ON_MISS, APART, FLOPS, ROOFLINE, AGAIN = METHODS = (
 
 def foretell(
     cases: Sequence[Case], profile: Known, keep: Path, on_miss: bool, note: Callable[[str], None]
-) -> dict[str, dict[str, tuple[float, float]]]:
-    """By method, and by name of the case, milliseconds and spread."""
+) -> tuple[dict[str, dict[str, tuple[float, float]]], dict[str, float]]:
+    """By method, and by name of the case, milliseconds and spread; and by name how much is cut as foretold."""
     from fxopt.prices.builds import Builder
 
     found: dict[str, dict[str, tuple[float, float]]] = defaultdict(dict)
+    cut: dict[str, float] = {}
     for family in dict.fromkeys(case.family for case in cases):
         held = [case for case in cases if case.family == family]
         others = [case for case in cases if case.family == FROM.get(family, "CNN")]
@@ -63,11 +65,13 @@ def foretell(
                 for method, predict in methods.items():
                     prediction = predict(case)
                     found[method][case.name] = (prediction.milliseconds, prediction.spread)
+                    if method == FROZEN:
+                        cut[case.name] = cut_as_foretold(case, prediction)
             builds.close()
         found[FLOPS] |= {name: (ms, 0.0) for name, ms in by_flops(held, others).items()}
         found[ROOFLINE] |= {name: (ms, 0.0) for name, ms in by_roofline(held).items()}
         found[AGAIN] |= {case.name: (case.again, 0.0) for case in held}
-    return found
+    return found, cut
 
 
 def figures(cases: Sequence[Mapping[str, Any]], method: str) -> dict[str, float] | None:
@@ -108,7 +112,9 @@ def _groups(cases: Sequence[Mapping[str, Any]], *keys: str) -> list[list[Mapping
     return list(found.values())
 
 
-def rows(cases: Sequence[Case], found: Mapping[str, Mapping[str, tuple[float, float]]]) -> list[dict[str, Any]]:
+def rows(
+    cases: Sequence[Case], found: Mapping[str, Mapping[str, tuple[float, float]]], cut: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """The cases as plain data; what is true is the mean of both measurements."""
     return [
         {
@@ -121,6 +127,7 @@ def rows(cases: Sequence[Case], found: Mapping[str, Mapping[str, tuple[float, fl
             "ms": math.sqrt(case.milliseconds * case.again),
             "predicted": {method: ms[case.name][0] for method, ms in found.items() if case.name in ms},
             "spread": found[FROZEN][case.name][1],
+            "cut": cut[case.name],
             "apart": abs(case.again / case.milliseconds - 1),
         }
         for case in cases
@@ -139,6 +146,10 @@ def table(cases: Sequence[Mapping[str, Any]]) -> str:
             groups.setdefault(f"{case['engine']} {case['threads']}", []).append(case)
         for case in held:
             groups.setdefault(case["kind"], []).append(case)
+        cut = ", ".join(
+            f"{name} {statistics.mean(case['cut'] for case in group):.0%}" for name, group in groups.items()
+        )
+        lines.append(f"{family:<10}cut as foretold: {cut}")
         for name, group in groups.items():
             told = {
                 m: row
@@ -178,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     note("measured again")
     cases = measured_again(cases, options.cache)
     profile = [KernelTable(next(options.profile.glob("kernels-*.sqlite")))] if options.profile else []
-    found = rows(cases, foretell(cases, Known(profile), options.cache, not options.frozen, note))
+    found = rows(cases, *foretell(cases, Known(profile), options.cache, not options.frozen, note))
     print(table(found))
     report = {
         "benchmark": "predict",

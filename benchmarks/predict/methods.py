@@ -82,6 +82,18 @@ def predictor(known: Known, place: Place) -> Predictor:
     return Predictor(known, place, Cpu().roofline(place))  # type: ignore[arg-type]
 
 
+def cut_as_foretold(case: Case, prediction: Prediction) -> float:
+    """Share of the time of a build's kernels that lies in pieces which were foretold as the engine made them."""
+    from fxopt.prices.fusion import clusters
+
+    foretold = {frozenset(item.piece.nodes) for item in prediction.pieces}
+    found = [
+        (frozenset(cluster.nodes), cluster.milliseconds or 0.0) for cluster in clusters(case.program, case.kernels)
+    ]
+    total = sum(ms for _, ms in found)
+    return sum(ms for nodes, ms in found if nodes in foretold) / total if total else 1.0
+
+
 class OnMiss:
     """Predictions after the kernels that matter most, and were never timed, have been timed in parts of the program."""
 

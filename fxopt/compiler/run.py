@@ -135,10 +135,14 @@ class Run:
                     f"there is no {self.target.machine().cpu} here: nothing is measured, latencies are PREDICTED and a gain"
                     " is not proven; outputs and quality are what the artifact gives on this machine's CPU"
                 )
-            with self.workshop.meanwhile([partial(self.workshop.emit, spec, self.program) for spec in self.engines]):
+            with ExitStack() as building:
+                builds = [partial(self.workshop.emit, spec, self.program) for spec in self.engines]
+                building.enter_context(self.workshop.meanwhile(builds))
                 if self.quality.lossy:
                     self._judge_the_original()
                 found = self.search()
+                with self.progress.phase("wait for the build that is under way"):
+                    building.close()
             outcome = self.measure(found)
             ledger = self.ledger(outcome)
             self.write(ledger, outcome)

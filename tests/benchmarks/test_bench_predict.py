@@ -24,6 +24,7 @@ def test_smoke_foretells_what_it_has_measured(tmp_path: Path, capsys: pytest.Cap
         (case["kind"], case["engine"]) for case in cases
     }
     assert all(case["ms"] > 0 and min(case["predicted"].values()) > 0 for case in cases)
+    assert all(0 <= case["cut"] <= 1 for case in cases)
     assert {FROZEN, ON_MISS, APART, ROOFLINE, AGAIN} <= set(cases[0]["predicted"])  # of one family no line goes through
     measured = {path: path.read_text() for path in cache.glob("*.json")}
     bench_predict.main(arguments)  # what was measured is read back
