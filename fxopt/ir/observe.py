@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import torch
@@ -21,8 +20,9 @@ from fxopt.ir.program import Program
 
 MOST_SAMPLES = 512  # that anything is fitted to
 MOST_GRADIENTS = 64  # that gradients are taken of: they cost twice a run, and their spread over samples is small
-# Larger tensors are not kept by the allocator, and to get their pages anew takes as long as to compute them.
-_AT_ONCE = 4
+# Samples of a batch, on any machine, so that no figure depends on its cores. Larger tensors are not kept by the allocator, and to
+# get their pages anew takes as long as to compute them.
+_AT_ONCE = 2
 _SIDE_BY_SIDE = 4  # batches at the most, each of which is held in memory with all that leads to it
 
 
@@ -52,12 +52,11 @@ def observe(
     workers = _workers()
     ahead = workers if workers > 1 else 0
     wanted, waiting = set(names), deque[tuple[Batch, Future[dict[str, Observed]]]]()
-    pool, first = ThreadPoolExecutor(workers), seed
+    pool = ThreadPoolExecutor(workers)
     try:
-        for batch in part.batches(max(1, _AT_ONCE // workers)):
-            seeds = range(first, first + len(batch.inputs[0])) if gradients else None
-            first += batch.samples
-            waiting.append((batch, pool.submit(_run, program, list(batch.inputs), wanted, seeds)))
+        for number, batch in enumerate(part.batches(_AT_ONCE)):
+            random = torch.Generator().manual_seed(seed + number) if gradients else None
+            waiting.append((batch, pool.submit(_run, program, list(batch.inputs), wanted, random)))
             if len(waiting) > ahead:
                 yield _seen(*waiting.popleft(), data)
         while waiting:
@@ -88,40 +87,40 @@ def _first(item: Observed, rows: int, samples: int) -> Observed:
 
 
 def _run(
-    program: Program, inputs: list[torch.Tensor], names: set[str], seeds: Sequence[int] | None
+    program: Program, inputs: list[torch.Tensor], names: set[str], random: torch.Generator | None
 ) -> dict[str, Observed]:
     values: dict[Node, Any] = {}
     seen: dict[str, Any] = {}
     feed = iter(inputs)
     outputs: list[Any] = []
-    with torch.set_grad_enabled(seeds is not None):
+    with torch.set_grad_enabled(random is not None):
         for node in program.graph.nodes:
             if node.op == "output":
                 outputs = [values[item] for item in node.args[0] if isinstance(item, Node)]
                 break
             value = next(feed) if node.op == "placeholder" else run_node(node, values, program.attributes)
             if node.name in names:
-                if seeds is not None and isinstance(value, torch.Tensor) and value.is_floating_point():
+                if random is not None and isinstance(value, torch.Tensor) and value.is_floating_point():
                     value = value.detach().requires_grad_() if not value.requires_grad else value
                     value.retain_grad()
                 seen[node.name] = value
             values[node] = value
-            if seeds is None:
+            if random is None:
                 for used in node.all_input_nodes:  # values go after their last use
                     if used in values and max(used.users) is node:
                         del values[used]
-        if seeds is None:
+        if random is None:
             return {name: Observed(value) for name, value in seen.items()}
         floats = [item for item in outputs if isinstance(item, torch.Tensor) and item.requires_grad]
         if floats:
-            torch.autograd.backward(_log_likelihood(floats, seeds))
+            torch.autograd.backward(_log_likelihood(floats, random))
     return {
         name: Observed(value.detach(), value.grad) if isinstance(value, torch.Tensor) else Observed(value)
         for name, value in seen.items()
     }
 
 
-def _log_likelihood(outputs: list[torch.Tensor], seeds: Sequence[int]) -> torch.Tensor:
+def _log_likelihood(outputs: list[torch.Tensor], random: torch.Generator) -> torch.Tensor:
     """The log likelihood of an answer drawn from the model itself, summed over samples.
 
     One output of scores of classes, (samples, classes), is taken for logits: the answer is a class drawn by its
@@ -131,24 +130,11 @@ def _log_likelihood(outputs: list[torch.Tensor], seeds: Sequence[int]) -> torch.
     """
     if len(outputs) == 1 and outputs[0].dim() == 2 and outputs[0].shape[1] > 1:
         logits = outputs[0].log_softmax(1)
-        answer = _drawn(partial(torch.multinomial, num_samples=1), logits.detach().double().exp(), seeds)
+        answer = torch.multinomial(logits.detach().double().exp(), 1, generator=random)
         return logits.gather(1, answer).sum()
     total = torch.zeros(())
     for output in outputs:
-        noise = _drawn(_normal, output.detach(), seeds)
+        noise = torch.randn(output.shape, generator=random, dtype=torch.float32).to(output.dtype)
         size = output.detach().square().mean().sqrt().clamp_min(torch.finfo(output.dtype).tiny)
         total = total + (output * noise).sum() / size / (output[0].numel() if output.dim() else 1) ** 0.5
     return total
-
-
-def _drawn(draw: Callable[..., torch.Tensor], of: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
-    """What is drawn of each sample by a generator of its own, so that it does not depend on how samples come in batches."""
-    if not of.dim() or len(of) != len(seeds):
-        return draw(of, generator=torch.Generator().manual_seed(seeds[0]))
-    return torch.cat(
-        [draw(of[i : i + 1], generator=torch.Generator().manual_seed(seed)) for i, seed in enumerate(seeds)]
-    )
-
-
-def _normal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    return torch.randn(like.shape, generator=generator, dtype=torch.float32).to(like.dtype)

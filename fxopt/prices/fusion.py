@@ -42,7 +42,6 @@ def clusters(program: Program, kernels: Sequence[Mapping[str, Any]]) -> list[Clu
     """
     running = {node.name: node for node in cut_calls(program) if not is_silent(node)}
     joined: nx.Graph[str] = nx.Graph()
-    joined.add_nodes_from(running)
     times: dict[str, float | None] = {}
     waiting: list[float | None] = []
     last = None
@@ -50,37 +49,20 @@ def clusters(program: Program, kernels: Sequence[Mapping[str, Any]]) -> list[Clu
         covered = [name for name in kernel["covers"] if name in running]
         waiting.append(kernel["ms"])
         if covered:
-            nx.add_path(joined, covered)
+            nx.add_path(joined, covered)  # also of one
             last = covered[0]
             times[last] = _sum([times.get(last, 0.0), *waiting])
             waiting = []
     if last is not None:
         times[last] = _sum([times[last], *waiting])
-    covered_names = {name for kernel in kernels for name in kernel["covers"]}
-    users = _users(program)
-    for name, node in reversed(running.items()):
-        if name not in covered_names:
-            beside = [*users.get(node, ()), *makers(program, node)]
-            neighbour = next((other for other in beside if other.name in running), None)
-            if neighbour is not None:
-                joined.add_edge(name, neighbour.name)
     groups = [[running[name] for name in group] for group in nx.connected_components(joined)]
-    return [Cluster(names, _sum([times.get(name, 0.0) for name in names])) for names in _with_silent(program, groups)]
+    return [Cluster(names, _sum([times.get(name, 0.0) for name in names])) for names in _with_the_rest(program, groups)]
 
 
-def _users(program: Program) -> dict[Node, list[Node]]:
-    """By call, those that take what it makes and for which something runs, in order."""
-    found: dict[Node, list[Node]] = {}
-    for node in cut_calls(program):
-        for used in makers(program, node) if not is_silent(node) else ():
-            found.setdefault(used, []).append(node)
-    return found
+def _with_the_rest(program: Program, groups: Sequence[Sequence[Node]]) -> list[tuple[str, ...]]:
+    """Names of the calls of groups; a call that is in none is with what uses it first, else with what it comes from.
 
-
-def _with_silent(program: Program, groups: Sequence[Sequence[Node]]) -> list[tuple[str, ...]]:
-    """Names of the calls of groups, and of those for which nothing runs, of which each is with what uses it first.
-
-    Groups come in the order of the first call of each for which something runs.
+    In the order of the first call of each group.
     """
     calls = cut_calls(program)
     place = {node: index for index, node in enumerate(calls)}
@@ -153,7 +135,7 @@ class FusionRules:
                 if not strangers and self._together(_keys(program, used, node, owner[used])):
                     mine = _merged(owner, owner[used], mine)
         groups = {id(group): group for group in owner.values()}
-        return _with_silent(program, list(groups.values()))
+        return _with_the_rest(program, list(groups.values()))
 
     def _together(self, keys: Sequence[str]) -> bool:
         for key in keys:

@@ -70,7 +70,7 @@ def linear(seed: int) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     return nn.Sequential(nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 256 + 64 * seed)), (torch.randn(1, 16, 256),)
 
 
-def test_of_a_quarter_of_the_probes_every_kind_of_integers_is_timed_that_the_engine_computes_in(
+def test_of_the_first_probes_every_kind_of_integers_is_timed_that_the_engine_computes_in(
     table: KernelTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Cpu, "probes", lambda self: iter([Probe("one", linear), Probe("two", linear, 1)]))

@@ -36,12 +36,11 @@ def test_values_and_gradients_do_not_depend_on_how_many_batches_are_run_at_once(
         monkeypatch.setattr(os, "sched_getaffinity", lambda process, cores=cores: set(range(cores)))
         with one_thread():
             batches = list(observe(program, data, names, gradients=True))
-        found.append({name: torch.cat([batch[name].value for batch in batches]) for name in names})
-        if outputs > 1:  # else the scale of a batch's outputs comes in
-            slopes = [batch[names[0]].gradient for batch in batches]
-            found[-1]["gradient"] = torch.cat([slope for slope in slopes if slope is not None])
-    for name, value in found[0].items():
-        torch.testing.assert_close(found[1][name], value)
+        values = [batch[name].value for batch in batches for name in names]
+        slopes = [slope for batch in batches if (slope := batch[names[0]].gradient) is not None]
+        assert len(slopes) == len(batches)
+        found.append([*values, *slopes])
+    torch.testing.assert_close(*found)
 
 
 def test_what_fails_in_a_batch_is_told_as_it_would_be_alone() -> None:
