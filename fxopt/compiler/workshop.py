@@ -26,7 +26,7 @@ from fxopt.contracts.cost import Interval
 from fxopt.contracts.engine import Artifact
 from fxopt.contracts.planner import Ratio
 from fxopt.errors import EngineError
-from fxopt.measure import Plan, Variant, Worker, measure, samples, undisturbed
+from fxopt.measure import Plan, Variant, Worker, measure, samples
 from fxopt.verify.error import worst
 from fxopt.verify.saturation import MATMUL, exact_between_activations, exact_weight_bits
 
@@ -292,8 +292,7 @@ class Workshop:
 
         def read() -> list[dict[str, Any]]:
             try:
-                threads = int(Artifact.read(artifact).options.get("threads", 0))
-                profile = undisturbed(threads, lambda: self.worker.profile(engine, artifact, self.inputs))
+                profile = self.worker.profile(engine, artifact, self.inputs)
             except EngineError:
                 return []
             return [

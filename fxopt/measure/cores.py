@@ -1,5 +1,6 @@
-"""Whether each thread has a core to itself. On a virtual machine two of them may share one for seconds, which nothing else tells.
+"""Whether a process has the cores to itself.
 
+On a virtual machine two of its threads may share a core for seconds, or share it with a stranger, which nothing else tells.
 Ratios of what is timed in turns hardly notice, but a time by itself may be half as long again.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -17,53 +18,89 @@ T = TypeVar("T")
 
 _NUMBERS, _CALLS, _REPEATS = 20_000, 150, 4  # two milliseconds of arithmetic that stays in a core's own cache
 _MOST_THREADS = 16  # that are looked at
-# Times as long as alone, from which on threads share cores: with a core each they take 1.0 to 1.2, sharing one 1.6.
-_CROWDED = 1.3
-_ABOVE = 1.1  # times the usual, where threads always share cores
-_PATIENCE_S, _PAUSE_S = 6.0, 0.05
-_TRIES = 3  # of a measurement during which threads came to share cores
-
-# By number of threads, what they come down to on this machine where that is more than `_CROWDED`.
-_usual: dict[int, float] = {}
+# Times as long as one thread has taken at best, from which on cores are shared: with a core each it is 1.0 to 1.2, with
+# others on the same cores 1.5 and more.
+_CROWDED = 1.35
+_ABOVE = 1.1  # times the usual, where cores are always shared
+# Seconds that one measurement waits at most, and the share of a process's time that all of them may.
+_PATIENCE_S, _SHARE, _PAUSE_S = 4.0, 0.25, 0.02
 
 
-def undisturbed(threads: int, measure: Callable[[], T]) -> T:
-    """What is measured while each thread has a core to itself, before and after; in the end as it comes.
+def undisturbed(burst: Callable[[], T], seconds: float = 0.0) -> list[T]:
+    """Results of bursts of work before and after which no core was shared; of the least disturbed ones where there were too few.
 
     Args:
-        threads: that are measured with; 0 for as many as this process may use.
-        measure: takes what it takes; is called again where threads came to share cores meanwhile.
+        burst: takes a tenth of a second or less where it can: the longer it is, the rarer nothing comes between.
+        seconds: that the bursts are to have taken together; one is made at least.
     """
-    count = min(threads or len(os.sched_getaffinity(0)), _MOST_THREADS)
-    if count < 2:
-        return measure()
-    for _ in range(_TRIES):
-        settled = _settle(count)
-        found = measure()
-        if not settled or crowding(count) <= _tolerated(count):
+    return _cores.undisturbed(burst, seconds)
+
+
+class Cores:
+    """What a process knows of its cores.
+
+    Attributes:
+        alone_ms: that the computation has taken one thread at best.
+        least: crowding that it has come down to.
+        since: when it was first looked at, by `time.monotonic`.
+        waited_s: in all.
+    """
+
+    def __init__(self) -> None:
+        self.alone_ms = self.least = float("inf")
+        self.since, self.waited_s = time.monotonic(), 0.0
+
+    def undisturbed(self, burst: Callable[[], T], seconds: float) -> list[T]:
+        """As the function."""
+        made: list[tuple[float, float, T]] = []
+        waited, before, least = 0.0, self.now(), float("inf")
+        while True:
+            late = waited > _PATIENCE_S or self.waited_s > _SHARE * (time.monotonic() - self.since)
+            begun = time.monotonic()
+            if before <= self.tolerated or before < least or late:
+                found = burst()
+                took = time.monotonic() - begun
+                after = self.now()
+                made.append((max(before, after), took, found))
+                least = min(least, made[-1][0])
+                if _enough(made, seconds, float("inf") if late else self.tolerated):
+                    return _enough(made, seconds, float("inf"))
+                before = after
+            else:
+                time.sleep(_PAUSE_S)
+                before = self.now()
+                waited += time.monotonic() - begun
+                self.waited_s += time.monotonic() - begun
+
+    @property
+    def tolerated(self) -> float:
+        """Crowding that is borne: where cores are always shared, waiting helps nothing."""
+        return max(_CROWDED, _ABOVE * self.least)
+
+    def now(self) -> float:
+        """How many times as long a computation takes on all cores as on one at best: about 1 where each is ours alone."""
+        together = _milliseconds(min(len(os.sched_getaffinity(0)), _MOST_THREADS))
+        if together > _CROWDED * self.alone_ms or self.alone_ms == float("inf"):
+            self.alone_ms = min(self.alone_ms, _milliseconds(1))
+        self.alone_ms = min(self.alone_ms, together)
+        self.least = min(self.least, together / self.alone_ms)
+        return together / self.alone_ms
+
+
+_cores = Cores()
+
+
+def _enough(made: Sequence[tuple[float, float, T]], seconds: float, crowded: float) -> list[T]:
+    """Results of the least crowded, of no more than so crowded, that took so long together; none where they did not."""
+    taken, found = 0.0, []
+    for crowding, took, result in sorted(made, key=lambda each: each[0]):
+        if crowding > crowded:
             break
-    return found
-
-
-def crowding(threads: int) -> float:
-    """How many times as long a computation takes while all threads are at it: 1 where each has a core to itself."""
-    return _milliseconds(threads) / _milliseconds(1)
-
-
-def _tolerated(threads: int) -> float:
-    return max(_CROWDED, _ABOVE * _usual.get(threads, 0.0))
-
-
-def _settle(threads: int) -> bool:
-    """Keep cores busy until threads no longer share them. False where they do so for long: then that is what is usual here."""
-    started, least = time.monotonic(), float("inf")
-    while (now := crowding(threads)) > _tolerated(threads):
-        least = min(least, now)
-        if time.monotonic() - started > _PATIENCE_S:
-            _usual[threads] = least
-            return False
-        time.sleep(_PAUSE_S)
-    return True
+        taken += took
+        found.append(result)
+        if taken >= seconds:
+            return found
+    return []
 
 
 def _milliseconds(threads: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,18 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import EngineError
 from fxopt.ir.samples import sample_inputs
 from fxopt.measure import Limits, Worker, undisturbed
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from fxopt.contracts.engine import Engine
     from fxopt.ir.program import Program
 
-_CALLS, _TOO_WIDE = 30, 0.25  # calls that are timed; how far apart the middle half may lie before more are
+_CALLS, _BURST_S, _LONG_S = 30, 0.06, 0.6  # calls that are timed; seconds in one go; seconds after which fewer will do
 
 
 class Builder:
@@ -96,27 +95,21 @@ class Build:
         Raises:
             EngineError: the engine, as it is configured, fails at it.
         """
-        found = undisturbed(engine.threads, lambda: self.running.profile(engine.spec(), self.artifact, self.inputs))
+        found = self.running.profile(engine.spec(), self.artifact, self.inputs)
         return [
             {"name": k.name, "kind": k.kind, "covers": list(k.covers), "dtype": k.dtype, "ms": k.milliseconds}
             for k in found
         ]
 
     def milliseconds(self, engine: Engine) -> float:
-        """Median of a call without a profiler; where the machine is busy, of more calls.
+        """Median of a call without a profiler, on cores that are shared with nobody where that can be had.
 
         Raises:
             EngineError: the engine fails at it.
         """
         self.running.load(engine.spec(), self.artifact)
         self.running.run(self.inputs)
-        return undisturbed(engine.threads, self._milliseconds)
-
-    def _milliseconds(self) -> float:
-        times: list[float] = []
-        for _ in range(3):
-            times += [nanoseconds / 1e6 for nanoseconds in self.running.time(_CALLS).tolist()]
-            low, middle, high = statistics.quantiles(times, n=4)
-            if high - low <= _TOO_WIDE * middle:
-                break
-        return statistics.median(times)
+        one_s = float(self.running.time(1)[0]) / 1e9
+        calls = max(1, round(_BURST_S / one_s))
+        bursts = undisturbed(lambda: self.running.time(calls), min(_CALLS * one_s, _LONG_S))
+        return float(np.median(np.concatenate(bursts))) / 1e6

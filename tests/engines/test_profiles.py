@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fxopt_plugins.engines import common
@@ -14,19 +16,28 @@ def test_a_call_that_was_disturbed_has_no_say() -> None:
     assert typical([3.0]) == 3.0
 
 
-@pytest.mark.parametrize(("seconds", "counted"), [(0.0, common._LEAST_PROFILED), (1e9, common._MOST_PROFILED)])
-def test_quick_models_are_called_more_often(seconds: float, counted: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common, "_PROFILE_S", seconds)
-    calls: list[int] = []
-    assert profiled_calls(lambda: calls.append(1)) == counted
-    assert len(calls) == counted + 1
+def test_quick_models_are_called_more_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each burst is of some calls; what a call takes decides for how long there are bursts."""
+    monkeypatch.setattr(common, "undisturbed", lambda burst, seconds: (asked.append(seconds), [burst(), burst()])[1])
+    asked: list[float] = []
+    for each_s in (0.0, 0.05):
+        calls: list[int] = []
+
+        def call(calls: list[int] = calls, each_s: float = each_s) -> None:
+            calls.append(1)
+            time.sleep(each_s)
+
+        made, counted = profiled_calls(call)
+        assert made == len(calls)
+        assert counted == list(range(2, made))
+    assert asked[0] < common._PROFILE_S < asked[1]
 
 
 def test_a_node_in_a_loop_counts_as_often_as_it_runs_in_a_call() -> None:
-    assert _a_call([9.0, 9.0, *[1.0, 2.0] * 4], 5) == 3.0
-    assert _a_call([9.0, 1.0, 1.0, 1.0, 80.0], 5) == 1.0
+    assert _a_call([9.0, 9.0, *[1.0, 2.0] * 4], 5, range(1, 5)) == 3.0
+    assert _a_call([9.0, 1.0, 1.0, 1.0, 80.0], 5, [1, 2, 3]) == 1.0
 
 
 def test_a_node_that_runs_in_some_calls_alone_counts_on_average() -> None:
-    assert _a_call([1.0, 1.0], 4) == 0.5
-    assert _a_call([1.0] * 6, 4) == 1.5
+    assert _a_call([1.0, 1.0], 4, [2, 3]) == 0.5
+    assert _a_call([1.0] * 6, 4, [2, 3]) == 1.5

@@ -1,88 +1,95 @@
-"""Measurements while threads share cores are made again; where they always do, that is borne."""
+"""What is measured while cores are shared is measured again, for a while; where they always are, that is borne."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 
 import pytest
 
 from fxopt.measure import cores, undisturbed
 
 
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "_usual", {})
-    monkeypatch.setattr(cores, "_PAUSE_S", 0.0)
-    monkeypatch.setattr(cores, "_PATIENCE_S", 0.05)
+class Stranger:
+    """Shares cores from time to time; its clock goes on by what is done."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, crowding: Iterator[float]) -> None:
+        self.now, self._crowding, self.alone = (
+            1000.0,
+            crowding,
+            1.0,
+        )  # a process that has been at work for long may wait
+        self.seen: list[float] = []
+        monkeypatch.setattr(cores.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(cores.time, "sleep", self.pass_by)
+        monkeypatch.setattr(cores, "_milliseconds", self._milliseconds)
+        monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {0, 1})
+        monkeypatch.setattr(cores, "_cores", cores.Cores())
+        cores._cores.since = 0.0
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+    def _milliseconds(self, threads: int) -> float:
+        if threads == 1:
+            return self.alone
+        self.seen.append(next(self._crowding))
+        return self.seen[-1]
+
+    def burst(self) -> Callable[[], float]:
+        """Takes a second, and results in how crowded it was when it began."""
+
+        def work() -> float:
+            self.now += 1.0
+            return self.seen[-1]
+
+        return work
 
 
-def crowded(monkeypatch: pytest.MonkeyPatch, *found: float) -> list[float]:
-    """What is found one time after the other, then the last for good; what was found is listed."""
-    seen: list[float] = []
-
-    def crowding(threads: int) -> float:
-        seen.append(found[min(len(seen), len(found) - 1)])
-        return seen[-1]
-
-    monkeypatch.setattr(cores, "crowding", crowding)
-    return seen
+def test_where_no_core_is_shared_nothing_is_done_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = Stranger(monkeypatch, repeat(1.1))
+    assert undisturbed(stranger.burst()) == [1.1]
+    assert undisturbed(stranger.burst(), 3.0) == [1.1] * 3
+    assert stranger.now == 1004.0
 
 
-def counting() -> tuple[list[int], Callable[[], int]]:
-    calls: list[int] = []
-
-    def measure() -> int:
-        calls.append(len(calls))
-        return calls[-1]
-
-    return calls, measure
+def test_bursts_that_a_stranger_came_into_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = Stranger(monkeypatch, chain([1.0, 1.6, 1.6, 1.6, 1.1], repeat(1.0)))
+    assert undisturbed(stranger.burst(), 2.0) == [1.0, 1.1]
 
 
-def test_where_each_thread_has_a_core_it_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    crowded(monkeypatch, 1.1)
-    calls, measure = counting()
-    assert undisturbed(2, measure) == 0
-    assert calls == [0]
+def test_the_stranger_is_waited_for_though_each_thread_is_as_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One who shares all cores slows one thread as well: what one takes just now is no measure."""
+    stranger = Stranger(monkeypatch, chain([1.0, 1.0, 1.6, 1.6, 1.6], repeat(1.1)))
+    undisturbed(stranger.burst())
+    stranger.alone = 1.6
+    assert undisturbed(stranger.burst()) == [1.1]
+    assert stranger.seen == [1.0, 1.0, 1.6, 1.6, 1.6, 1.1, 1.1]
 
 
-def test_it_is_waited_until_threads_no_longer_share_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = crowded(monkeypatch, 1.6, 1.6, 1.1)
-    calls, measure = counting()
-    assert undisturbed(2, measure) == 0
-    assert seen == [1.6, 1.6, 1.1, 1.1]
-    assert calls == [0]
+def test_after_a_while_the_least_disturbed_bursts_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = Stranger(monkeypatch, chain([1.0, 1.0, 2.0, 1.8, 1.8], repeat(1.9)))
+    undisturbed(stranger.burst())
+    found = undisturbed(stranger.burst(), 2.0)
+    assert cores._PATIENCE_S < stranger.now - 1001.0 < cores._PATIENCE_S + 6.0
+    assert 1.8 in found
+    assert 2.0 not in found
 
 
-def test_what_was_measured_while_they_came_to_share_them_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    crowded(monkeypatch, 1.1, 1.6, 1.6, 1.0)
-    calls, measure = counting()
-    assert undisturbed(2, measure) == 1
-    assert calls == [0, 1]
+def test_where_cores_are_always_shared_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = Stranger(monkeypatch, repeat(1.7))
+    assert undisturbed(stranger.burst(), 2.0) == [1.7, 1.7]
+    assert stranger.now == 1002.0
 
 
-def test_a_machine_on_which_they_always_share_them_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = crowded(monkeypatch, 1.6)
-    _, measure = counting()
-    assert undisturbed(2, measure) == 0
-    waited = len(seen)
-    assert waited > 2
-    assert undisturbed(2, measure) == 1
-    assert len(seen) == waited + 2
-
-
-def test_what_is_never_undisturbed_is_measured_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns: Iterator[float] = iter([1.0, 1.6] * 10)
-    monkeypatch.setattr(cores, "crowding", lambda threads: next(turns))
-    calls, measure = counting()
-    assert undisturbed(2, measure) == len(calls) - 1 < 4
-
-
-def test_one_thread_shares_with_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "crowding", lambda threads: pytest.fail("nothing to find out"))
-    calls, measure = counting()
-    assert undisturbed(1, measure) == 0
-    assert calls == [0]
+def test_a_process_waits_for_a_quarter_of_its_time_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = Stranger(monkeypatch, chain([1.0, 1.0], repeat(1.8)))
+    stranger.now = cores._cores.since
+    undisturbed(stranger.burst())
+    for _ in range(20):
+        undisturbed(stranger.burst())
+    assert 0.2 * stranger.now < cores._cores.waited_s < 0.3 * stranger.now
 
 
 def test_threads_that_share_one_core_are_found_out() -> None:
@@ -90,6 +97,6 @@ def test_threads_that_share_one_core_are_found_out() -> None:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
-        assert cores.crowding(4) > 2
+        assert cores._milliseconds(4) > 2 * cores._milliseconds(1)
     finally:
         os.sched_setaffinity(0, before)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import Engine, FlatCallable, Unsupported
 from fxopt.errors import EngineError
+from fxopt.measure import undisturbed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from fxopt.ir.program import Program
 
-_LEAST_PROFILED, _MOST_PROFILED, _PROFILE_S = 8, 40, 0.3
+_LEAST_PROFILED, _MOST_PROFILED, _PROFILE_S, _BURST_S = 8, 40, 0.3, 0.06
 _COMPLEX = frozenset({"complex64", "complex128"})
 
 
@@ -101,15 +102,29 @@ class OnnxEngine(Engine):
                 tempfile.tempdir = before
 
 
-def profiled_calls(call: Callable[[], None]) -> int:
-    """Make calls whose layers are timed: one that sets up memory, then as many as are returned."""
+def profiled_calls(call: Callable[[], None]) -> tuple[int, list[int]]:
+    """Make calls whose layers are timed: two that set up memory, then some in bursts.
+
+    Returns:
+        How many calls were made, and which of them count, from 0: those during which cores were shared with nobody, if any.
+    """
     call()
     started = time.monotonic()
-    for count in range(1, _MOST_PROFILED + 1):
-        call()
-        if count >= _LEAST_PROFILED and time.monotonic() - started > _PROFILE_S:
-            break
-    return count
+    call()
+    one_s = time.monotonic() - started
+    made = 2
+
+    def burst() -> range:
+        nonlocal made
+        first, begun = made, time.monotonic()
+        while made == first or time.monotonic() - begun < _BURST_S:
+            call()
+            made += 1
+        return range(first, made)
+
+    seconds = min(max(_PROFILE_S, _LEAST_PROFILED * one_s), _MOST_PROFILED * one_s)
+    counted = [index for calls in undisturbed(burst, seconds) for index in calls]
+    return made, counted
 
 
 def typical(times: Sequence[float]) -> float:

@@ -137,14 +137,14 @@ class OnnxRuntime(OnnxEngine):
             options.profile_file_prefix = f"{folder}/profile"
             session = _session(artifact, stage, options)
             values = dict(zip(stage.inputs, inputs, strict=True))
-            calls = 1 + profiled_calls(lambda: session.run(None, values))
+            made, counted = profiled_calls(lambda: session.run(None, values))
             events = json.loads(Path(session.end_profiling()).read_text())
             graph = self._graph(artifact, options)
         times: dict[str, list[float]] = defaultdict(list)
         for event in events:
             if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
                 times[event["name"].removesuffix("_kernel_time")].append(event["dur"] / 1000)
-        found = {name: _a_call(each, calls) for name, each in times.items()}
+        found = {name: _a_call(each, made, counted) for name, each in times.items()}
         return tuple(replace(k, milliseconds=found.get(k.name, 0.0)) for k in graph.kernels)
 
 
@@ -157,12 +157,12 @@ def _peak_bytes(events: Sequence[Mapping[str, Any]]) -> int | None:
     return max(int(event["mem_bytes_requested_in_use"]) for event in told) - before
 
 
-def _a_call(times: list[float], calls: int) -> float:
-    """What a node takes in a call, of which the first sets up memory. One in a loop or a branch may run in none, or in turns."""
-    runs, odd = divmod(len(times), calls)
+def _a_call(times: Sequence[float], made: int, counted: Sequence[int]) -> float:
+    """What a node takes in those calls of all made that count. One in a loop or a branch may run in none, or in turns."""
+    runs, odd = divmod(len(times), made)
     if odd or not runs:
-        return sum(times) / calls
-    return typical([sum(times[start : start + runs]) for start in range(runs, len(times), runs)])
+        return sum(times) / made
+    return typical([sum(times[call * runs : (call + 1) * runs]) for call in counted])
 
 
 def _pack(file: Path) -> None:

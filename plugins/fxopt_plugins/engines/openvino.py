@@ -153,8 +153,8 @@ class OpenVino(OnnxEngine):
                 times[entry.node_name] = times.get(entry.node_name, 0.0) + milliseconds
             calls.append(times)
 
-        profiled_calls(call)
-        times = {name: typical([found.get(name, 0.0) for found in calls[1:]]) for name in calls[-1]}
+        _, counted = profiled_calls(call)
+        times = {name: typical([calls[index].get(name, 0.0) for index in counted]) for name in calls[-1]}
         return _graph(artifact, compiled, times).kernels
 
 
