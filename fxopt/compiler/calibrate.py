@@ -30,6 +30,7 @@ class Job:
         kind: what it computes in: `"float"`, or a kind of lower precision.
         options: of the engine, sets under each of which the build is timed.
         first: of how many probes it is built, the most telling ones; None: of all.
+        after: how many probes are built before by jobs that are not to wait.
         every: as of a `Lowering`.
     """
 
@@ -37,6 +38,7 @@ class Job:
     kind: str
     options: Sequence[Mapping[str, Any]]
     first: int | None = None
+    after: int = 0
     every: int = 1
 
     def left(self, probe: Probe, machine: Machine, table: KernelTable) -> Job:
@@ -93,25 +95,33 @@ def calibrate(
         How many probes were left for another time, whole or in part.
     """
     deadline = time.monotonic() + limit_s
-    left = 0
+    left = set()
     with Builder() as builder:
-        for number, probe in enumerate(probes):
-            wanted = [job for job in jobs if job.first is None or number < job.first]
+        for probe, wanted in turns(list(probes), jobs):
             open_jobs = [rest for job in wanted if (rest := job.left(probe, machine, table)).options]
             if open_jobs and time.monotonic() > deadline:
-                left += 1
+                left.add(probe.name)
                 continue
             progress.detail(probe.name)
             for job, program in kinds(program_of(probe), open_jobs) if open_jobs else ():
                 if time.monotonic() > deadline:
-                    left += 1
+                    left.add(probe.name)
                     break
                 try:
                     job.run(builder, probe, program, machine, table)
                 except EngineError as error:
                     progress.note(f"{probe.name}: {error}")
             progress.advance()
-    return left
+    return len(left)
+
+
+def turns(probes: Sequence[Probe], jobs: Sequence[Job]) -> list[tuple[Probe, list[Job]]]:
+    """Probes with what is built of them at a time, in order; those come again for which jobs wait."""
+    at: dict[tuple[int, int], list[Job]] = {}
+    for job in jobs:
+        for number in range(len(probes) if job.first is None else min(job.first, len(probes))):
+            at.setdefault((number + job.after, number), []).append(job)
+    return [(probes[number], at[turn, number]) for turn, number in sorted(at)]
 
 
 def program_of(probe: Probe) -> Program:

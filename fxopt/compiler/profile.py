@@ -7,11 +7,12 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler import limits
-from fxopt.compiler.calibrate import Job, calibrate
+from fxopt.compiler.calibrate import Job, calibrate, turns
 from fxopt.compiler.context import Context
 from fxopt.compiler.lowered import Lowering, of_made_up_data
 from fxopt.compiler.misses import Misses, time_misses
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 FLOAT = "float"
 _PROBES = 0.5  # of the time, where a model is to be profiled as well
 _FEW = 1 / 6  # of the probes, that are timed in kinds which have few kernels of their own: one of each sort
+_AFTER = 1 / 3  # of the probes, that are timed in floats and int8 before: a slow machine gets no further in its time
 _SHARE = 0.1  # of a network's FLOPs, that a kind has to be offered for: else it tells too little of it
 
 
@@ -89,10 +91,10 @@ def profile_machine(
     program = None if model is None else load_program(model, registry, progress)[0]
     share = 1.0 if program is None else _PROBES
     machine, made_up = made.machine(), MadeUp(registry, made)
-    jobs = _jobs(registry, made, engines, machine.cores, math.ceil(_FEW * len(probes)))
+    jobs = _jobs(registry, made, engines, machine.cores, len(probes))
     table = KernelTable(note=progress.note)
     try:
-        with progress.phase("time the kernels of this machine", len(probes)):
+        with progress.phase("time the kernels of this machine", len(turns(probes, jobs))):
             left = calibrate(probes, jobs, made_up, machine, table, progress, limit_s * share)
         misses = None
         if program is not None:
@@ -122,11 +124,11 @@ def _of_model(
     return found
 
 
-def _jobs(registry: Registry, target: Target, engines: Sequence[Engine], cores: int, few: int) -> list[Job]:
+def _jobs(registry: Registry, target: Target, engines: Sequence[Engine], cores: int, probes: int) -> list[Job]:
     """Floats under all options of an engine that may be faster, and each kind of integers that it computes in here.
 
-    Floats of 16 bits are among the options. Kinds other than int8 have few kernels of their own: they get few probes. So do
-    networks half of which is int8, for what comes between integers and floats.
+    Floats of 16 bits are among the options. Kinds other than int8 have few kernels of their own: they get few probes, and later.
+    So do networks half of which is int8, for what comes between integers and floats.
     """
     dtypes, isa = target.capabilities().dtypes, target.capabilities().isa
     counts = [{"threads": count} for count in sorted({1, cores})]
@@ -142,8 +144,9 @@ def _jobs(registry: Registry, target: Target, engines: Sequence[Engine], cores: 
         for kind in scheme.native
         if kind.startswith("int") and kind in registry.passes and scheme.runs(kind, isa)
     ]
-    jobs += [Job(engine, kind, counts, None if kind == "int8" else few) for kind, engine in native]
-    return jobs + [Job(engine, kind, counts, few, every=2) for kind, engine in native if kind == "int8"]
+    rare = partial(Job, first=math.ceil(_FEW * probes), after=math.ceil(_AFTER * probes))
+    jobs += [Job(engine, kind, counts) if kind == "int8" else rare(engine, kind, counts) for kind, engine in native]
+    return jobs + [rare(engine, kind, counts, every=2) for kind, engine in native if kind == "int8"]
 
 
 class MadeUp:

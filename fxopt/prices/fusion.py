@@ -156,6 +156,7 @@ def _pairs(left: Sequence[Node], right: Sequence[Node]) -> set[str]:
 
 
 _MUCH = {"convolution", "product", "attention"}
+_UNEQUAL = {"product", "attention"}  # what such a call does to its first operand is not what it does to its second
 
 
 def _merged(owner: dict[Node, list[Node]], first: list[Node], second: list[Node]) -> list[Node]:
@@ -180,12 +181,15 @@ def _what_runs(node: Node) -> Node:
 
 def _keys(program: Program, used: Node, node: Node, before: Sequence[Node]) -> list[str]:
     """Descriptions of an edge, the most specific first."""
-    others = [other for other in makers(program, node) if other.op != "placeholder"]
+    read = makers(program, node)
+    others = [other for other in read if other.op != "placeholder"]
     place = program.memo("cut_order", lambda program: {call: i for i, call in enumerate(cut_calls(program))})
     latest = max(others, key=place.__getitem__) is used
     readers = program.memo("cut_readers", _readers)[used]
     ends = f"{_kind(program, used)} -> {_kind(program, node)}"
     shape = f"{'many' if readers > 1 else 'one'} {'latest' if latest else 'earlier'}"
+    if sort(node) in _UNEQUAL:
+        shape += f" {read.index(used)}"
     chain = " ".join(_kind(program, call) for call in before if not is_view(call))
     sorts = f"{_sort(used)} -> {_sort(node)}"
     ranks = " ".join(_sort(call) for call in before if not is_view(call))

@@ -158,3 +158,17 @@ def test_a_kind_is_native_only_where_the_cpu_has_what_it_needs() -> None:
     assert not OPENVINO.runs("bf16", {"avx2"})
     assert not ONNX_RUNTIME.runs("bf16", {"amx_bf16"})
     assert ONNX_RUNTIME.runs("int8", set())
+
+
+def test_copies_that_openvino_makes_cover_what_they_are_copies_of(tmp_path: Path) -> None:
+    """What rounds a concatenation it has done to each part, in copies numbered as the Program's own calls are."""
+
+    def forward(self: Any, *parts: Tensor) -> Any:
+        stacked = torch.cat([F.max_pool2d(part, 3, 1, 1) for part in parts], 1).relu()
+        return rounded(F.conv2d(rounded(stacked, 0.023, False), weight(self)).relu(), 0.031, False)
+
+    members = {"weight": torch.randint(-127, 128, (16, 48, 3, 3)).to(torch.int8), "scale": torch.rand(16) / 200 + 1e-3}
+    kernels = graph("openvino", captured(forward, *map(torch.randn, [IMAGE] * 3), **members), tmp_path).kernels
+    copies = [kernel.covers for kernel in kernels if "quantize_per_tensor" in kernel.covers]
+    assert copies == [("relu", "quantize_per_tensor")] * 3
+    assert sum("relu_1" in kernel.covers for kernel in kernels) == 1

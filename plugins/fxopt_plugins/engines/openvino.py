@@ -169,15 +169,23 @@ def _model(program: Program, folder: Path) -> openvino.Model:
         model = ov.Core().read_model(file)
     except RuntimeError as error:
         raise EngineError(f"openvino: {_cause(error)}") from error
-    _name_results(model, program)
+    _name_operations(model, program)
     return model
 
 
-def _name_results(model: openvino.Model, program: Program) -> None:
-    """Name what makes an output after the Program's node again: OpenVINO names it after the output."""
+def _name_operations(model: openvino.Model, program: Program) -> None:
+    """Name operations so that OpenVINO's copies of them tell what they are copies of.
+
+    It names what makes an output after the output, and a copy of `q` `q_1`, which is the Program's name of another call; a copy
+    of `q/0` is `q/0_1`.
+    """
+    for operation in model.get_ops():
+        name = operation.get_friendly_name()
+        if operation.get_type_name() not in ("Parameter", "Constant", "Result") and "/" not in name:
+            operation.set_friendly_name(f"{name}/0")
     for index, (result, node) in enumerate(zip(model.get_results(), program.outputs, strict=True)):
         maker = result.input_value(0).get_node()
-        if maker.get_friendly_name() != node.name:
+        if maker.get_friendly_name() not in (node.name, f"{node.name}/0"):
             maker.set_friendly_name(f"{node.name}/out{index}")
 
 

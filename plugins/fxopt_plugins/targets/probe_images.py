@@ -26,12 +26,17 @@ def _layer(
 
 
 class Residual(nn.Module):
-    def __init__(self, body: nn.Module, after: nn.Module | None = None) -> None:
+    """What layers make of a value, and the value itself, or what a layer beside makes of it.
+
+    Engines tell which comes first. As people write it, the value does, but where something follows on the sum.
+    """
+
+    def __init__(self, body: nn.Module, after: nn.Module | None = None, beside: nn.Module | None = None) -> None:
         super().__init__()
-        self.body, self.after = body, after or nn.Identity()
+        self.body, self.after, self.beside = body, after, beside or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.after(x + self.body(x))
+        return self.beside(x) + self.body(x) if self.after is None else self.after(self.body(x) + self.beside(x))
 
 
 class _Excite(nn.Module):
@@ -89,7 +94,7 @@ def inverted_residuals(seed: int) -> Network:
 
 
 def bottlenecks(seed: int) -> Network:
-    """Residual blocks of dense convolutions, or of some in groups with squeeze and excitation."""
+    """Residual blocks of dense convolutions, or of some in groups with squeeze and excitation; at half the size from the second on."""
     choose = random.Random(seed)
     activation, before = ACTIVATIONS[seed % 3], choose.choice((24, 32, 64))
     layers: list[nn.Module] = [_layer(3, before, choose.choice((3, 5, 7)), 2, 1, activation)]
@@ -97,20 +102,16 @@ def bottlenecks(seed: int) -> Network:
     for number in range(4):
         width = 64 * 2**number + 32 * choose.randrange(0, 2 * 2**number)
         inner, stride = max(16, width // choose.choice((1, 2, 4)) // 16 * 16), 1 + (number > 0)
-        if seed % 3 == 1:
-            layers.append(_layer(before, width, 3, stride, 1, activation))
-            body = [_layer(width, width, 3, activation=activation), _layer(width, width, 3)]
-        else:
-            groups = inner // 16 if seed % 3 == 2 else 1
-            layers += [
-                _layer(before, inner, activation=activation),
-                _layer(inner, inner, 3, stride, groups, activation),
-                _layer(inner, width, activation=activation),
-            ]
-            gate = [_Excite(inner, activation)] if groups > 1 else []
-            middle = _layer(inner, inner, 3, 1, groups, activation)
-            body = [_layer(width, inner, activation=activation), middle, *gate, _layer(inner, width)]
-        layers.append(Residual(nn.Sequential(*body), activation()))
+        groups = inner // 16 if seed % 3 == 2 else 1
+        for there, step in ((before, stride), (width, 1)):
+            if seed % 3 == 1:
+                body = [_layer(there, width, 3, step, 1, activation), _layer(width, width, 3)]
+            else:
+                middle = _layer(inner, inner, 3, step, groups, activation)
+                gate = [_Excite(inner, activation)] if groups > 1 and step == 1 else []
+                body = [_layer(there, inner, activation=activation), middle, *gate, _layer(inner, width)]
+            beside = _layer(there, width, 1, step) if there != width or step > 1 else None
+            layers.append(Residual(nn.Sequential(*body), activation(), beside))
         before = width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 100)), (
         torch.randn(1, 3, 160, 160),

@@ -14,13 +14,17 @@ _WIDTHS, _TOKENS = (128, 160, 256, 320, 448, 640), (32, 64, 100, 160, 256)
 
 
 class _Attention(nn.Module):
-    """Of many heads. `fused`: as one call, else products and a softmax with a mask; `joined`: one projection for all three."""
+    """Of many heads. `fused`: as one call, else products and a softmax with a mask; `joined`: one projection for all three.
 
-    def __init__(self, width: int, heads: int, joined: bool, fused: bool) -> None:
+    Where `drop`, as models for training have it, though nothing is dropped here: engines see a copy, or nothing.
+    """
+
+    def __init__(self, width: int, heads: int, joined: bool, fused: bool, drop: bool) -> None:
         super().__init__()
         self.heads, self.joined, self.fused = heads, joined, fused
         self.project = nn.ModuleList(nn.Linear(width, width * (3 if joined else 1)) for _ in range(1 if joined else 3))
-        self.out = nn.Linear(width, width)
+        self.drop = nn.Dropout() if drop else nn.Identity()
+        self.out = nn.Sequential(nn.Linear(width, width), self.drop)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
@@ -31,7 +35,8 @@ class _Attention(nn.Module):
         if self.fused:
             found = nn.functional.scaled_dot_product_attention(q, k, v)
         else:
-            found = (q @ k.transpose(-1, -2) * (width // self.heads) ** -0.5).softmax(-1) @ v
+            scores = q @ k.transpose(-1, -2) * (width // self.heads) ** -0.5
+            found = self.drop((scores + torch.zeros(1, 1, 1, tokens)).softmax(-1)) @ v
         return self.out(found.transpose(1, 2).reshape(batch, tokens, width))
 
 
@@ -46,20 +51,22 @@ class _Across(nn.Module):
         return self.layers(x.transpose(1, 2)).transpose(1, 2)
 
 
-def _layers(inside: int, activation: type[nn.Module], times: int = 4) -> nn.Module:
-    return nn.Sequential(nn.Linear(inside, times * inside), activation(), nn.Linear(times * inside, inside))
+def _layers(inside: int, activation: type[nn.Module], drop: bool, times: int = 4) -> nn.Module:
+    dropout = [nn.Dropout()] if drop else []
+    return nn.Sequential(
+        nn.Linear(inside, times * inside), activation(), *dropout, nn.Linear(times * inside, inside), *dropout
+    )
 
 
-def _block(width: int, mixing: nn.Module, activation: type[nn.Module], first: bool) -> nn.Module:
+def _block(width: int, mixing: nn.Module, activation: type[nn.Module], first: bool, drop: bool) -> nn.Module:
     """A block whose norms stand before (or after) what mixes tokens, and layers."""
+    layers = _layers(width, activation, drop)
     if first:
         return nn.Sequential(
             Residual(nn.Sequential(nn.LayerNorm(width), mixing)),
-            Residual(nn.Sequential(nn.LayerNorm(width), _layers(width, activation))),
+            Residual(nn.Sequential(nn.LayerNorm(width), layers)),
         )
-    return nn.Sequential(
-        Residual(mixing, nn.LayerNorm(width)), Residual(_layers(width, activation), nn.LayerNorm(width))
-    )
+    return nn.Sequential(Residual(mixing, nn.LayerNorm(width)), Residual(layers, nn.LayerNorm(width)))
 
 
 class _Patches(nn.Module):
@@ -82,10 +89,10 @@ class _Words(nn.Module):
     def __init__(self, width: int, count: int) -> None:
         super().__init__()
         self.words, self.norm = nn.Embedding(5000, width), nn.LayerNorm(width)
-        self.places = nn.Parameter(torch.randn(1, count, width))
+        self.kind, self.places = nn.Parameter(torch.randn(width)), nn.Parameter(torch.randn(1, count, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.words(x) + self.places)
+        return self.norm(self.words(x) + self.kind + self.places)
 
 
 class _First(nn.Module):
@@ -99,7 +106,7 @@ def patch_transformers(seed: int) -> Network:
     width, size, side = choose.choice(_WIDTHS), (16, 8, 32)[seed % 3], (8, 12, 10)[seed % 3]
     heads = width // (32 if seed % 2 else 64)
     blocks = [
-        _block(width, _Attention(width, heads, joined=number == seed % 2, fused=True), nn.GELU, True)
+        _block(width, _Attention(width, heads, number == seed % 2, True, number == 1), nn.GELU, True, number == 1)
         for number in range(2)
     ]
     tail = [nn.LayerNorm(width), _First(), nn.Linear(width, 1000)]
@@ -114,7 +121,7 @@ def word_transformers(seed: int) -> Network:
     width, tokens = choose.choice(_WIDTHS), choose.choice(_TOKENS)
     heads = width // (64 if seed % 2 else 32)
     blocks = [
-        _block(width, _Attention(width, heads, joined=False, fused=number == seed % 2), nn.GELU, False)
+        _block(width, _Attention(width, heads, False, number == seed % 2, number == 1), nn.GELU, False, number == 1)
         for number in range(2)
     ]
     return nn.Sequential(_Words(width, tokens), *blocks), (torch.randint(0, 5000, (1, tokens)),)
@@ -124,7 +131,8 @@ def token_mixers(seed: int) -> Network:
     """Blocks of layers along tokens and along channels."""
     choose = random.Random(seed)
     width, tokens, activation = choose.choice(_WIDTHS), choose.choice(_TOKENS), choose.choice((nn.GELU, nn.ReLU))
-    blocks = [_block(width, _Across(_layers(tokens, activation)), activation, True) for _ in range(2)]
+    drops = (False, True)
+    blocks = [_block(width, _Across(_layers(tokens, activation, drop)), activation, True, drop) for drop in drops]
     return nn.Sequential(*blocks, nn.LayerNorm(width)), (torch.randn(1, tokens, width),)
 
 

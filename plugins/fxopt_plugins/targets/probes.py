@@ -6,10 +6,13 @@ engine has chosen. So each probe is a small network of many sizes, and its kerne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
 
 from fxopt.contracts.target import Probe
-from fxopt_plugins.targets.probe_images import bottlenecks, concatenations, inverted_residuals
+from fxopt_plugins.targets.probe_images import Network, bottlenecks, concatenations, inverted_residuals
 from fxopt_plugins.targets.probe_tokens import linear_layers, patch_transformers, token_mixers, word_transformers
 
 _KINDS = {
@@ -29,4 +32,19 @@ def probes() -> Iterator[Probe]:
     """Small networks; the first few have something of every sort."""
     for seed in _SEEDS:
         for name, make in _KINDS.items():
-            yield Probe(f"{name} {seed}", make, seed)
+            yield Probe(f"{name} {seed}", _as_trained(make), seed)
+
+
+def _as_trained(make: Callable[[int], Network]) -> Callable[[int], Network]:
+    """Networks whose norms do something: of new ones, which scale by one and add nothing, engines leave that out."""
+
+    def made(seed: int) -> Network:
+        network, inputs = make(seed)
+        with torch.no_grad():
+            for module in network.modules():
+                if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
+                    module.weight.uniform_(0.5, 1.5)
+                    module.bias.normal_(0, 0.1)
+        return network, inputs
+
+    return made
