@@ -68,8 +68,10 @@ def table(cards: dict[str, Any], single: Sequence[dict[str, Any]]) -> str:
             f"{row['model']:<22}{row['device']:<11}{row['stack']:<18}{row['precision']:<5}{row['batch']:>5}"
             f"{row['ms']:>8.3g}{row['predicted']:>10.3g}{row['predicted'] / row['ms'] - 1:>8.0%}"
         )
-    within = sum(abs(row["predicted"] / row["ms"] - 1) <= WITHIN for row in single)
-    return "\n".join([*lines, f"{within} of {len(single)} within {WITHIN:.0%}"])
+    for which in ("predicted", "without it", "fitted"):
+        within = sum(abs(row[which] / row["ms"] - 1) <= WITHIN for row in single)
+        lines.append(f"{which}: {within} of {len(single)} within {WITHIN:.0%}")
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

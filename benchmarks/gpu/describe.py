@@ -120,8 +120,14 @@ def write(data: dict[str, Any]) -> None:
 # -- models ---------------------------------------------------------------------------------------------------------------
 
 
-def of_timm(base: str, size: int) -> Program:
-    """An architecture of timm's on one image, its weights whatever lay in memory: they change no kernel."""
+def of_timm(base: str, size: int, merged: bool = False) -> Program:
+    """An architecture of timm's on one image, its weights whatever lay in memory: they change no kernel.
+
+    Args:
+        base: its name.
+        size: of the image.
+        merged: whether parallel branches are merged where the architecture provides for it.
+    """
     import torch
 
     from benchmarks.models import define_torchvision_operators
@@ -129,22 +135,35 @@ def of_timm(base: str, size: int) -> Program:
 
     define_torchvision_operators()
     import timm
+    from timm.utils.model import reparameterize_model
 
     with torch.device("meta"):
         try:
             module = timm.create_model(base, pretrained=False, img_size=size)
         except TypeError:  # it takes images of any size
             module = timm.create_model(base, pretrained=False)
-    return capture(export(module.to_empty(device="cpu").eval(), (torch.zeros(1, 3, size, size),)))
+    module = module.to_empty(device="cpu").eval()
+    if merged:
+        module = reparameterize_model(module)
+    return capture(export(module, (torch.zeros(1, 3, size, size),)))
 
 
 def of_rows(base: str, size: int) -> dict[str, Any]:
-    """A model's kernels as the rows were run: call by call on one card, compiled on the other."""
-    from benchmarks.gpu.mixed import mixed, with_casts
+    """A model's kernels as the rows were run: call by call on one card; on the other compiled, with branches merged.
 
-    program = of_timm(base, size)
-    eager, fused = (calls_of(program, width=mixed(program, fused)) for fused in (False, True))
-    return {"eager": to_json(kernels(with_casts(eager), "apart")), "inductor": to_json(kernels(fused, "pointwise"))}
+    That they were merged is seen in the published files: parameters and activations of such models are fewer on that card.
+    """
+    from benchmarks.gpu.as_run import as_run
+    from benchmarks.gpu.layout import laid
+    from benchmarks.gpu.mixed import mixed
+
+    found = {}
+    for way, style in (("eager", "apart"), ("inductor", "pointwise")):
+        fused = way == "inductor"
+        program = of_timm(base, size, merged=fused)
+        calls = calls_of(program, width=mixed(program, fused))
+        found[way] = to_json(kernels(as_run(calls, laid(program), not fused), style))
+    return found
 
 
 def of_published(name: str) -> dict[str, Any]:

@@ -13,13 +13,25 @@ from scipy.optimize import least_squares, nnls
 
 from benchmarks.gpu.describe import at_batch, from_json, rows
 from fxopt_plugins.targets.gpu_kernels import KINDS, TENSOR
-from fxopt_plugins.targets.gpu_times import Coefficients, Device, Table, devices, milliseconds
+from fxopt_plugins.targets.gpu_times import (
+    SHARPNESS,
+    Coefficients,
+    Device,
+    Table,
+    devices,
+    longer,
+    milliseconds,
+    parts,
+)
 
 Array = NDArray[np.float64]
 
 NOISE = 0.12  # of a published latency, relative: what the fit gives way to
+_STEP = 1e-4  # of a coefficient's logarithm, for slopes
 _SCALARS = ("floor_us", "columns", "terms", "waves")
-_USUAL = np.log([*(0.6 if kind in TENSOR else 0.3 for kind in KINDS), *(0.75 for _ in KINDS), 5.0, 32.0, 64.0, 0.5])
+# A depthwise convolution without a kernel of its own fills one column of a tile; a trip to memory takes what it is said to.
+_SHARES = {**dict.fromkeys(TENSOR, 0.6), "depthwise_huge": 1 / 128, "serial": 1.0}
+_USUAL = np.log([*(_SHARES.get(kind, 0.3) for kind in KINDS), *(0.75 for _ in KINDS), 5.0, 32.0, 64.0, 0.5])
 _WIDTH = np.array([0.7] * len(KINDS) + [0.6] * len(KINDS) + [1.0] * len(_SCALARS))  # how far from the usual is usual
 
 
@@ -73,11 +85,9 @@ class Rows:
             simple.append((row["gmacs"], row["macts"]))
             times.append(row["ms"] / row["batch"])
             batch.append(row["batch"])
-        found = Table.of(kernels)
-        table = Table(found.kind, np.full(len(kernels), "float16"), found.numbers)
         return cls(
             devices()[card],
-            table,
+            Table.of(kernels),
             np.array(count, np.float64),
             np.array(model),
             tuple(names),
@@ -124,7 +134,31 @@ def fit(given: Rows, evaluations: int = 30) -> Array:
         errors = np.log(given.predict(coefficients(values)) / given.milliseconds) / NOISE
         return np.concatenate([errors, (values - _USUAL) / _WIDTH])
 
-    found: Array = least_squares(off, _USUAL, loss="soft_l1", f_scale=1.5, max_nfev=evaluations).x
+    def slope(values: Array) -> Array:
+        return np.concatenate([_slopes(given, values) / NOISE, np.diag(1 / _WIDTH)])
+
+    found: Array = least_squares(off, _USUAL, slope, loss="soft_l1", f_scale=1.5, max_nfev=evaluations).x
+    return found
+
+
+def _slopes(given: Rows, values: Array) -> Array:
+    """How logarithms of predictions change with those of coefficients, a row a model: with shares by what they divide."""
+    models, kinds = len(given.names), len(KINDS)
+    by = coefficients(values)
+    each = parts(given.table, given.device, by)
+    whole = longer(*each)
+    predicted = given.predict(by)
+    found = np.zeros((models, len(values)))
+    cell = given.model * kinds + given.table.kind
+    for place, part in enumerate(each):
+        grows = given.count * whole * (part / whole) ** SHARPNESS
+        shares = slice(place * kinds, (place + 1) * kinds)
+        sums = np.bincount(cell, weights=grows, minlength=models * kinds).reshape(models, kinds)
+        found[:, shares] = -sums / (predicted * given.batch)[:, None] * (values[shares] < 0)  # shares are 1 at most
+    for scalar in range(2 * kinds, len(values)):
+        moved = values.copy()
+        moved[scalar] += _STEP
+        found[:, scalar] = (given.predict(coefficients(moved)) / predicted - 1) / _STEP
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,7 @@ from fxopt.ir.program import Program
 from fxopt.ir.text import target_name
 from fxopt.ir.work import is_view, value_bytes
 from fxopt.prices.pieces import sort
-from fxopt_plugins.targets.gpu_kernels import TENSOR, Call
+from fxopt_plugins.targets.gpu_kernels import Call
 
 _HALF = ("convolution", "product", "attention")
 
@@ -61,23 +60,6 @@ def _first(node: Node) -> torch.Tensor | None:
     while isinstance(value, (tuple, list)) and value:
         value = value[0]
     return value if isinstance(value, torch.Tensor) else None
-
-
-def with_casts(calls: Sequence[Call]) -> list[Call]:
-    """Calls as PyTorch runs them one by one: what a layer reads in float32 is cast to float16 first, by a kernel of its own."""
-    found, casts = [], list[Call]()
-    for call in calls:
-        if call.kind not in TENSOR and not call.kind.startswith("depthwise"):
-            found.append(call)
-            continue
-        reads = []
-        for source, size in call.reads:
-            wide = source >= 0 and calls[source].bytes == 4 * math.prod(calls[source].shape)
-            reads.append((source, size / 2 if wide else size))
-            if wide:
-                casts.append(Call("move", size / 4, calls[source].shape, size / 2, ((-1, size),), leaves=True))
-        found.append(replace(call, reads=tuple(reads)))
-    return [*found, *casts]
 
 
 def integers(program: Program) -> Callable[[Node], float]:

@@ -21,6 +21,8 @@ NOISE = 0.15
 # kernel; how tiles fill, columns, terms and waves; the cache; and float32.
 _START = np.log([1.0, 1.0, 1.0, 4.0, 24.0, 64.0, 0.3, 3.0, 0.9])
 _WIDTH = np.array([0.5, 0.5, 0.5, 0.7, 0.7, 0.7, 0.7, 0.5, 0.2])
+_USUAL = "TensorRT"  # begins the names of stacks that are TensorRT as NVIDIA runs it, which coefficients are meant for
+_STACK = 0.25  # by how much others are usually slower or faster, a logarithm
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,26 @@ class Figures:
         return np.array(found)
 
     def fit(self, base: Coefficients) -> tuple[Coefficients, list[dict[str, Any]]]:
-        """Coefficients for TensorRT from those for compiled kernels, and each figure foretold without its model's others.
+        """Coefficients for TensorRT from those for compiled kernels, and each figure foretold without its model's.
 
-        Nine numbers are fitted to the figures, so that the shares of kinds stay as they were to one another.
+        Nine numbers are fitted to the figures, so that the shares of kinds stay as they were to one another, and how much
+        slower each stack is that is not TensorRT by itself. Of a stack with figures of the one model alone that is not known.
+        Each figure is foretold without itself as well, `"without it"`, where other figures of its stack are there.
         """
         true = np.array([row["ms"] for row in self.rows])
         models = np.array([row["model"] for row in self.rows])
         everywhere = np.ones(len(true), bool)
         predicted = np.zeros(len(true))
         for model in sorted(set(models)):
-            predicted[models == model] = self.predict(self._fitted(base, true, models != model))[models == model]
+            predicted[models == model] = self._foretold(base, true, models != model)[models == model]
+        alone = [self._foretold(base, true, np.arange(len(true)) != place)[place] for place in range(len(true))]
         spread = float(np.sqrt((np.log(predicted / true) ** 2).mean()))
-        by = replace(self._fitted(base, true, everywhere), spread=spread, common=self._common(np.log(predicted / true)))
-        fitted = self.predict(by)
+        common = self._common(np.log(predicted / true))
+        by = replace(_scaled(base, self._fitted(base, true, everywhere)), spread=spread, common=common)
+        fitted = self._foretold(base, true, everywhere)
         rows = [
-            {**row, "predicted": float(f"{p:.4g}"), "fitted": float(f"{f:.4g}")}
-            for row, p, f in zip(self.rows, predicted, fitted, strict=True)
+            {**row, "predicted": float(f"{p:.4g}"), "without it": float(f"{a:.4g}"), "fitted": float(f"{f:.4g}")}
+            for row, p, a, f in zip(self.rows, predicted, alone, fitted, strict=True)
         ]
         return by, rows
 
@@ -90,16 +96,34 @@ class Figures:
         each = np.mean([(left**2 + right**2) / 2 for left, right in pairs])
         return float(np.clip(1 - apart / (2 * each), 0.0, 0.95))
 
-    def _fitted(self, base: Coefficients, true: NDArray[np.float64], of: NDArray[np.bool_]) -> Coefficients:
-        def off(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            errors = np.log(self.predict(_scaled(base, values)) / true)[of] / NOISE
-            return np.concatenate([errors, (values - _START) / _WIDTH])
+    @property
+    def _stacks(self) -> list[str]:
+        return sorted({row["stack"] for row in self.rows if not row["stack"].startswith(_USUAL)})
 
-        return _scaled(base, least_squares(off, _START, loss="soft_l1", f_scale=1.5, max_nfev=60).x)
+    def _by_stack(self, base: Coefficients, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Milliseconds of each figure with its stack's slowness, logarithms of which stand behind those of coefficients."""
+        slower = dict(zip(self._stacks, np.exp(values[len(_START) :]).tolist(), strict=True))
+        factors = np.array([slower.get(row["stack"], 1.0) for row in self.rows])
+        return self.predict(_scaled(base, values[: len(_START)])) * factors
+
+    def _foretold(self, base: Coefficients, true: NDArray[np.float64], of: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Milliseconds of all figures by a fit to some."""
+        return self._by_stack(base, self._fitted(base, true, of))
+
+    def _fitted(self, base: Coefficients, true: NDArray[np.float64], of: NDArray[np.bool_]) -> NDArray[np.float64]:
+        start = np.concatenate([_START, np.zeros(len(self._stacks))])
+        width = np.concatenate([_WIDTH, np.full(len(self._stacks), _STACK)])
+
+        def off(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            errors = np.log(self._by_stack(base, values) / true)[of] / NOISE
+            return np.concatenate([errors, (values - start) / width])
+
+        found: NDArray[np.float64] = least_squares(off, start, loss="soft_l1", f_scale=1.5, ftol=1e-5, max_nfev=60).x
+        return found
 
 
 def _scaled(base: Coefficients, values: NDArray[np.float64]) -> Coefficients:
-    compute, products, others, floor, columns, terms, waves, cache, single = np.exp(values).tolist()
+    compute, products, others, floor, columns, terms, waves, cache, single = np.exp(values[: len(_START)]).tolist()
     return replace(
         base,
         compute={kind: share * (compute if kind in TENSOR else 1.0) for kind, share in base.compute.items()},

@@ -174,7 +174,7 @@ def test_faster_devices_and_fewer_bits_are_faster_where_there_is_work() -> None:
     assert half < t4 / 2
 
 
-def test_few_rows_keep_more_of_a_device_busy_without_tensor_cores_whose_tiles_are_larger() -> None:
+def test_few_rows_keep_more_of_a_device_busy_without_tensor_cores() -> None:
     sizes = [128, 8192]
     single, half = (
         [milliseconds(Gpu("t4"), nn.Linear(4096, 4096), torch.randn(rows, 4096), precision=p) for rows in sizes]

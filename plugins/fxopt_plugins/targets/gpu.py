@@ -38,7 +38,7 @@ _STYLES: dict[str, tuple[Style, str]] = {
 class Gpu(Target):
     """An NVIDIA GPU: the one named, or the one that is here.
 
-    Prices are those of the kernels that an engine would run: each the longest of its floor, its traffic and its arithmetic,
+    Prices are those of the kernels that an engine would run: of each its start and the longer of its traffic and its arithmetic,
     at shares of the data sheet's peaks that were fitted to published latencies. They say how far off they are expected to be.
     Where the device is not here, nothing is measured: plans, and every figure, rest on prices, and outputs are computed on
     the CPU from what was emitted.

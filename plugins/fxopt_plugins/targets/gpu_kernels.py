@@ -28,18 +28,21 @@ from fxopt.prices.pieces import cut_calls, kind, sort, sources
 Style = Literal["apart", "pointwise", "epilogue"]
 Width = Callable[[Node], float]
 
-# Kinds of kernel that have an efficiency of their own; those of `TENSOR` are done by tensor cores.
+# Kinds of kernel that have an efficiency of their own; those of `TENSOR` are done by tensor cores. In `"serial"` each thread takes
+# one trip to memory after another, as many as its `flops`.
 TENSOR = ("conv1x1", "conv", "stem", "grouped", "linear", "matmul", "attention")
 KINDS = (
     *TENSOR,
     "depthwise",
     "depthwise_large",
+    "depthwise_huge",
     "pointwise",
     "normalization",
     "softmax",
     "reduction",
     "pooling",
     "move",
+    "serial",
 )
 _JOINED = {"pointwise", "normalization", "softmax", "move"}  # by a compiler that writes kernels of its own
 _REDUCING = {"normalization", "softmax", "reduction"}
@@ -53,7 +56,7 @@ _OF_SORT = {
     "pooling": "pooling",
     "move": "move",
 }
-_LARGE = 25  # terms of a depthwise convolution beyond which libraries have no kernel made for it
+_LARGE, _HUGE = 25, 49  # terms of a depthwise convolution beyond which kernels made for it are slow, or there is none
 _STEM_CHANNELS = 4  # a convolution of so few input channels fills no tensor core
 
 
@@ -254,7 +257,7 @@ def _kind(program: Program, node: Node) -> str:
         _, _, terms, groups = _size(program, node)
         form = kind(program, node).split()
         if "depthwise" in form:
-            return "depthwise" if terms <= _LARGE else "depthwise_large"
+            return "depthwise" if terms <= _LARGE else "depthwise_large" if terms <= _HUGE else "depthwise_huge"
         if groups > 1:
             return "grouped"
         area = math.prod(map(int, form[-1].split("x"))) if len(form) > 2 else 1
@@ -275,10 +278,14 @@ def _copies(node: Node) -> bool:
     moved, before = False, node.all_input_nodes[0]
     while before.op == "call_function" and is_view(before) and not is_dequantize(before):
         moved = moved or _name(before) in ("permute", "transpose", "t", "movedim", "expand")
-        if _name(before) in ("reshape", "view"):
+        if _name(before) in ("reshape", "view") and _shape_of(before) != _shape_of(before.all_input_nodes[0]):
             break
         before = before.all_input_nodes[0]
     return moved and _name(before) != "scaled_dot_product_attention"
+
+
+def _shape_of(node: Node) -> object:
+    return getattr(node.meta.get("val"), "shape", None)
 
 
 def _operands(node: Node) -> list[Node]:

@@ -1,4 +1,4 @@
-"""What a kernel takes on a GPU: the longest of its floor, its memory traffic and its arithmetic.
+"""What a kernel takes on a GPU: its start, and the longer of its memory traffic and its arithmetic.
 
 A kernel's arithmetic runs at a share of the device's peak that depends on its kind, on how far its columns and terms fill the
 tiles that tensor cores work on, and on whether there are tiles enough for all multiprocessors; its traffic at a share of the
@@ -23,9 +23,12 @@ from fxopt_plugins.targets.gpu_kernels import KINDS, TENSOR, Kernel
 
 Array = NDArray[np.float64]
 
+_SERIAL, _HUGE = KINDS.index("serial"), KINDS.index("depthwise_huge")
 DEVICES, COEFFICIENTS = (Path(__file__).with_name(f"gpu_{name}.json") for name in ("devices", "coefficients"))
-_TILE, _SINGLE_TILE = 128, 64  # rows and columns of a product that a multiprocessor works on; without tensor cores
-_SHARPNESS = 4.0  # of the maximum: where traffic and arithmetic take as long, they disturb each other a little
+_TILE = 64  # rows and columns of a product that a multiprocessor works on, where there are few
+_ITEM = {"int8": 1, "uint8": 1, "float32": 4, "tf32": 4}  # bytes, where they are not two
+_TRIP_US = 0.3  # from a thread to memory and back: about 500 clocks, on the cards here
+SHARPNESS = 4.0  # of the maximum: where traffic and arithmetic take as long, they disturb each other a little
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,8 @@ class Coefficients:
     Attributes:
         compute: share of the peak that arithmetic reaches, by kind.
         memory: share of the bandwidth that traffic reaches, by kind.
-        floor_us: what a kernel takes at least, in microseconds.
-        columns, terms: of a product so many fill half of the tiles.
+        floor_us: what a kernel takes beside its work, in microseconds: its start, and the end of the one before.
+        columns, terms: of a product so many fill half of the tiles; terms of two bytes.
         waves: as many tiles as this times the multiprocessors keep half of them busy.
         cache: how many times memory's bandwidth the cache reaches.
         spread: standard deviation of the logarithm of measured over predicted, of models of families that were not fitted.
@@ -117,36 +120,49 @@ class Table:
 
 def milliseconds(table: Table, device: Device, by: Coefficients) -> Array:
     """What each kernel takes."""
+    return by.floor_us / 1e3 + longer(*parts(table, device, by))
+
+
+def longer(arithmetic: Array, traffic: Array) -> Array:
+    """The longer of the parts of kernels, and a little more where they are alike."""
+    return np.asarray((arithmetic**SHARPNESS + traffic**SHARPNESS) ** (1 / SHARPNESS))
+
+
+def parts(table: Table, device: Device, by: Coefficients) -> tuple[Array, Array]:
+    """Milliseconds of each kernel's arithmetic and of its traffic, were it alone."""
     arithmetic = table.numbers["flops"] / (device.sustained * _peaks(table, device, by) * 1e9)
     compute, memory = (np.array([min(of[kind], 1.0) for kind in KINDS])[table.kind] for of in (by.compute, by.memory))
     single = (table.dtype == "float32") & (table.kind < len(TENSOR))
     arithmetic /= np.where(single, min(by.single, 1.0), compute) * _filled(table, device, by, single)
-    traffic = _traffic(table, device, by) / memory
-    return np.asarray(
-        (arithmetic**_SHARPNESS + traffic**_SHARPNESS + (by.floor_us / 1e3) ** _SHARPNESS) ** (1 / _SHARPNESS)
-    )
+    arithmetic = np.where(table.kind == _SERIAL, table.numbers["flops"] * _TRIP_US / 1e3 / compute, arithmetic)
+    return arithmetic, _traffic(table, device, by) / memory
 
 
 def _peaks(table: Table, device: Device, by: Coefficients) -> Array:
-    """1e12 operations a second: of tensor cores for what runs on them, of the others for what does not."""
+    """1e12 operations a second: of tensor cores for what runs on them, of the others for what does not.
+
+    Depthwise convolutions without a kernel of their own fill one column of a tile of tensor cores: theirs is a share of that peak.
+    """
     half, whole = device.tflops["float16"], device.tflops["float32"]
-    eight = device.tflops.get("int8", half)
-    tensor = {"float16": half, "bfloat16": half, "int8": eight, "uint8": eight, "float32": whole}  # TF32 rounds
+    eight, rounded = device.tflops.get("int8", half), device.tflops.get("tf32", half / 2)
+    tensor = {"float16": half, "bfloat16": half, "int8": eight, "uint8": eight, "float32": whole}  # TF32 rounds,
+    tensor["tf32"] = rounded  # which is meant where it is named
     found = np.full(len(table.kind), whole)
     for dtype in np.unique(table.dtype):
         runs = (table.dtype == dtype) & (table.kind < len(TENSOR))
         found[runs] = tensor.get(str(dtype), whole)
-    return found
+    return np.where(table.kind == _HUGE, half, found)  # a share of it, in whatever dtype
 
 
 def _filled(table: Table, device: Device, by: Coefficients, single: NDArray[np.bool_]) -> Array:
     """Share of the multiprocessors' tiles that a product keeps busy; 1 for what is none.
 
-    Columns and terms are few only for tensor cores, which are too fast to be fed.
+    Columns and terms are few only for tensor cores, which are too fast to be fed. Terms count by their bytes, as what is waited
+    for is memory: integers halve the bytes as they halve the arithmetic.
     """
     rows, columns, terms, groups = (np.maximum(table.numbers[n], 1) for n in ("rows", "columns", "terms", "groups"))
-    side = np.where(single, _SINGLE_TILE, _TILE)
-    tiles = np.ceil(rows / side) * np.ceil(columns / side) * groups
+    tiles = np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups
+    terms *= np.array([_ITEM.get(str(dtype), 2) for dtype in table.dtype]) / 2
     fed = np.where(single, 1.0, columns / (columns + by.columns) * terms / (terms + by.terms))
     found = fed * tiles / (tiles + by.waves * device.sms)
     return np.where((table.numbers["rows"] > 0) & (table.kind < len(TENSOR)), found, 1.0)
