@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from fxopt.contracts import plain
+from fxopt.contracts.memory import MemoryUse
 from fxopt.contracts.options import Configurable
 from fxopt.errors import EngineError
 
@@ -105,26 +106,6 @@ class QuantScheme:
         """Whether a kind is native to the engine on a CPU with these features."""
         needs = self.native.get(kind)
         return needs is not None and (not needs or not set(needs).isdisjoint(features))
-
-
-@dataclass(frozen=True)
-class MemoryUse:
-    """How an engine uses memory where that is not as the Program says; predictions of peak memory know it.
-
-    Operators are named like `"aten.relu"`, without overloads.
-
-    Attributes:
-        in_place: operators that write over a value of the same size which is read for the last time;
-            `"aten.conv2d+aten.add"`: only where they run as one with that other.
-        copies: operators that yield views in PyTorch, and copies here.
-        attention_scores: how often the scores of an attention are in memory at once while it runs; 0: it is one kernel.
-        keeps_floats: whether memory of floats is kept for later ones of the same shape, and is no other value's in between.
-    """
-
-    in_place: frozenset[str] = frozenset()
-    copies: frozenset[str] = frozenset()
-    attention_scores: int = 0
-    keeps_floats: bool = False
 
 
 @dataclass(frozen=True)

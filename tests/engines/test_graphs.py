@@ -137,3 +137,26 @@ def test_an_activation_behind_a_sum_belongs_to_the_convolution_that_took_both_in
         onnx.helper.make_graph(nodes, "graph", [], []) for nodes in ([first, *middle, last], [block, after])
     )
     assert covers(source, optimized) == [("conv2d", "add", "relu"), ("conv2d_1",)]
+
+
+class Sums(nn.Module):
+    """Sums of sums, each with the branch of a convolution that takes it in; and a norm that nothing comes before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 3, padding=1)
+        self.branches = nn.ModuleList(nn.Conv2d(32, 32, 3, padding=1) for _ in range(2))
+        self.norm, self.last = nn.BatchNorm2d(32), nn.Conv2d(32, 32, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for branch in self.branches:
+            x = x + branch(x)
+        return self.last(torch.relu(self.norm(x)))
+
+
+def test_each_sum_belongs_to_its_own_convolution_and_a_norm_is_a_kernel(tmp_path: Path) -> None:
+    kernels = graph("onnxruntime", program(Sums().eval(), torch.randn(1, 3, 16, 16)), tmp_path / "graph").kernels
+    covered = [set(kernel.covers) for kernel in kernels if "Conv" in kernel.kind]
+    sums = [{"conv2d"}, {"conv2d_1", "add"}, {"conv2d_2", "add_1"}]
+    assert covered == [*sums, {"batch_norm", "relu"}, {"conv2d_3"}]

@@ -172,3 +172,10 @@ def test_copies_that_openvino_makes_cover_what_they_are_copies_of(tmp_path: Path
     copies = [kernel.covers for kernel in kernels if "quantize_per_tensor" in kernel.covers]
     assert copies == [("relu", "quantize_per_tensor")] * 3
     assert sum("relu_1" in kernel.covers for kernel in kernels) == 1
+
+
+def test_what_converts_layouts_behind_a_kernel_does_not_cover_its_last_call(tmp_path: Path) -> None:
+    """ONNX Runtime runs convolutions on integers channels last, and has the result transposed under the name that it had."""
+    kernels = graph("onnxruntime", alone("conv2d", ONNX_RUNTIME), tmp_path).kernels
+    assert any(kernel.kind == "Transpose" for kernel in kernels)
+    assert [kernel.kind for kernel in kernels if "quantize_per_tensor_1" in kernel.covers] == ["QLinearConv"]

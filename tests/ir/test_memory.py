@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 
 from benchmarks.bench_memory import held
 from fxopt.compiler.calibrate import program_of
-from fxopt.contracts.engine import MemoryUse
+from fxopt.contracts.memory import MemoryUse
 from fxopt.contracts.target import Probe
 from fxopt.ir.memory import peak_bytes
+from fxopt.ir.quantized import operators
 from fxopt.ir.samples import sample_inputs
+from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 from fxopt_plugins.targets.probes import probes
 from tests.engines.nets import program
 
@@ -95,7 +98,7 @@ class Turned(nn.Module):
 
 def test_what_an_engine_copies_is_a_value_of_its_own() -> None:
     net = program(Turned(), torch.randn(10, 10))
-    copying = MemoryUse(frozenset({"aten.relu", "aten.sigmoid"}), frozenset({"aten.permute"}))
+    copying = MemoryUse(in_place=frozenset({"aten.relu", "aten.sigmoid"}), copies=frozenset({"aten.permute"}))
     assert peak_bytes(net, use=copying) == peak_bytes(net, [[node.name] for node in net.calls], copying) == 2 * 400
     wide = program(Wider(), torch.randn(10, 10))
     assert peak_bytes(wide) == 3 * 400
@@ -146,8 +149,13 @@ class Wider(nn.Module):
 
 
 class Attention(nn.Module):
+    def __init__(self, *, masked: bool = False) -> None:
+        super().__init__()
+        self.masked = masked
+
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return nn.functional.scaled_dot_product_attention(q.exp(), k, v)
+        mask = q[:, :1, :, :1] > 0 if self.masked else None
+        return nn.functional.scaled_dot_product_attention(q.exp(), k, v, mask)
 
 
 def test_the_scores_of_an_attention_are_held_as_often_as_the_engine_does() -> None:
@@ -155,7 +163,13 @@ def test_the_scores_of_an_attention_are_held_as_often_as_the_engine_does() -> No
     inputs, queries, out = 4 * 2 * (30 * 8 + 50 * 8 + 50 * 4), 4 * 2 * 30 * 8, 4 * 2 * 30 * 4
     keys_and_values = inputs - queries
     assert peak_bytes(net) == max(inputs + queries, queries + keys_and_values + out)
-    assert peak_bytes(net, use=MemoryUse(attention_scores=2)) == queries + keys_and_values + out + 2 * 4 * 2 * 30 * 50
+    scores = 4 * 2 * 30 * 50
+    assert peak_bytes(net, use=MemoryUse(attention_scores=2)) == queries + keys_and_values + out + 2 * scores
+    masked = program(
+        Attention(masked=True), torch.randn(1, 2, 30, 8), torch.randn(1, 2, 50, 8), torch.randn(1, 2, 50, 4)
+    )
+    once, thrice = (peak_bytes(masked, use=MemoryUse(attention_scores=9, masked_scores=times)) for times in (1, 3))
+    assert thrice - once == 2 * scores
 
 
 class Narrow(nn.Module):
@@ -168,7 +182,108 @@ def test_memory_is_kept_for_a_later_value_of_the_same_shape() -> None:
     """What the first sigmoid was written to is what the second sum is, and beside both values of 10 by 10 in between."""
     net = program(Narrow(), torch.randn(10, 10))
     assert peak_bytes(net) == 2 * 400
-    assert peak_bytes(net, use=MemoryUse(keeps_floats=True)) == 2 * 400 + 40
+    assert peak_bytes(net, use=MemoryUse(keeps=True)) == 2 * 400 + 40
+
+
+OWN = MemoryUse(holds_inputs=False)
+
+
+class Layers(nn.Module):
+    """Linear layers with two calls between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(10, 10), nn.Linear(10, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x).exp().exp()).exp().sum()
+
+
+def test_inputs_may_be_the_callers_alone() -> None:
+    net = program(Middle(), torch.randn(10, 10))
+    together = [[node.name for node in net.calls]]
+    assert peak_bytes(net, together) == 400 + 4
+    assert peak_bytes(net, together, OWN) == 4
+
+
+def test_what_is_kept_of_a_matrix_is_none_of_a_value_of_more_dimensions() -> None:
+    """Without, the second exponential lies where the first layer has written; with, that waits for the last one."""
+    net = program(Layers(), torch.randn(1, 10, 10))
+    assert peak_bytes(net, use=replace(OWN, keeps=True)) == 2 * 400
+    assert peak_bytes(net, use=replace(OWN, keeps=True, flattens=frozenset({"aten.linear"}))) == 3 * 400
+
+
+class Branches(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        small = x.exp()
+        return (x.expand(10, 10, 10).exp().sum(0) * small).sum()
+
+
+def test_steps_run_in_the_order_in_which_a_search_from_the_outputs_comes_back() -> None:
+    """What was written last is gone to first, so that the small branch is not held beside the wide one."""
+    net = program(Branches(), torch.randn(10, 10))
+    assert peak_bytes(net, use=OWN) == 4000 + 2 * 400
+    assert peak_bytes(net, use=replace(OWN, depth_first=1)) == 4000 + 400
+    assert peak_bytes(net, use=replace(OWN, depth_first=2)) == 4000 + 2 * 400  # it turns the branches again
+
+
+def test_calls_that_wait_for_one_another_in_a_circle_run_as_written() -> None:
+    net = program(Middle(), torch.randn(10, 10))
+    exp, relu, sigmoid, add, mean = (node.name for node in net.calls)
+    together = [[exp], [relu, add], [sigmoid], [mean]]
+    assert peak_bytes(net, together, MemoryUse(depth_first=1)) == peak_bytes(net, together)
+
+
+class Rounded(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        ends = (0.1, 3, 0, 255, torch.uint8)
+        qd = operators()
+        return qd.dequantize_per_tensor(qd.quantize_per_tensor(x.exp(), *ends), *ends).exp().sum()
+
+
+def test_where_no_kernel_runs_on_integers_floats_are_beside_them() -> None:
+    """Both exponentials are in floats: the first is rounded, and its integers become floats for the second."""
+    net = program(Rounded(), torch.randn(10, 10))
+    assert peak_bytes(net, use=OWN) == 100 + 400
+    assert peak_bytes(net, use=replace(OWN, scheme=ONNX_RUNTIME)) == 2 * 400
+
+
+class Images(nn.Module):
+    """What a convolution leaves is read by a call of another kind, and by a convolution of less channels."""
+
+    def __init__(self, call: Callable[[Tensor], Tensor], groups: int = 1) -> None:
+        super().__init__()
+        self.first, self.last, self.call = nn.Conv2d(4, 4, 1, groups=groups), nn.Conv2d(4, 1, 1), call
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        z = self.call(y)
+        return self.last(y).sum() + z.sum()
+
+
+def test_what_goes_from_one_layout_to_another_is_copied() -> None:
+    blocks = replace(OWN, blocks=frozenset({"aten.conv2d"}), block=4, carries=frozenset({"aten.relu"}))
+    x = torch.randn(1, 4, 5, 5)
+    other = program(Images(torch.exp), x)
+    assert peak_bytes(other, use=OWN) == 2 * 400 + 100
+    assert peak_bytes(other, use=blocks) == 3 * 400
+    relu, grouped = program(Images(torch.relu), x), program(Images(torch.relu, groups=2), x)
+    assert peak_bytes(relu, use=blocks) == 2 * 400 + 100
+    assert peak_bytes(grouped, use=blocks) == 3 * 400  # its groups of two channels end amid a block
+    assert peak_bytes(grouped, use=replace(blocks, block=2)) == 2 * 400 + 100
+
+
+class Sums(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = x.exp().chunk(2)
+        return left.sum() + right.sum()
+
+
+def test_all_parts_of_what_is_taken_apart_are_written_at_once() -> None:
+    net = program(Sums(), torch.randn(10, 10))
+    exp, split, left, right, *sums = (node.name for node in net.calls)
+    copying = replace(OWN, copies=frozenset({"aten.split", "aten.chunk"}))
+    assert peak_bytes(net, [[exp], [split, right, sums[1]], [left], [sums[0]]], copying) == 2 * 400
 
 
 @pytest.mark.parametrize("probe", [probe for probe in probes() if probe.seed < 2], ids=lambda probe: probe.name)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import onnx
 
 _ROUNDING = ("QuantizeLinear", "Relu", "Clip")
-_DECORATION = re.compile(r"(_nchwc|_fused|_quant|_gelu|/duplicated|_token_\d+)+$|^fused ")
+_DECORATION = re.compile(r"(_nchwc|_bn|_fused|_quant|_gelu|/duplicated|_token_\d+)+$|^fused ")
 
 
 def kind(node: onnx.NodeProto) -> str:
@@ -109,6 +109,7 @@ def covers(source: onnx.GraphProto, optimized: onnx.GraphProto) -> list[tuple[st
         before = next((index for index in makers if node.op_type in fused[index]), None)
         if node.name not in kernel_of and before is not None:
             kernel_of[node.name] = before
+            fused[before].remove(node.op_type)  # what reads the sum may be a sum of its own, in the next convolution
     for name in reversed(by_name):  # backward: into the user
         if name not in kernel_of:
             after = next((kernel_of[user] for user in users[name] if user in kernel_of), None)
@@ -132,9 +133,12 @@ def covered_nodes(name: str) -> list[str]:
 
 def _anchors(node: onnx.NodeProto, by_name: dict[str, Any], by_output: dict[str, str]) -> set[str]:
     """Source nodes that an optimized node is named after, or whose output it makes."""
-    found = {node.name} & by_name.keys() | {by_output[name] for name in node.output if name in by_output}
+    outputs = list(node.output)
+    if node.op_type == "Transpose":  # one that converts layouts takes over the name of what was made before it
+        outputs = [name for name in outputs if name in by_output and by_name[by_output[name]].op_type == "Transpose"]
+    found = {node.name} & by_name.keys() | {by_output[name] for name in outputs if name in by_output}
     # The layout transformer names nodes after what they make: `relu_nchwc` makes `relu` in blocks.
-    bare = [_DECORATION.sub("", name) for name in (node.name, *node.output)]
+    bare = [_DECORATION.sub("", name) for name in (node.name, *outputs)]
     found = found or {by_output[name] for name in bare if name in by_output} or set(bare) & by_name.keys()
     return found or _prefix(node.name, by_name)
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, MemoryUse, QuantScheme, Stage
+from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage
+from fxopt.contracts.memory import MemoryUse
 from fxopt.errors import EngineError
-from fxopt_plugins.engines.common import OnnxEngine, aten, profiled_calls, typical
+from fxopt_plugins.engines.common import OnnxEngine, profiled_calls, typical
 from fxopt_plugins.engines.huffman import pack, unpacked
+from fxopt_plugins.engines.memory_onnxruntime import MEMORY
 from fxopt_plugins.engines.recipes_onnxruntime import RECIPES, quantize
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 
@@ -33,15 +35,7 @@ class OnnxRuntime(OnnxEngine):
     quant_scheme: ClassVar[QuantScheme | None] = ONNX_RUNTIME
     recipes: ClassVar[Mapping[str, str]] = RECIPES
     remedies: ClassVar[Collection[str]] = ("static_u8s8_reduced",)
-    # As it reports of its arena. A sum is written over what was there only by the convolution that takes it in.
-    memory: ClassVar[MemoryUse] = MemoryUse(
-        in_place=aten("relu", "clamp", "sigmoid", "tanh") | {"aten.conv2d+aten.add"},
-        copies=aten(
-            "permute", "transpose", "slice", "select", "expand", "split", "split_with_sizes", "chunk", "unbind"
-        ),
-        attention_scores=1,
-        keeps_floats=True,  # of what its kernels on integers yield it does not know the shapes
-    )
+    memory: ClassVar[MemoryUse] = MEMORY
 
     spinning: bool = field(default=True, metadata={"help": "let idle threads spin during a call, which lowers latency"})
     dynamic_quantization: bool = field(
