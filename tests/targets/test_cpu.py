@@ -49,7 +49,7 @@ def test_the_machine_is_stamped_in_full() -> None:
 def test_capabilities_follow_the_instruction_sets(
     flags: str, dtype: str, grid: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu, "_cpuinfo", lambda: {"model": "some", "flags": flags, "ghz": "2.0"})
+    monkeypatch.setattr(cpu, "cpuinfo", lambda: {"model": "some", "flags": flags, "ghz": "2.0"})
     found = Cpu().capabilities()
     assert dtype in found.dtypes
     assert found.channel_grid == grid

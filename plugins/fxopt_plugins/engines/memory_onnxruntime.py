@@ -1,22 +1,20 @@
 """How ONNX Runtime uses memory on the CPU: its plan of allocations, as the profile of what its arena is asked for shows it.
 
-With these rules applied to the graph that it runs, each figure of its profile comes out to the byte; what is left open is
-what can be told from a Program, before that graph is there.
+With these rules applied to the graph that it runs, the figures of its profile came out to the byte for the networks that this
+was tried on; what is left open is what can be told from a Program, before that graph is there.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from fxopt.contracts.memory import MemoryUse
+from fxopt_plugins.cpuinfo import cpuinfo
 from fxopt_plugins.engines.common import aten
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 
 
 def _block() -> int:
     """Channels in a block of floats, which its library chooses by this CPU."""
-    cpu = Path("/proc/cpuinfo")
-    return 16 if cpu.exists() and " avx512f" in cpu.read_text(errors="replace") else 8
+    return 16 if "avx512f" in cpuinfo()["flags"].split() else 8
 
 
 MEMORY = MemoryUse(

@@ -6,14 +6,13 @@ import importlib.metadata
 import math
 import os
 import platform
-import re
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from fxopt.contracts.cost import Cost, Interval
 from fxopt.contracts.target import Capabilities, Machine, Probe, Target
+from fxopt_plugins.cpuinfo import cpuinfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,7 +30,6 @@ _ISA = (
     *("amx_tile", "amx_bf16", "amx_int8", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve"),
 )
 _FLOPS_PER_CYCLE = {"avx512f": 32, "avx2": 32, "asimd": 16}  # float32, one core; the least that such cores do
-_NOMINAL_GHZ = 2.5
 _BYTES_PER_SECOND = 20e9  # all cores together, from memory
 _EFFICIENCY = 0.6  # of the peak that dense kernels reach
 _SECONDS_PER_NODE = {"eager": 10e-6}  # what starting a kernel costs
@@ -57,7 +55,7 @@ class Cpu(Target):
     def machine(self) -> Machine:
         import psutil
 
-        info = _cpuinfo()
+        info = cpuinfo()
         return Machine(
             cpu=info["model"],
             isa=tuple(flag for flag in _ISA if flag in info["flags"].split()),
@@ -111,7 +109,7 @@ class Cpu(Target):
         from fxopt.prices.estimate import Roofline
 
         per_cycle = max((rate for flag, rate in _FLOPS_PER_CYCLE.items() if flag in place.isa), default=4)
-        peak = place.threads * per_cycle * float(_cpuinfo()["ghz"]) * 1e9
+        peak = place.threads * per_cycle * float(cpuinfo()["ghz"]) * 1e9
         faster = {
             dtype: next((rate for flag, rate in rates if flag in place.isa), 1.0) for dtype, rates in _FASTER.items()
         }
@@ -142,21 +140,6 @@ def _predictor(target: Cpu, place: Place) -> Predictor:
         return Predictor(table, place, target.roofline(place))
     finally:
         table.close()
-
-
-@lru_cache(1)
-def _cpuinfo() -> dict[str, str]:
-    """Model name, flags, and the nominal clock in GHz of the first core."""
-    file = Path("/proc/cpuinfo")
-    text = file.read_text() if file.exists() else ""
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
-    # The clock in cpuinfo moves; the rate of the time-stamp counter, half of the BogoMIPS on x86, does not.
-    nominal = re.search(r"^bogomips\s*: ([\d.]+)", text, re.MULTILINE)
-    return {
-        "model": fields.get("model name") or platform.processor() or platform.machine(),
-        "flags": fields.get("flags") or fields.get("Features") or "",
-        "ghz": str(float(nominal[1]) / 2000 if nominal else _NOMINAL_GHZ),
-    }
 
 
 @lru_cache(1)
