@@ -143,6 +143,11 @@ def is_view(node: Node) -> bool:
     return getattr(target, "overloadpacket", None) in _VIEWS or getattr(target, "__name__", "") == "getitem"
 
 
+def has_mask(attention: Node) -> bool:
+    """Whether a mask is added to the scores of a call of `scaled_dot_product_attention`."""
+    return attention.kwargs.get("attn_mask", attention.args[3] if len(attention.args) > 3 else None) is not None
+
+
 def _product(shape: Shape) -> int:
     result = 1
     for size in shape:

@@ -14,7 +14,7 @@ from fxopt.contracts.memory import MemoryUse
 from fxopt.ir.integers import is_made_of_integers, is_part, runs_on_integers
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize, is_quantize
-from fxopt.ir.work import held_bytes, is_view, measured_sizes, value_bytes
+from fxopt.ir.work import has_mask, held_bytes, is_view, measured_sizes, value_bytes
 
 Shape = tuple[int, ...]
 
@@ -211,8 +211,7 @@ class _Writing:
         query, key = (_tensor(used) for used in node.args[:2])
         if query is not None and key is not None:
             shape = (*measured_sizes(self.program, query.shape)[:-1], measured_sizes(self.program, key.shape)[-2])
-            mask = node.kwargs.get("attn_mask", node.args[3] if len(node.args) > 3 else None)
-            for _ in range(self.use.attention_scores if mask is None else self.use.masked_scores):
+            for _ in range(self.use.masked_scores if has_mask(node) else self.use.attention_scores):
                 yield Value(math.prod(shape) * query.element_size(), shape, node)
 
     def _written_over(self, node: Node, over: Collection[Node]) -> Iterator[Value]:

@@ -12,7 +12,7 @@ from fxopt.contracts.price import Piece
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize, is_quantize
 from fxopt.ir.text import format_argument, target_name
-from fxopt.ir.work import held_bytes, is_view, measured_sizes, node_flops
+from fxopt.ir.work import has_mask, held_bytes, is_view, measured_sizes, node_flops
 
 
 def cut_calls(program: Program) -> list[Node]:
@@ -207,6 +207,8 @@ def _origin(node: Node) -> Node:
 def kind(program: Program, node: Node) -> str:
     """What a call is among those of its operator: convolutions of one channel a group are another matter, and so on."""
     name = str(getattr(node.target, "overloadpacket", getattr(node.target, "__name__", node.target)))
+    if sort(node) == "attention":
+        return f"{name} masked" if has_mask(node) else name
     weight = node.args[1].meta.get("val") if len(node.args) > 1 and isinstance(node.args[1], Node) else None
     if not name.startswith("aten.conv") or not isinstance(weight, torch.Tensor):
         return name

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fxopt.contracts.price import Piece
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import operators
-from fxopt.prices.pieces import cut_calls, piece
+from fxopt.prices.pieces import cut_calls, kind, piece, sort
 from tests.engines.nets import program
 
 IMAGE = torch.randn(1, 4, 8, 8)
@@ -126,6 +126,17 @@ class Mixed(Quantized):
         x = nn.functional.linear(x, weight).relu()
         x = ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *numbers), *numbers)
         return nn.functional.linear(x, self.scale.diag())
+
+
+def test_an_attention_with_a_mask_is_another_kind() -> None:
+    class Attention(nn.Module):
+        def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            plain = nn.functional.scaled_dot_product_attention(q, k, v)
+            return nn.functional.scaled_dot_product_attention(plain, k, v, torch.ones(1, 1, 4, 4, dtype=torch.bool))
+
+    made = program(Attention(), *(torch.randn(1, 2, 4, 8) for _ in range(3)))
+    kinds = [kind(made, node) for node in cut_calls(made) if sort(node) == "attention"]
+    assert kinds == ["aten.scaled_dot_product_attention", "aten.scaled_dot_product_attention masked"]
 
 
 def test_a_layer_some_of_whose_operands_are_floats_computes_on_neither_integers_nor_floats_alone() -> None:

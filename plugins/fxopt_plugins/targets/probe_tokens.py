@@ -14,14 +14,14 @@ _WIDTHS, _TOKENS = (128, 160, 256, 320, 448, 640), (32, 64, 100, 160, 256)
 
 
 class _Attention(nn.Module):
-    """Of many heads. `fused`: as one call, else products and a softmax with a mask; `joined`: one projection for all three.
+    """Of many heads. `fused`: as one call, else products and a softmax; `joined`: one projection for all three.
 
     Where `drop`, as models for training have it, though nothing is dropped here: engines see a copy, or nothing.
     """
 
-    def __init__(self, width: int, heads: int, joined: bool, fused: bool, drop: bool) -> None:
+    def __init__(self, width: int, heads: int, joined: bool, fused: bool, masked: bool, drop: bool) -> None:
         super().__init__()
-        self.heads, self.joined, self.fused = heads, joined, fused
+        self.heads, self.joined, self.fused, self.masked = heads, joined, fused, masked
         self.project = nn.ModuleList(nn.Linear(width, width * (3 if joined else 1)) for _ in range(1 if joined else 3))
         self.drop = nn.Dropout() if drop else nn.Identity()
         self.out = nn.Sequential(nn.Linear(width, width), self.drop)
@@ -33,10 +33,11 @@ class _Attention(nn.Module):
         else:
             q, k, v = (layer(x).view(batch, tokens, self.heads, -1).transpose(1, 2) for layer in self.project)
         if self.fused:
-            found = nn.functional.scaled_dot_product_attention(q, k, v)
+            mask = torch.ones(1, 1, tokens, tokens, dtype=torch.bool) if self.masked else None
+            found = nn.functional.scaled_dot_product_attention(q, k, v, mask)
         else:
             scores = q @ k.transpose(-1, -2) * (width // self.heads) ** -0.5
-            found = self.drop((scores + torch.zeros(1, 1, 1, tokens)).softmax(-1)) @ v
+            found = self.drop((scores + torch.zeros(1, 1, 1, tokens) if self.masked else scores).softmax(-1)) @ v
         return self.out(found.transpose(1, 2).reshape(batch, tokens, width))
 
 
@@ -106,7 +107,9 @@ def patch_transformers(seed: int) -> Network:
     width, size, side = choose.choice(_WIDTHS), (16, 8, 32)[seed % 3], (8, 12, 10)[seed % 3]
     heads = width // (32 if seed % 2 else 64)
     blocks = [
-        _block(width, _Attention(width, heads, number == seed % 2, True, number == 1), nn.GELU, True, number == 1)
+        _block(
+            width, _Attention(width, heads, number == seed % 2, True, False, number == 1), nn.GELU, True, number == 1
+        )
         for number in range(2)
     ]
     tail = [nn.LayerNorm(width), _First(), nn.Linear(width, 1000)]
@@ -121,7 +124,9 @@ def word_transformers(seed: int) -> Network:
     width, tokens = choose.choice(_WIDTHS), choose.choice(_TOKENS)
     heads = width // (64 if seed % 2 else 32)
     blocks = [
-        _block(width, _Attention(width, heads, False, number == seed % 2, number == 1), nn.GELU, False, number == 1)
+        _block(
+            width, _Attention(width, heads, False, number == seed % 2, True, number == 1), nn.GELU, False, number == 1
+        )
         for number in range(2)
     ]
     return nn.Sequential(_Words(width, tokens), *blocks), (torch.randint(0, 5000, (1, tokens)),)
