@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -91,7 +90,7 @@ def _sum(times: Iterable[float | None]) -> float | None:
 
 @dataclass
 class FusionRules:
-    """How often an engine ran two calls together of which one reads the other, by what they are and what came before.
+    """How often an engine ran two calls together of which one reads the other, by what they are and what is before and behind.
 
     Attributes:
         seen: by description of an edge, how often its ends were in one cluster, and how often not; by that of two calls that
@@ -166,10 +165,15 @@ def _merged(owner: dict[Node, list[Node]], first: list[Node], second: list[Node]
     return first
 
 
-def _readers(program: Program) -> Counter[Node]:
-    """How many calls read each value; who calls the Program reads its outputs."""
-    inside = Counter(used for node in _running(program) for used in makers(program, node))
-    return inside + Counter(map(_what_runs, program.outputs))
+def _readers(program: Program) -> dict[Node, list[str]]:
+    """The kinds of calls that read each value; who calls the Program reads its outputs."""
+    found: dict[Node, list[str]] = {}
+    for node in _running(program):
+        for used in makers(program, node):
+            found.setdefault(used, []).append(kind(program, node))
+    for node in map(_what_runs, program.outputs):
+        found.setdefault(node, []).append("output")
+    return found
 
 
 def _what_runs(node: Node) -> Node:
@@ -185,15 +189,22 @@ def _keys(program: Program, used: Node, node: Node, before: Sequence[Node]) -> l
     others = [other for other in read if other.op != "placeholder"]
     place = program.memo("cut_order", lambda program: {call: i for i, call in enumerate(cut_calls(program))})
     latest = max(others, key=place.__getitem__) is used
-    readers = program.memo("cut_readers", _readers)[used]
+    readers = program.memo("cut_readers", _readers)
+    after = " and ".join(sorted(set(readers.get(node, ()))))
     ends = f"{_kind(program, used)} -> {_kind(program, node)}"
-    shape = f"{'many' if readers > 1 else 'one'} {'latest' if latest else 'earlier'}"
+    shape = f"{'many' if len(readers[used]) > 1 else 'one'} {'latest' if latest else 'earlier'}"
     if sort(node) in _UNEQUAL:
         shape += f" {read.index(used)}"
     chain = " ".join(_kind(program, call) for call in before if not is_view(call))
     sorts = f"{_sort(used)} -> {_sort(node)}"
     ranks = " ".join(_sort(call) for call in before if not is_view(call))
-    return [f"{ends} | {shape} | {chain}", f"{ends} | {shape}", f"{sorts} | {shape} | {ranks}", f"{sorts} | {shape}"]
+    return [
+        f"{ends} | {shape} | {chain} | {after}",
+        f"{ends} | {shape} | {chain}",
+        f"{ends} | {shape}",
+        f"{sorts} | {shape} | {ranks}",
+        f"{sorts} | {shape}",
+    ]
 
 
 def _kind(program: Program, node: Node) -> str:

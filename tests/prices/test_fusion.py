@@ -196,6 +196,45 @@ def test_two_convolutions_are_not_run_together_where_that_was_never_seen() -> No
     assert rules.foretell(meeting) == [("conv2d", "conv2d_1", "add")]
 
 
+class Sums(nn.Module):
+    """Sums behind convolutions, of which some are bounded afterwards."""
+
+    def __init__(self, *after: type[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(4, 4, 1) for _ in after)
+        self.after = nn.ModuleList(make() for make in after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer, after in zip(self.layers, self.after, strict=True):
+            x = after(x + layer(x))
+        return x
+
+
+def test_what_reads_a_call_may_decide_whether_it_runs_with_the_one_before() -> None:
+    """As ONNX Runtime takes a sum and a ReLU behind it into the convolution, but not a sum that is bounded on both sides."""
+    seen, rules = program(Sums(nn.ReLU, nn.ReLU6, nn.ReLU6), IMAGE), FusionRules()
+    rounds = [kernel("conv2d", "add", "relu")]
+    for number, bound in ((1, "hardtanh"), (2, "hardtanh_1")):
+        rounds += [kernel(f"conv2d_{number}"), kernel(f"add_{number}"), kernel(bound)]
+    rules.learn(seen, clusters(seen, rounds))
+    found = rules.foretell(program(Sums(nn.ReLU6, nn.ReLU), IMAGE))
+    assert found == [("conv2d",), ("add",), ("hardtanh",), ("conv2d_1", "add_1", "relu")]
+
+
+def test_what_becomes_of_an_operand_of_an_attention_depends_on_which_it_is() -> None:
+    """As ONNX Runtime transposes keys for good, but queries and values in kernels of their own."""
+
+    class Heads(nn.Module):
+        def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return nn.functional.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)))
+
+    net, rules = program(Heads(), *(torch.randn(1, 5, 2, 8) for _ in range(3))), FusionRules()
+    query, key, value = ("transpose", "transpose_1", "transpose_2")
+    made = [kernel(query), kernel(value), kernel(key, "scaled_dot_product_attention")]
+    rules.learn(net, clusters(net, made))
+    assert sorted(rules.foretell(net)) == [(query,), (key, "scaled_dot_product_attention"), (value,)]
+
+
 def test_nothing_is_foretold_to_run_together_without_a_rule() -> None:
     assert all(len(names) == 1 for names in FusionRules().foretell(STACK))
 

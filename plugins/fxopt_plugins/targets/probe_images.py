@@ -59,7 +59,7 @@ def inverted_residuals(seed: int) -> Network:
     before = choose.choice((16, 24, 32))
     layers: list[nn.Module] = [_layer(3, before, 3, 2, 1, ACTIVATIONS[seed % 4])]
     for number, typical in enumerate(_CHANNELS):
-        activation, excite = ACTIVATIONS[(seed + number) % 4], (seed + number) % 3 == 2
+        activation, excite = ACTIVATIONS[(seed + number) % 4], (seed + number) % 3 != 1
         width = typical // 2 + 8 * choose.randrange(1, typical // 8)
         inner, kernel = before * choose.choice((3, 4, 6)), choose.choice((3, 3, 5))
         gate = [_Excite(inner, activation)] if excite else []
@@ -96,7 +96,7 @@ def inverted_residuals(seed: int) -> Network:
 def bottlenecks(seed: int) -> Network:
     """Residual blocks of dense convolutions, or of some in groups with squeeze and excitation; at half the size from the second on."""
     choose = random.Random(seed)
-    activation, before = ACTIVATIONS[seed % 3], choose.choice((24, 32, 64))
+    activation, before = (nn.SiLU if seed % 4 == 2 else nn.ReLU), choose.choice((24, 32, 64))
     layers: list[nn.Module] = [_layer(3, before, choose.choice((3, 5, 7)), 2, 1, activation)]
     layers += [nn.MaxPool2d(3, 2, 1)] if seed % 2 == 0 else []
     for number in range(4):
