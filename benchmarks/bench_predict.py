@@ -26,11 +26,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from scipy import stats
 
 from benchmarks import by_model
-from benchmarks.predict.cases import Case, measured, measured_again
+from benchmarks.predict.cases import Case, cache, measured, measured_again
 from benchmarks.predict.methods import ByTable, Known, OnMiss, by_flops, by_roofline, cut_as_foretold, learnt
 from benchmarks.predict.models import FROM, NAMES
 
@@ -174,8 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = by_model.parser(__doc__, NAMES, by_model.result("predict", machine))
     parser.add_argument("--profile", type=Path, help="folder of a table that `fxopt profile` has filled")
     parser.add_argument("--frozen", action="store_true", help="nothing is measured on a miss")
-    cache = platformdirs.user_cache_path("fxopt") / "benchmarks" / "predict"
-    parser.add_argument("--cache", type=Path, default=cache, help="where is kept what was measured")
+    parser.add_argument("--cache", type=Path, default=cache(), help="where is kept what was measured")
     options = parser.parse_args(arguments)
     options.cache.mkdir(parents=True, exist_ok=True)
 

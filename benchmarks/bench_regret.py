@@ -23,10 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-import platformdirs
-
 from benchmarks import by_model
-from benchmarks.predict.cases import ENGINES, FLOAT, Case, Files, measured
+from benchmarks.predict.cases import ENGINES, FLOAT, Case, Files, cache, measured
 from benchmarks.predict.models import FAMILIES, FAMILY_OF, FROM
 from fxopt_plugins.planners.market import Market
 from fxopt_plugins.planners.precision import Precision
@@ -185,8 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out = by_model.result("regret", Registry.load().make_target("cpu").machine())
     parser = by_model.parser(__doc__, MODELS, out)
     parser.add_argument("--profile", type=Path, help="folder of a table that `fxopt profile` has filled")
-    cache = platformdirs.user_cache_path("fxopt") / "benchmarks" / "predict"
-    parser.add_argument("--cache", type=Path, default=cache, help="of bench_predict")
+    parser.add_argument("--cache", type=Path, default=cache(), help="of bench_predict")
     options = parser.parse_args(arguments)
     options.cache.mkdir(parents=True, exist_ok=True)
     for name in by_model.chosen(parser, options, MODELS):

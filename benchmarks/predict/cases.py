@@ -78,6 +78,15 @@ class Case:
 _programs: dict[Path, Program] = {}
 
 
+def cache() -> Path:
+    """The folder of what was measured; what another version of the kernel table was filled with is not to be mixed with it."""
+    import platformdirs
+
+    from fxopt.prices.table import VERSION
+
+    return platformdirs.user_cache_path("fxopt") / "benchmarks" / "predict" / str(VERSION)
+
+
 def measured(model: str, registry: Registry, keep: Path) -> Iterator[Case]:
     """All builds of a model: in floats, in bfloat16 where the CPU has it, and with all the int8 that it is offered."""
     from fxopt.prices.builds import Builder

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 Source = Literal["profile", "micro"]
 
-_VERSION = 4  # of the tables below, and of what is measured for them; another one lies in a file of another name
+VERSION = 4  # of the tables below, and of what is measured for them; another one lies in a file of another name
 _WAIT_S = 10.0  # for another process to end its writing
 _MOST = 50  # observations that a mean remembers: what is measured later counts, also where much was measured before
 _TABLES = """
@@ -119,7 +119,7 @@ class KernelTable:
             file: of the table; by default in `folder()`.
             note: is called with a line for the user.
         """
-        self.file = file or folder() / f"kernels-{_VERSION}.sqlite"
+        self.file = file or folder() / f"kernels-{VERSION}.sqlite"
         self._note = note
 
     @cached_property
