@@ -62,9 +62,9 @@ def held(program: Program, inputs: list[Tensor]) -> int:
 
 def of_engine(program: Program, engine: Engine) -> dict[str, int | None]:
     """Bytes of a Program as an engine runs it: foretold by which calls it runs together, and reported."""
-    from fxopt.ir.memory import peak_bytes
     from fxopt.ir.samples import sample_inputs
     from fxopt.prices.fusion import clusters
+    from fxopt.prices.memory import peak_bytes
 
     with tempfile.TemporaryDirectory() as folder:
         artifact = engine.emit(program, Path(folder))
@@ -80,8 +80,8 @@ def measure(built: models.Model, registry: Registry) -> dict[str, Any]:
     """All figures of one model."""
     from fxopt.compiler.lowered import Lowering, of_made_up_data
     from fxopt.ir.capture import capture, export, positional_names
-    from fxopt.ir.memory import peak_bytes
     from fxopt.ir.samples import sample_inputs
+    from fxopt.prices.memory import peak_bytes
 
     module, inputs = built
     program = capture(export(module, inputs), names=positional_names(module))

@@ -32,7 +32,10 @@ TYPED = (
     "fxopt.ir.edit",
     *(
         f"fxopt.contracts.{name}"
-        for name in ("candidate", "passes", "target", "engine", "planner", "cost", "frontend", "metric", "executor")
+        for name in (
+            *("candidate", "passes", "target", "engine", "quantization", "memory"),
+            *("planner", "cost", "frontend", "metric", "executor"),
+        )
     ),
     "fxopt.data",
     "fxopt.verify.paired",

@@ -25,7 +25,7 @@ _PUBLIC = {
     "Step": "fxopt.contracts.candidate",
     "Target": "fxopt.contracts.target",
     "Engine": "fxopt.contracts.engine",
-    "QuantScheme": "fxopt.contracts.engine",
+    "QuantScheme": "fxopt.contracts.quantization",
     "Artifact": "fxopt.contracts.engine",
     "Planner": "fxopt.contracts.planner",
     "Executor": "fxopt.contracts.executor",
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from fxopt.contracts.cost import Interval as Interval
     from fxopt.contracts.engine import Artifact as Artifact
     from fxopt.contracts.engine import Engine as Engine
-    from fxopt.contracts.engine import QuantScheme as QuantScheme
     from fxopt.contracts.executor import Executor as Executor
     from fxopt.contracts.frontend import Frontend as Frontend
     from fxopt.contracts.metric import Metric as Metric
@@ -64,6 +63,7 @@ if TYPE_CHECKING:
     from fxopt.contracts.passes import Pass as Pass
     from fxopt.contracts.passes import View as View
     from fxopt.contracts.planner import Planner as Planner
+    from fxopt.contracts.quantization import QuantScheme as QuantScheme
     from fxopt.contracts.target import Target as Target
     from fxopt.errors import FxoptError as FxoptError
     from fxopt.errors import FxoptWarning as FxoptWarning

@@ -17,7 +17,7 @@ from fxopt.compiler.reproducer import STATISTICS, damaged, load_program, reprodu
 from fxopt.compiler.steps import replay
 from fxopt.contracts import plain
 from fxopt.contracts.candidate import Step
-from fxopt.contracts.engine import QuantScheme
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.contracts.target import Capabilities
 from fxopt.errors import EngineError, InputError
 from fxopt.ir.statistics import Statistics

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from fxopt.compiler.context import Context
     from fxopt.contracts.candidate import Step
-    from fxopt.contracts.engine import QuantScheme
+    from fxopt.contracts.quantization import QuantScheme
     from fxopt.ir.program import Program
     from fxopt.ir.statistics import Table
 

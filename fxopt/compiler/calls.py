@@ -15,8 +15,8 @@ from fxopt.user_code import one_line, raised
 if TYPE_CHECKING:
     import torch
 
-    from fxopt.contracts.engine import QuantScheme
     from fxopt.contracts.passes import Decline, Pass, View
+    from fxopt.contracts.quantization import QuantScheme
     from fxopt.ir.edit import Edit, Record
     from fxopt.ir.program import Program
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from fxopt.compiler.guard import Guard
-    from fxopt.contracts.engine import QuantScheme
+    from fxopt.contracts.quantization import QuantScheme
     from fxopt.contracts.target import Capabilities
     from fxopt.ir.statistics import Statistics
 

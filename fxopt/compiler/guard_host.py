@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from fxopt.compiler import calls
 from fxopt.compiler.guard import pack, unpack
 from fxopt.contracts.candidate import Candidate
-from fxopt.contracts.engine import QuantScheme
 from fxopt.contracts.passes import Pass, View
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.contracts.target import Capabilities
 from fxopt.ir.program import Program
 from fxopt.ir.statistics import look_up

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fxopt.compiler.run import Run
     from fxopt.compiler.search import Search
     from fxopt.compiler.session import Session
-    from fxopt.contracts.engine import QuantScheme
+    from fxopt.contracts.quantization import QuantScheme
 
 # An engine that is slower than the best by more than this on the unmodified model is not planned for. On integers engines
 # rank otherwise than on floats.

@@ -18,8 +18,8 @@ from fxopt.compiler import calls, output
 from fxopt.compiler.calls import Call
 from fxopt.contracts import plain
 from fxopt.contracts.candidate import Candidate
-from fxopt.contracts.engine import QuantScheme
 from fxopt.contracts.passes import View
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.contracts.target import Capabilities
 from fxopt.errors import InputError, PassFault
 from fxopt.ir.program import Program, tensor_digest

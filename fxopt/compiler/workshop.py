@@ -32,8 +32,8 @@ from fxopt.verify.saturation import MATMUL, exact_between_activations, exact_wei
 
 if TYPE_CHECKING:
     from fxopt.compiler.foretold import Foreteller
-    from fxopt.contracts.engine import QuantScheme
     from fxopt.contracts.price import Prediction
+    from fxopt.contracts.quantization import QuantScheme
     from fxopt.data import Data
     from fxopt.ir.program import Program
     from fxopt.verify.score import Run

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fxopt.contracts.engine import QuantScheme
+from fxopt.contracts.quantization import QuantScheme
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch.fx import Node
 
-    from fxopt.contracts.engine import QuantScheme
+    from fxopt.contracts.quantization import QuantScheme
     from fxopt.contracts.target import Capabilities
     from fxopt.ir.edit import Edit
     from fxopt.ir.program import Program

@@ -63,8 +63,8 @@ class Cores:
                 after = self.now()
                 made.append((max(before, after), took, found))
                 least = min(least, made[-1][0])
-                if _enough(made, seconds, float("inf") if late else self.tolerated):
-                    return _enough(made, seconds, float("inf"))
+                if results := _enough(made, seconds, float("inf") if late else self.tolerated):
+                    return results
                 before = after
             else:
                 time.sleep(_PAUSE_S)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from fxopt.ir.memory import footprint
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.shrink import inseparable, part, seen_values
 from fxopt.ir.work import is_view
 from fxopt.prices.besides import reading
 from fxopt.prices.fusion import FusionRules, clusters
+from fxopt.prices.memory import footprint
 from fxopt.prices.pieces import cut_calls, piece, sources
 from fxopt.prices.table import Observation
 

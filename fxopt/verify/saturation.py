@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxopt.contracts.engine import QuantScheme
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.ir.capture import capture, export
 from fxopt.ir.quantized import operators
 from fxopt.measure.worker import Worker

@@ -20,8 +20,9 @@ from fxopt.compiler.progress import NULL
 from fxopt.compiler.request import Request
 from fxopt.compiler.run import Run
 from fxopt.contracts.candidate import Candidate
-from fxopt.contracts.engine import Artifact, FlatCallable, QuantScheme, Stage
+from fxopt.contracts.engine import Artifact, FlatCallable, Stage
 from fxopt.contracts.passes import Pass, View
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.ir.capture import capture
 from fxopt.ir.edit import Edit
 from fxopt.registry import Registry

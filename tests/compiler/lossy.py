@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from fxopt.contracts.candidate import Candidate, Fidelity, Stage
-from fxopt.contracts.engine import Artifact, QuantScheme
+from fxopt.contracts.engine import Artifact
 from fxopt.contracts.passes import Pass, View
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.ir.edit import Edit
 from fxopt.ir.program import Program
 from fxopt.registry import Registry

@@ -11,9 +11,9 @@ from torch import nn
 from benchmarks.models import timm_model
 from fxopt.compiler.lowered import Lowering, of_made_up_data
 from fxopt.ir.capture import capture, export, positional_names
-from fxopt.ir.memory import peak_bytes
 from fxopt.ir.quantized import is_quantize
 from fxopt.prices.fusion import clusters
+from fxopt.prices.memory import peak_bytes
 from fxopt.registry import Registry
 from tests.engines.nets import ConvNet, program
 

@@ -24,8 +24,8 @@ from fxopt.compiler.reproducer import Broken, read, reproduce, run, save_program
 from fxopt.compiler.search import search
 from fxopt.compiler.steps import replay
 from fxopt.contracts.candidate import Candidate, Fidelity, Stage, Step
-from fxopt.contracts.engine import QuantScheme
 from fxopt.contracts.passes import Pass, View
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.contracts.target import Capabilities
 from fxopt.errors import InputError
 from fxopt.ir.capture import capture, export

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxopt.contracts.engine import QuantScheme
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import operators
 from fxopt.ir.samples import sample_inputs

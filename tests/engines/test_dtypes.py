@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxopt.contracts.engine import EngineGraph, Kernel, QuantScheme
+from fxopt.contracts.engine import EngineGraph, Kernel
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.ir.program import Program
 from tests.engines.nets import case, program
 from tests.engines.quantized_nets import NETS, Quantized, as_it_comes, quantized, weight_only

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fxopt.contracts.engine import EngineGraph, QuantScheme
+from fxopt.contracts.engine import EngineGraph
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import operators
 from fxopt.testing import captured

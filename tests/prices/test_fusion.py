@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from fxopt.ir.memory import peak_bytes
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import operators
 from fxopt.prices import KernelTable, Place
 from fxopt.prices.estimate import Roofline
 from fxopt.prices.fusion import Cluster, FusionRules, clusters
+from fxopt.prices.memory import peak_bytes
 from fxopt.prices.pieces import cut_calls, piece
 from fxopt.prices.predict import Predictor, learn
 from fxopt.testing.zoo import ZOO

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, QuantScheme, Stage
+from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, Stage
 from fxopt.contracts.memory import MemoryUse
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine, profiled_calls, typical
 from fxopt_plugins.engines.huffman import pack, unpacked

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fxopt.contracts.engine import Artifact, FlatCallable, QuantScheme, Stage
+from fxopt.contracts.engine import Artifact, FlatCallable, Stage
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine, missing
 from fxopt_plugins.engines.cuda import present

@@ -8,15 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fxopt.contracts.engine import (
-    Artifact,
-    EngineGraph,
-    FlatCallable,
-    Kernel,
-    QuantScheme,
-    Stage,
-    signature_of,
-)
+from fxopt.contracts.engine import Artifact, EngineGraph, FlatCallable, Kernel, Stage, signature_of
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine, missing, profiled_calls, typical
 from fxopt_plugins.engines.huffman import pack, unpacked

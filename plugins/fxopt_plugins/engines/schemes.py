@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fxopt.contracts.engine import QuantScheme
+from fxopt.contracts.quantization import QuantScheme
 from fxopt_plugins.engines.common import aten
 
 _CONVOLUTIONS = aten("conv1d", "conv2d", "conv3d")

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fxopt.contracts.engine import Artifact, FlatCallable, QuantScheme, Stage
+from fxopt.contracts.engine import Artifact, FlatCallable, Stage
+from fxopt.contracts.quantization import QuantScheme
 from fxopt_plugins.engines.common import OnnxEngine, missing
 from fxopt_plugins.engines.cuda import present
 from fxopt_plugins.engines.onnx_on_cpu import PRECISIONS, check_precision, half_of_floats, in_half, on_cpu

@@ -88,8 +88,8 @@ class Cpu(Target):
         return predictor.predict(program) if predictor.known >= _ENOUGH else None
 
     def predict(self, program: Program, engine: Engine) -> Cost:
-        from fxopt.ir.memory import peak_bytes
         from fxopt.prices.energy import calls_apart, energy
+        from fxopt.prices.memory import peak_bytes
 
         found = self.price(program, engine)
         milliseconds = self.by_roofline(program, engine) if found is None else found.milliseconds

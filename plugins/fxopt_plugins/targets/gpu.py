@@ -103,8 +103,8 @@ class Gpu(Target):
         return Prediction(sum(times) + (CALL_US + launches) / 1e3, by.spread, priced, by.common)
 
     def predict(self, program: Program, engine: Engine) -> Cost:
-        from fxopt.ir.memory import peak_bytes
         from fxopt.prices.energy import energy
+        from fxopt.prices.memory import peak_bytes
 
         found = self.price(program, engine)
         low, high = (found.milliseconds * math.exp(sign * 2 * found.spread) for sign in (-1, 1))

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fxopt.contracts.candidate import Candidate
-from fxopt.contracts.engine import QuantScheme
 from fxopt.contracts.passes import View
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.data import Data
 from fxopt.errors import InputError
 from fxopt.ir.observe import observe

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from fxopt.contracts.candidate import Candidate
-from fxopt.contracts.engine import EngineGraph, QuantScheme
+from fxopt.contracts.engine import EngineGraph
 from fxopt.contracts.passes import Pass, View
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.contracts.target import Capabilities
 from fxopt.data import Data
 from fxopt.ir.observe import observe

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fxopt.contracts.engine import QuantScheme
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.ir.program import Program
 from fxopt.testing import captured
 from fxopt_passes.quantize.regions import Islands

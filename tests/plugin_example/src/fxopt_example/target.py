@@ -43,8 +43,8 @@ class RatedCpu(Target):
 
     def predict(self, program: Program, engine: Engine) -> Cost:
         """The price of a program without building it."""
-        from fxopt.ir.memory import peak_bytes
         from fxopt.ir.work import node_bytes, node_flops
+        from fxopt.prices.memory import peak_bytes
 
         cores = self.machine().cores
         speed = self.gflops * 1e9 * min(engine.threads or cores, cores)

@@ -13,9 +13,9 @@ from benchmarks.bench_memory import held
 from fxopt.compiler.calibrate import program_of
 from fxopt.contracts.memory import MemoryUse
 from fxopt.contracts.target import Probe
-from fxopt.ir.memory import peak_bytes
 from fxopt.ir.quantized import operators
 from fxopt.ir.samples import sample_inputs
+from fxopt.prices.memory import peak_bytes
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 from fxopt_plugins.targets.probes import probes
 from tests.engines.nets import program

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch.fx import Node
 
-from fxopt.contracts.engine import QuantScheme
+from fxopt.contracts.quantization import QuantScheme
 from fxopt.ir.quantized import is_dequantize, is_quantize
 
 _BOUNDS = frozenset({"aten.relu", "aten.clamp", "aten.hardtanh"})

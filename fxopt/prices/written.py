@@ -11,10 +11,10 @@ import torch
 from torch.fx import Node
 
 from fxopt.contracts.memory import MemoryUse
-from fxopt.ir.integers import is_made_of_integers, is_part, runs_on_integers
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize, is_quantize
 from fxopt.ir.work import has_mask, held_bytes, is_view, measured_sizes, value_bytes
+from fxopt.prices.integers import is_made_of_integers, is_part, runs_on_integers
 
 Shape = tuple[int, ...]
 

@@ -9,7 +9,7 @@ from itertools import accumulate, chain
 
 from fxopt.contracts.memory import MemoryUse
 from fxopt.ir.program import Program
-from fxopt.ir.written import Shape, Step, Value, steps
+from fxopt.prices.written import Shape, Step, Value, steps
 
 _AS_WRITTEN = MemoryUse()
 
