@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from fxopt.ir import memory, work
+from fxopt.ir import work
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import argument, bounds, is_dequantize, is_quantize, operators
 from fxopt.ir.samples import sample_inputs
 from fxopt.ir.twin import as_inputs, double
+from fxopt.prices.memory import peak_bytes
 from fxopt.testing import captured
 from fxopt.testing.zoo import quantized_residual
 
@@ -104,7 +105,7 @@ def test_bytes_are_counted_as_the_integers_that_they_are() -> None:
         layer = program.node("linear")
         assert work.node_bytes(program, layer) == sizes["rounded"] + weight[bits] + sizes["output"]
         assert work.bytes_moved(program) == sizes["input"] + sizes["rounded"] + work.node_bytes(program, layer)
-    assert memory.peak_bytes(linear()) == sizes["input"] + sizes["rounded"]
+    assert peak_bytes(linear()) == sizes["input"] + sizes["rounded"]
 
 
 def test_rounding_a_value_that_others_use_as_it_is_costs_its_bytes() -> None:
