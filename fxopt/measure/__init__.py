@@ -6,7 +6,7 @@
 - `holm(p_values)` names the comparisons of a whole run that stand.
 """
 
-from fxopt.measure.cores import undisturbed
+from fxopt.measure.cores import least_disturbed, undisturbed
 from fxopt.measure.interleave import Comparison, Plan, Timing, Variant, measure
 from fxopt.measure.statistics import CONFIDENCE, Ratio, holm, median_interval
 from fxopt.measure.worker import Limits, Worker
@@ -21,6 +21,7 @@ __all__ = [
     "Variant",
     "Worker",
     "holm",
+    "least_disturbed",
     "measure",
     "median_interval",
     "undisturbed",

@@ -106,6 +106,14 @@ class Worker(Process):
         """Nanoseconds of each of `calls` calls on the inputs of the last `run`, after a call that is not counted."""
         return self._request(self._loaded, "time", self.limits.run_s, calls=calls)[1][0]
 
+    def time_undisturbed(self, calls: int, seconds: float, threads: int) -> NDArray[np.int64]:
+        """As `time`, of calls of so many threads, until some took so many seconds together while nobody else was on their cores.
+
+        As far as that can be had; the others are not among them.
+        """
+        fields = {"calls": calls, "together_s": seconds, "threads": threads}
+        return self._request(self._loaded, "time_undisturbed", self.limits.run_s, **fields)[1][0]
+
     def _build(self, name: str, stage: str, out: Path, **fields: Any) -> Artifact:
         """Ask for an artifact in the new directory `out`; on failure there is none."""
         out.mkdir(parents=True)

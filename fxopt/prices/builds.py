@@ -14,7 +14,7 @@ import numpy as np
 from fxopt.contracts.engine import Artifact
 from fxopt.errors import EngineError
 from fxopt.ir.samples import sample_inputs
-from fxopt.measure import Limits, Worker, undisturbed
+from fxopt.measure import Limits, Worker, least_disturbed
 
 if TYPE_CHECKING:
     from fxopt.contracts.engine import Engine
@@ -102,7 +102,7 @@ class Build:
         ]
 
     def milliseconds(self, engine: Engine) -> float:
-        """Median of a call without a profiler, on cores that are shared with nobody where that can be had.
+        """What a call takes without a profiler while nothing disturbs it, as far as that can be had: the mean of the fastest quarter.
 
         Raises:
             EngineError: the engine fails at it.
@@ -111,5 +111,6 @@ class Build:
         self.running.run(self.inputs)
         one_s = float(self.running.time(1)[0]) / 1e9
         calls = max(1, round(_BURST_S / one_s))
-        bursts = undisturbed(lambda: self.running.time(calls), min(_CALLS * one_s, _LONG_S))
-        return float(np.median(np.concatenate(bursts))) / 1e6
+        seconds = min(_CALLS * one_s, _LONG_S)
+        times = self.running.time_undisturbed(calls, seconds, engine.threads)
+        return float(np.mean(times[least_disturbed(times)])) / 1e6

@@ -8,7 +8,7 @@ from itertools import chain, repeat
 
 import pytest
 
-from fxopt.measure import cores, undisturbed
+from fxopt.measure import cores, least_disturbed, undisturbed
 
 
 class Stranger:
@@ -31,7 +31,7 @@ class Stranger:
     def pass_by(self, seconds: float) -> None:
         self.now += seconds
 
-    def _milliseconds(self, threads: int) -> float:
+    def _milliseconds(self, threads: int, _: int) -> float:
         if threads == 1:
             return self.alone
         self.seen.append(next(self._crowding))
@@ -92,11 +92,33 @@ def test_a_process_waits_for_a_quarter_of_its_time_at_most(monkeypatch: pytest.M
     assert 0.2 * stranger.now < cores._cores.waited_s < 0.3 * stranger.now
 
 
+def test_one_thread_does_not_wait_for_a_second_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that share a core are in one another's way, one is not."""
+    stranger = Stranger(monkeypatch, chain([1.0, 1.0], repeat(1.9)))
+    undisturbed(stranger.burst())
+    now = stranger.now
+    assert len(undisturbed(stranger.burst(), 2.0, threads=1)) == 2
+    assert stranger.now == now + 2.0
+
+
+def test_a_look_at_the_cores_takes_about_as_long_on_any_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    for slow in (1.0, 8.0):
+        known = cores.Cores()
+        monkeypatch.setattr(cores, "_milliseconds", lambda threads, calls, slow=slow: 0.02 * slow * calls)
+        known.now(2)
+        assert known.alone_ms == pytest.approx(1e3 * cores._LOOK_S, rel=0.1)
+
+
+def test_of_all_calls_the_fastest_quarter_is_the_least_disturbed() -> None:
+    assert least_disturbed([5.0, 1.0, 5.0, 2.0, 5.0, 3.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0]) == [1, 3, 5]
+    assert least_disturbed([2.0, 1.0]) == [1, 0]
+
+
 def test_threads_that_share_one_core_are_found_out() -> None:
     """All on one core, as a hypervisor may have it: each of four takes as long as all of them, one by itself does not."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
-        assert cores._milliseconds(4) > 2 * cores._milliseconds(1)
+        assert cores._milliseconds(4, 20) > 2 * cores._milliseconds(1, 20)
     finally:
         os.sched_setaffinity(0, before)

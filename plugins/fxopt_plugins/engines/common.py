@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fxopt.contracts.engine import Engine, FlatCallable, Unsupported
 from fxopt.errors import EngineError
-from fxopt.measure import undisturbed
+from fxopt.measure import least_disturbed, undisturbed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,29 +102,37 @@ class OnnxEngine(Engine):
                 tempfile.tempdir = before
 
 
-def profiled_calls(call: Callable[[], None]) -> tuple[int, list[int]]:
+def profiled_calls(call: Callable[[], None], threads: int) -> tuple[int, list[int]]:
     """Make calls whose layers are timed: two that set up memory, then some in bursts.
 
+    Args:
+        call: makes one.
+        threads: that it is done in.
+
     Returns:
-        How many calls were made, and which of them count, from 0: those during which cores were shared with nobody, if any.
+        How many calls were made, and which of them count, from 0: of those during which cores were shared with nobody, if any,
+        the fastest.
     """
-    call()
-    started = time.monotonic()
-    call()
-    one_s = time.monotonic() - started
-    made = 2
+    took: list[float] = []
+
+    def timed() -> float:
+        begun = time.monotonic()
+        call()
+        took.append(time.monotonic() - begun)
+        return took[-1]
+
+    timed()
+    one_s = timed()
 
     def burst() -> range:
-        nonlocal made
-        first, begun = made, time.monotonic()
-        while made == first or time.monotonic() - begun < _BURST_S:
-            call()
-            made += 1
-        return range(first, made)
+        first, begun = len(took), time.monotonic()
+        while len(took) == first or time.monotonic() - begun < _BURST_S:
+            timed()
+        return range(first, len(took))
 
     seconds = min(max(_PROFILE_S, _LEAST_PROFILED * one_s), _MOST_PROFILED * one_s)
-    counted = [index for calls in undisturbed(burst, seconds) for index in calls]
-    return made, counted
+    alone = [index for calls in undisturbed(burst, seconds, threads) for index in calls]
+    return len(took), [alone[index] for index in least_disturbed([took[index] for index in alone])]
 
 
 def typical(times: Sequence[float]) -> float:

@@ -132,7 +132,7 @@ class OnnxRuntime(OnnxEngine):
             options.profile_file_prefix = f"{folder}/profile"
             session = _session(artifact, stage, options)
             values = dict(zip(stage.inputs, inputs, strict=True))
-            made, counted = profiled_calls(lambda: session.run(None, values))
+            made, counted = profiled_calls(lambda: session.run(None, values), int(artifact.options["threads"]))
             events = json.loads(Path(session.end_profiling()).read_text())
             graph = self._graph(artifact, options)
         times: dict[str, list[float]] = defaultdict(list)

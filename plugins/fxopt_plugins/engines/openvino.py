@@ -146,7 +146,7 @@ class OpenVino(OnnxEngine):
                 times[entry.node_name] = times.get(entry.node_name, 0.0) + milliseconds
             calls.append(times)
 
-        _, counted = profiled_calls(call)
+        _, counted = profiled_calls(call, int(artifact.options["threads"]))
         times = {name: typical([calls[index].get(name, 0.0) for index in counted]) for name in calls[-1]}
         return _graph(artifact, compiled, times).kernels
 

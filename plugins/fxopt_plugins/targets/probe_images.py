@@ -102,7 +102,7 @@ def bottlenecks(seed: int) -> Network:
     for number in range(4):
         width = 64 * 2**number + 32 * choose.randrange(0, 2 * 2**number)
         inner, stride = max(16, width // choose.choice((1, 2, 4)) // 16 * 16), 1 + (number > 0)
-        groups = inner // 16 if seed % 3 == 2 else 1
+        groups = inner // (8, 16)[number % 2] if seed % 3 == 2 else 1
         for there, step in ((before, stride), (width, 1)):
             if seed % 3 == 1:
                 body = [_layer(there, width, 3, step, 1, activation), _layer(width, width, 3)]

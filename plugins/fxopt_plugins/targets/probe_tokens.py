@@ -71,16 +71,25 @@ def _block(width: int, mixing: nn.Module, activation: type[nn.Module], first: bo
 
 
 class _Patches(nn.Module):
-    """An image as tokens, with one more for its class."""
+    """An image as tokens."""
 
-    def __init__(self, width: int, size: int, count: int) -> None:
+    def __init__(self, width: int, size: int) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(3, width, size, size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolution(x).flatten(2).transpose(1, 2)
+
+
+class _Places(nn.Module):
+    """What tells tokens apart, after one more for the class of the image."""
+
+    def __init__(self, width: int, count: int) -> None:
+        super().__init__()
         self.first = nn.Parameter(torch.randn(1, 1, width))
         self.places = nn.Parameter(torch.randn(1, count + 1, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.convolution(x).flatten(2).transpose(1, 2)
         return torch.cat([self.first, x], dim=1) + self.places
 
 
@@ -101,6 +110,11 @@ class _First(nn.Module):
         return x[:, 0]
 
 
+class _Mean(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=1)
+
+
 def patch_transformers(seed: int) -> Network:
     """From an image to classes, norms first."""
     choose = random.Random(seed)
@@ -113,7 +127,7 @@ def patch_transformers(seed: int) -> Network:
         for number in range(2)
     ]
     tail = [nn.LayerNorm(width), _First(), nn.Linear(width, 1000)]
-    return nn.Sequential(_Patches(width, size, side * side), *blocks, *tail), (
+    return nn.Sequential(_Patches(width, size), _Places(width, side * side), *blocks, *tail), (
         torch.randn(1, 3, size * side, size * side),
     )
 
@@ -133,12 +147,13 @@ def word_transformers(seed: int) -> Network:
 
 
 def token_mixers(seed: int) -> Network:
-    """Blocks of layers along tokens and along channels."""
+    """From an image to classes by blocks of layers along tokens and along channels."""
     choose = random.Random(seed)
-    width, tokens, activation = choose.choice(_WIDTHS), choose.choice(_TOKENS), choose.choice((nn.GELU, nn.ReLU))
-    drops = (False, True)
-    blocks = [_block(width, _Across(_layers(tokens, activation, drop)), activation, True, drop) for drop in drops]
-    return nn.Sequential(*blocks, nn.LayerNorm(width)), (torch.randn(1, tokens, width),)
+    width, size, side = choose.choice(_WIDTHS), (32, 16, 8)[seed % 3], (7, 10, 12)[seed % 3]
+    activation, drops = choose.choice((nn.GELU, nn.ReLU)), (False, True)
+    blocks = [_block(width, _Across(_layers(side * side, activation, drop)), activation, True, drop) for drop in drops]
+    tail = [nn.LayerNorm(width), _Mean(), nn.Linear(width, 1000)]
+    return nn.Sequential(_Patches(width, size), *blocks, *tail), (torch.randn(1, 3, size * side, size * side),)
 
 
 class _Chains(nn.Module):
