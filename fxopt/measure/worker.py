@@ -111,8 +111,8 @@ class Worker(Process):
 
         As far as that can be had; the others are not among them.
         """
-        fields = {"calls": calls, "together_s": seconds, "threads": threads}
-        return self._request(self._loaded, "time_undisturbed", self.limits.run_s, **fields)[1][0]
+        asked: dict[str, Any] = {"calls": calls, "together_s": seconds, "threads": threads}
+        return self._request(self._loaded, "time_undisturbed", self.limits.run_s, **asked)[1][0]
 
     def _build(self, name: str, stage: str, out: Path, **fields: Any) -> Artifact:
         """Ask for an artifact in the new directory `out`; on failure there is none."""

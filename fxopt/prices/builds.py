@@ -113,4 +113,4 @@ class Build:
         calls = max(1, round(_BURST_S / one_s))
         seconds = min(_CALLS * one_s, _LONG_S)
         times = self.running.time_undisturbed(calls, seconds, engine.threads)
-        return float(np.mean(times[least_disturbed(times)])) / 1e6
+        return float(np.mean(times[least_disturbed(times.tolist())])) / 1e6
