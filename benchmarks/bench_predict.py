@@ -166,6 +166,7 @@ def table(cases: Sequence[Mapping[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
     from fxopt import Registry
+    from fxopt.ir.threads import one_thread
     from fxopt.prices import KernelTable
 
     registry = Registry.load()
@@ -181,11 +182,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{text} ...", file=sys.stderr, flush=True)
 
     cases: list[Case] = []
-    for name in by_model.chosen(parser, options, NAMES):
-        note(name)
-        cases += measured(name, registry, options.cache)
-    note("measured again")
-    cases = measured_again(cases, options.cache)
+    with one_thread():
+        for name in by_model.chosen(parser, options, NAMES):
+            note(name)
+            cases += measured(name, registry, options.cache)
+        note("measured again")
+        cases = measured_again(cases, options.cache)
     profile = [KernelTable(next(options.profile.glob("kernels-*.sqlite")))] if options.profile else []
     found = rows(cases, *foretell(cases, Known(profile), options.cache, not options.frozen, note))
     print(table(found))

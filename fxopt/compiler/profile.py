@@ -19,6 +19,7 @@ from fxopt.compiler.misses import Misses, time_misses
 from fxopt.compiler.optimize import load_program
 from fxopt.compiler.search import search
 from fxopt.errors import InputError
+from fxopt.ir.threads import one_thread
 from fxopt.prices import table as tables
 from fxopt.prices.machine import profile
 from fxopt.prices.place import Place
@@ -56,6 +57,7 @@ class Profiled:
     misses: Misses | None
 
 
+@one_thread()
 def profile_machine(
     target: str,
     engine: str,

@@ -204,3 +204,22 @@ def test_a_target_that_is_not_here_has_nothing_to_measure(
     monkeypatch.setattr(Cpu, "probes", lambda self: ())
     assert main(["profile"]) == 2
     assert "nothing to measure" in capsys.readouterr().err
+
+
+def test_pytorch_computes_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several that spin for one another take many times as long where others use the machine, and are not what is timed."""
+    used: list[int] = []
+
+    def watched(seed: int) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+        used.append(torch.get_num_threads())
+        return small(seed)
+
+    monkeypatch.setattr(Cpu, "probes", lambda self: iter([Probe("one", watched)]))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert main(["profile", "--engine", "onnxruntime"]) == 0
+        assert set(used) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
