@@ -137,8 +137,8 @@ class EngineLab:
 
     def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
         """As `Lab.compare`."""
-        if to is None and all(build.key in self.ratios for build in builds):
-            return {build.key: self.ratios[build.key] for build in builds}
+        known = {} if to is not None else {b.key: self.ratios[b.key] for b in builds if b.key in self.ratios}
+        builds = [build for build in builds if build.key not in known]
         base = to or self.baseline
         same = {b.key for b in builds if b.key == base.key or (b.signature and b.signature == base.signature)}
         ratios = {key: Ratio(Interval(1.0, 1.0, 1.0), 1.0, equal=True) for key in same}
@@ -165,10 +165,10 @@ class EngineLab:
         if to is None:
             self.ratios |= ratios
         else:
-            for known in (self.gains, self.ratios):
-                before = known.get(to.key)
-                known |= {key: ratio if before is None else ratio.after(before) for key, ratio in ratios.items()}
-        return ratios
+            for earlier in (self.gains, self.ratios):
+                before = earlier.get(to.key)
+                earlier |= {key: ratio if before is None else ratio.after(before) for key, ratio in ratios.items()}
+        return known | ratios
 
     def runs(self, build: Build) -> bool:
         """As `Lab.runs`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler.contest import Contender
 from fxopt.compiler.lab import EngineLab
@@ -41,15 +41,25 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
         first: how the engines compare on the unmodified model.
     """
     made: list[Contender] = []
-    for spec, lab in labs.items():
+    # What the fastest reaches says which of the others need not be planned for to the end.
+    for spec, lab in sorted(labs.items(), key=lambda item: first.variants[item[0]].latency_ms.estimate):
         reason = _out_of_the_running(run, spec, first, made)
         if reason is not None:
             steps = [step.id for step in found.steps]
             (lab.skip if run.engines[spec].name == "eager" else lab.refuse)(steps, f"not planned for: {reason}")
             continue
-        latency = first.variants[spec].latency_ms.estimate
-        exact = Problem(run.program, found.steps, run.request.budget, first.confidence, lab, latency_ms=latency)
+        latency, reached = first.variants[spec].latency_ms.estimate, _reached_ms(run, made, first)
+        exact = Problem(
+            run.program, found.steps, run.request.budget, first.confidence, lab, latency_ms=latency, reached_ms=reached
+        )
         if run.quality.lossy:
+            if reached is not None and latency > COMPETITIVE * reached:
+                lab.skip(
+                    [step.id for step in found.steps],
+                    f"not planned for alone: {run.engines[spec].name} takes {latency / reached:.2f} times as long on the"
+                    " unmodified model as plans so far that may ship",
+                )
+                exact = replace(exact, steps=())
             made += _of_lower_precision(run, found, lab, exact)
         else:
             made += _planned(run, lab, exact)
@@ -98,27 +108,43 @@ def _latency_ms(contender: Contender, first: Session) -> float | None:
     return first.variants[contender.engine].latency_ms.estimate * ratio.interval.estimate
 
 
+def _reached_ms(run: Run, made: Sequence[Contender], first: Session) -> float | None:
+    """What a plan must not take longer than to be among the finalists, whatever it loses; None where any may be."""
+    if not _only_latency(run):
+        return None
+    paces: dict[Any, float] = {}
+    for item in made:
+        if item.lab.lossy(item.build) and (pace := _latency_ms(item, first)) is not None:
+            paces[_what(item)] = min(pace, paces.get(_what(item), math.inf))
+    fastest = sorted(paces.values())
+    return max(IN_SIGHT * fastest[0], fastest[BETTER - 1]) if len(fastest) >= BETTER else None
+
+
+def _only_latency(run: Run) -> bool:
+    return run.request.budget.minimize == "latency" and run.request.budget.max_size_bytes is None
+
+
+def _what(item: Contender) -> tuple[str, str | None, frozenset[str]]:
+    """What a plan has in common with itself under other tunings: it is lost with it."""
+    return item.engine, item.build.recipe, item.build.steps
+
+
 def _finalists(run: Run, made: list[Contender], first: Session) -> list[Contender]:
     """The plans that may still be the best: each that is measured once more takes time, and makes proof harder for all.
 
     Of those that are not exact, what is clearly slower than the fastest leaves where several others are faster and lose no
     more. One would not do: it may not keep its quality on unseen samples, which are as few as those that it was seen on.
     """
-    budget = run.request.budget
-    if budget.minimize != "latency" or budget.max_size_bytes is not None:
+    if not _only_latency(run):
         return made
     timed = {id(item): pace for item in made if (pace := _latency_ms(item, first)) is not None}
     lossy = [item for item in made if id(item) in timed and item.lab.lossy(item.build)]
     best = min((timed[id(item)] for item in lossy), default=0.0)
 
-    def what(item: Contender) -> tuple[str, str | None, frozenset[str]]:
-        """The same under other tunings is lost with it."""
-        return item.engine, item.build.recipe, item.build.steps
-
     def stays(item: Contender) -> bool:
         pace = timed[id(item)]
-        better = {what(other) for other in lossy if timed[id(other)] < pace and other.loss <= item.loss}
-        return pace <= best * IN_SIGHT or len(better - {what(item)}) < BETTER
+        better = {_what(other) for other in lossy if timed[id(other)] < pace and other.loss <= item.loss}
+        return pace <= best * IN_SIGHT or len(better - {_what(item)}) < BETTER
 
     judged = {id(item) for item in lossy}
     return [item for item in made if id(item) not in judged or stays(item)]

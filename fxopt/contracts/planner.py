@@ -131,7 +131,7 @@ class Lab(Protocol):
     def compare(self, builds: Sequence[Build], to: Build | None = None) -> dict[str, Ratio]:
         """Each build against the baseline, or another build, interleaved in one session; by key. One that fails is absent.
 
-        Where all of them have been timed against the baseline before, that is what they are.
+        What has been timed against the baseline before is not timed again for it.
         """
 
     def runs(self, build: Build) -> bool:
@@ -215,6 +215,8 @@ class Problem:
             it is not found out where latency alone counts.
         size_change: by id of an offer, bytes of tensors that it adds, where that can be told of it alone.
         latency_ms: of the baseline, where it was measured; what a ratio has to be held against a limit on latency.
+        reached_ms: what plans of lower precision for other engines take, beyond which another one is of no use; None where
+            there are too few, or more than latency counts.
     """
 
     program: Program
@@ -228,6 +230,7 @@ class Problem:
     sensitivity: Mapping[str, float] = field(default_factory=dict)
     size_change: Mapping[str, int] = field(default_factory=dict)
     latency_ms: float | None = None
+    reached_ms: float | None = None
 
 
 @dataclass(frozen=True)

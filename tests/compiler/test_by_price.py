@@ -391,6 +391,27 @@ def test_choices_are_told() -> None:
     assert first.bound <= first.objective + 1e-6
 
 
+@pytest.mark.parametrize(
+    ("reached_ms", "rounds_more", "settled"),
+    [(None, False, True), (1.75, False, True), (1.65, False, False), (1.65, True, True)],
+)
+def test_nothing_is_chosen_for_an_engine_whose_best_choice_is_behind_another_engine(
+    reached_ms: float | None, rounds_more: bool, settled: bool
+) -> None:
+    """Its four regions take 2 ms together where floats take 8; prices may be off by a twentieth of that gain."""
+
+    class Tuned(World):
+        def tunings(self, build: Build) -> list[Build]:
+            coarser = replace(build, key=f"{build.key} in 16 bits", rounded=True)
+            return [coarser] if rounds_more and not build.rounded else []
+
+    world = Tuned({}, ms=chain("int8", 0.5, 0.5, 0.5, 0.5), losses=dict.fromkeys(chain("int8", *[0.5] * 4), 0.2))
+    plans = Milp().plan(replace(problem(world), reached_ms=reached_ms))
+    assert bool(plans) == bool(world.judgements) == settled
+    reasons = [reason for verdict, reason, _ in world.verdicts.values() if verdict == "refused"]
+    assert (len(reasons) == 4 and all("1.7 ms" in reason for reason in reasons)) == (not settled)
+
+
 def test_too_many_options_to_try_all_is_bad_input() -> None:
     world = World({}, ms=chain("int8", *([0.5] * 23)))
     with pytest.raises(InputError, match="--planner exhaustive: 23 options .*use milp"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fxopt.compiler.contest import Contender
-from fxopt.compiler.planning import _cost, _finalists, _out_of_the_running, scheme
+from fxopt.compiler.planning import _cost, _finalists, _out_of_the_running, _reached_ms, scheme
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget
 from fxopt.contracts.planner import Build
@@ -105,6 +105,30 @@ def test_plans_of_two_engines_are_held_against_each_other_by_their_latencies() -
 def test_where_size_matters_no_plan_leaves_for_its_latency(budget: Budget) -> None:
     plans = [plan(0.5), plan(0.9)]
     assert _finalists(run(budget), plans, first(integers=1.0)) == plans
+
+
+@pytest.mark.parametrize(
+    ("ratios", "reached"),
+    [((0.5, 0.54, 0.9), 0.55), ((0.5, 0.7), 0.7), ((0.5,), None), ((0.5, None), None), ((), None)],
+)
+def test_what_plans_of_other_engines_reach_is_what_leaves_no_finalist_beyond_it(
+    ratios: tuple[float | None, ...], reached: float | None
+) -> None:
+    made = [plan(ratio, drop=0.01) for ratio in ratios]
+    session = first(integers=1.0)
+    assert _reached_ms(run(), made, session) == (reached and pytest.approx(reached))
+    if reached is not None:
+        late = plan(reached * 1.01, drop=0.01)
+        assert late not in _finalists(run(), [*made, late], session)
+
+
+def test_exact_plans_and_twins_under_tunings_do_not_say_what_is_reached() -> None:
+    """A lossy plan may not keep its quality on unseen samples, nor what differs from it in threads alone."""
+    session = first(integers=1.0)
+    twins = [plan(0.5, steps="s"), plan(0.45, steps="s")]
+    assert _reached_ms(run(), [*twins, plan(0.4, lossy=False)], session) is None
+    assert _reached_ms(run(), [*twins, plan(0.6)], session) == pytest.approx(0.6)
+    assert _reached_ms(run(Budget(minimize="size")), [*twins, plan(0.6)], session) is None
 
 
 def offered(**costs: float) -> Any:

@@ -64,8 +64,10 @@ class ByPrice(Planner):
         for kind in precision.builds:
             precision.say_what_it_brings(kind)
         search = _Search(self, precision)
-        search.run()
-        best = search.judge_best()
+        best = []
+        if not search.is_out_of_reach():
+            search.run()
+            best = search.judge_best()
         return list({plan.key: plan for plan in tuned(problem, best, exact)}.values())
 
     def check(self, problem: Problem) -> None:
@@ -89,6 +91,37 @@ class _Search:
         self.built: dict[str, Build] = {}  # what was made of choices, by key
         self.excess: dict[str, float] = {}  # of what was judged
         self.hopeless: set[str] = set()  # kinds that something else is wrong with than what they lose
+
+    def is_out_of_reach(self) -> bool:
+        """Whether no choice is expected to be as fast as plans for other engines are; then it is said of all options.
+
+        What the engine makes of a choice under a tuning that rounds more is not known.
+        """
+        problem, precision = self.precision.problem, self.precision
+        if problem.reached_ms is None or problem.latency_ms is None or not self.market.members:
+            return False
+        ratios = [precision.ratios[recipe.key].interval.low for recipe in precision.recipes]
+        if any(ratio * problem.latency_ms <= problem.reached_ms for ratio in ratios):
+            return False
+        if any(tuning.rounded for tuning in self.lab.tunings(self._fastest_kind())):
+            return False
+        started = time.monotonic()
+        found = self.planner.solve(self.market.selection(math.inf, set(self.market.kind.values())))
+        least = self.market.least_ms(found.taken)
+        if not found.complete or least <= problem.reached_ms:
+            return False
+        self._tell(found, math.inf, time.monotonic() - started)
+        reason = (
+            f"whatever is chosen takes at least {least:.3g} ms by the prices of its parts, and plans for another engine"
+            f" {problem.reached_ms:.3g}"
+        )
+        for step in self.market.steps(self.market.members):
+            precision.refuse([step], reason, step.spec)
+        return True
+
+    def _fastest_kind(self) -> Build:
+        kinds = dict.fromkeys(self.market.kind.values())
+        return min((self.precision.builds[kind] for kind in kinds), key=self.precision.rank)
 
     def run(self) -> None:
         """Choose within each of the best kinds, then among all: what mixes kinds converts between them."""

@@ -257,6 +257,11 @@ class Market:
         """The latency that options are expected to lead to, over the unmodified program's."""
         return (self.base_ms + self.latency(taken)) / self._unmodified_ms
 
+    def least_ms(self, taken: Collection[str]) -> float:
+        """The least that options may take with all that is not in them, as far as prices are known."""
+        gain = -self.latency(taken)
+        return self.base_ms - gain - SPREAD * abs(gain)
+
     def doubt(self, taken: Collection[str], other: Collection[str]) -> float:
         """How far the difference of two such sums may be off, in milliseconds."""
         changed = set(taken) ^ set(other)

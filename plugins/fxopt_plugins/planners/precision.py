@@ -55,9 +55,8 @@ class Precision:
                 self._build_kind(kind, self.attempt)
         self._leave_out_what_is_slower()
         recipes = self.lab.recipes()
-        if self.builds and self.floats is not None:
-            self.compare([self.floats])  # by itself: mostly it has been timed before
-        self.compare([*self.builds.values(), *recipes])
+        floats = [] if not self.builds or self.floats is None else [self.floats]
+        self.compare([*floats, *self.builds.values(), *recipes])
         self.recipes = [recipe for recipe in recipes if self.pays(recipe)]
         self._mend()
 
