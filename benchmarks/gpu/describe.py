@@ -176,7 +176,30 @@ def of_published(name: str) -> dict[str, Any]:
         "fp16": calls_of(program, half=True),
         "int8": on_integers(calls_of(program, width=integers(program))),
     }
-    return {precision: to_json(kernels(of, "epilogue")) for precision, of in calls.items()}
+    found = {precision: kernels(of, "epilogue") for precision, of in calls.items()}
+    if any(call.kind == "attention" for call in calls["fp16"]):  # FasterTransformer is for encoders
+        integer = on_integers(calls_of(program, width=integers(program, library=True)), attention=True)
+        for precision, of in (("fp16", calls["fp16"]), ("int8", integer)):
+            found[f"{precision} by library"] = by_library(kernels(of, "pointwise"))
+    return {way: to_json(of) for way, of in found.items()}
+
+
+def by_library(found: Iterable[Kernel]) -> list[Kernel]:
+    """Kernels as FasterTransformer runs them: products for queries, keys and values each by itself, then a kernel for their bias.
+
+    Source: `layers/attention_layers/FusedAttentionLayer.cu`, and `attention_layers_int8/` beside it.
+    """
+    out: list[Kernel] = []
+    for kernel in found:
+        if kernel.kind == "linear" and kernel.columns == 3 * kernel.terms:
+            third = {name: getattr(kernel, name) / 3 for name in ("flops", "weights", "written")}
+            out += [replace(kernel, **third, columns=kernel.columns // 3)] * 3
+        elif kernel.kind == "attention":
+            bias = Kernel("pointwise", "float16", 0, kernel.read, 0, kernel.read, 0, 0, 0, 0)
+            out += [bias, kernel]
+        else:
+            out.append(kernel)
+    return out
 
 
 def _published(name: str) -> Program:

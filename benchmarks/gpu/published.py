@@ -17,10 +17,13 @@ from fxopt_plugins.targets.gpu_kernels import TENSOR
 from fxopt_plugins.targets.gpu_times import Coefficients, Table, devices, milliseconds
 
 NOISE = 0.15
+SH = 4.0
 # What is fitted: factors on the shares of the peak, of the bandwidth that products reach, and that others do; the floor of a
 # kernel; how tiles fill, columns, terms and waves; the cache; and float32.
-_START = np.log([1.0, 1.0, 1.0, 4.0, 24.0, 64.0, 0.3, 3.0, 0.9])
-_WIDTH = np.array([0.5, 0.5, 0.5, 0.7, 0.7, 0.7, 0.7, 0.5, 0.2])
+_START = np.log([1.0, 1.0, 1.0, 4.0, 24.0, 64.0, 0.3, 3.0, 0.9, 5.0, 5.0])
+_WIDTH = np.array([0.5, 0.5, 0.5, 0.7, 0.7, 0.7, 0.7, 0.5, 0.2, 0.5, 0.7])
+_SCALED = 9
+LAUNCHED = ("FasterTransformer",)
 _USUAL = "TensorRT"  # begins the names of stacks that are TensorRT as NVIDIA runs it, which coefficients are meant for
 _STACK = 0.25  # by how much others are usually slower or faster, a logarithm
 
@@ -42,7 +45,8 @@ class Figures:
         """The figures in a file."""
         rows, kernels = [], []
         for row in json.loads(file.read_text()):
-            found = described.get(row["model"], {}).get(row["precision"])
+            way = f"{row['precision']} by library" if row["stack"] in LAUNCHED else row["precision"]
+            found = described.get(row["model"], {}).get(way)
             if found is not None:
                 entries = [(at_batch(kernel, row["batch"]), count) for kernel, count in from_json(found)]
                 rows.append(row)
@@ -104,7 +108,14 @@ class Figures:
         """Milliseconds of each figure with its stack's slowness, logarithms of which stand behind those of coefficients."""
         slower = dict(zip(self._stacks, np.exp(values[len(_START) :]).tolist(), strict=True))
         factors = np.array([slower.get(row["stack"], 1.0) for row in self.rows])
-        return self.predict(_scaled(base, values[: len(_START)])) * factors
+        each = self.predict(_scaled(base, values[:_SCALED])) * factors
+        host, more = np.exp(values[_SCALED:len(_START)])/1e3
+        for i, (row, (table, count)) in enumerate(zip(self.rows, self.kernels)):
+            if row["stack"] in LAUNCHED:
+                ints = (table.dtype == "int8") & (table.kind < len(TENSOR))
+                h = float(count @ (host + more * ints))
+                each[i] = (each[i]**SH + h**SH)**(1/SH)
+        return each
 
     def _foretold(self, base: Coefficients, true: NDArray[np.float64], of: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Milliseconds of all figures by a fit to some."""
@@ -123,7 +134,7 @@ class Figures:
 
 
 def _scaled(base: Coefficients, values: NDArray[np.float64]) -> Coefficients:
-    compute, products, others, floor, columns, terms, waves, cache, single = np.exp(values[: len(_START)]).tolist()
+    compute, products, others, floor, columns, terms, waves, cache, single = np.exp(values[:_SCALED]).tolist()
     return replace(
         base,
         compute={kind: share * (compute if kind in TENSOR else 1.0) for kind, share in base.compute.items()},
