@@ -167,8 +167,9 @@ def of_rows(base: str, size: int) -> dict[str, Any]:
 
 
 def of_published(name: str) -> dict[str, Any]:
-    """A model's kernels as TensorRT would run them, by precision."""
+    """A model's kernels as TensorRT would run them, by precision; of encoders as FasterTransformer would too."""
     from benchmarks.gpu.mixed import integers, on_integers
+    from benchmarks.gpu.stacks import LAUNCHED, by_library, way
 
     program = _published(name)
     calls = {
@@ -177,29 +178,11 @@ def of_published(name: str) -> dict[str, Any]:
         "int8": on_integers(calls_of(program, width=integers(program))),
     }
     found = {precision: kernels(of, "epilogue") for precision, of in calls.items()}
-    if any(call.kind == "attention" for call in calls["fp16"]):  # FasterTransformer is for encoders
+    if any(call.kind == "attention" for call in calls["fp16"]):
         integer = on_integers(calls_of(program, width=integers(program, library=True)), attention=True)
         for precision, of in (("fp16", calls["fp16"]), ("int8", integer)):
-            found[f"{precision} by library"] = by_library(kernels(of, "pointwise"))
-    return {way: to_json(of) for way, of in found.items()}
-
-
-def by_library(found: Iterable[Kernel]) -> list[Kernel]:
-    """Kernels as FasterTransformer runs them: products for queries, keys and values each by itself, then a kernel for their bias.
-
-    Source: `layers/attention_layers/FusedAttentionLayer.cu`, and `attention_layers_int8/` beside it.
-    """
-    out: list[Kernel] = []
-    for kernel in found:
-        if kernel.kind == "linear" and kernel.columns == 3 * kernel.terms:
-            third = {name: getattr(kernel, name) / 3 for name in ("flops", "weights", "written")}
-            out += [replace(kernel, **third, columns=kernel.columns // 3)] * 3
-        elif kernel.kind == "attention":
-            bias = Kernel("pointwise", "float16", 0, kernel.read, 0, kernel.read, 0, 0, 0, 0)
-            out += [bias, kernel]
-        else:
-            out.append(kernel)
-    return out
+            found[way(LAUNCHED[0], precision)] = by_library(kernels(of, "pointwise"))
+    return {name: to_json(of) for name, of in found.items()}
 
 
 def _published(name: str) -> Program:

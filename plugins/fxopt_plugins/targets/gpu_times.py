@@ -23,9 +23,10 @@ from fxopt_plugins.targets.gpu_kernels import KINDS, TENSOR, Kernel
 
 Array = NDArray[np.float64]
 
-_SERIAL, _HUGE = KINDS.index("serial"), KINDS.index("depthwise_huge")
+_SERIAL, _HUGE, _ATTENTION = (KINDS.index(kind) for kind in ("serial", "depthwise_huge", "attention"))
 DEVICES, COEFFICIENTS = (Path(__file__).with_name(f"gpu_{name}.json") for name in ("devices", "coefficients"))
 _TILE = 64  # rows and columns of a product that a multiprocessor works on, where there are few
+_ATTENDED = 384  # rows of a head that are one block's in fused attention, which walks through all columns itself
 _ITEM = {"int8": 1, "uint8": 1, "float32": 4, "tf32": 4}  # bytes, where they are not two
 _TRIP_US = 0.3  # from a thread to memory and back: about 500 clocks, on the cards here
 SHARPNESS = 4.0  # of the maximum: where traffic and arithmetic take as long, they disturb each other a little
@@ -73,6 +74,7 @@ class Coefficients:
         spread: standard deviation of the logarithm of measured over predicted, of models of families that were not fitted.
         common: correlation of the errors of two builds of one model, as in `Prediction.common`.
         single: share of the peak that products in float32 reach, which run without tensor cores.
+        launch_us: what the host takes to launch a kernel, where calls are not recorded as a graph.
     """
 
     compute: Mapping[str, float]
@@ -85,6 +87,7 @@ class Coefficients:
     spread: float = 0.3
     common: float = 0.0
     single: float = 0.9
+    launch_us: float = 5.0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -123,9 +126,9 @@ def milliseconds(table: Table, device: Device, by: Coefficients) -> Array:
     return by.floor_us / 1e3 + longer(*parts(table, device, by))
 
 
-def longer(arithmetic: Array, traffic: Array) -> Array:
-    """The longer of the parts of kernels, and a little more where they are alike."""
-    return np.asarray((arithmetic**SHARPNESS + traffic**SHARPNESS) ** (1 / SHARPNESS))
+def longer(one: Array | float, other: Array | float) -> Array:
+    """The longer of two things that go on at once, like arithmetic and traffic, and a little more where they are alike."""
+    return np.asarray((one**SHARPNESS + other**SHARPNESS) ** (1 / SHARPNESS))
 
 
 def parts(table: Table, device: Device, by: Coefficients) -> tuple[Array, Array]:
@@ -162,6 +165,7 @@ def _filled(table: Table, device: Device, by: Coefficients, single: NDArray[np.b
     """
     rows, columns, terms, groups = (np.maximum(table.numbers[n], 1) for n in ("rows", "columns", "terms", "groups"))
     tiles = np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups
+    tiles = np.where(table.kind == _ATTENTION, np.ceil(rows / _ATTENDED) * groups, tiles)
     terms *= np.array([_ITEM.get(str(dtype), 2) for dtype in table.dtype]) / 2
     fed = np.where(single, 1.0, columns / (columns + by.columns) * terms / (terms + by.terms))
     found = fed * tiles / (tiles + by.waves * device.sms)
