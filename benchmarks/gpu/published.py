@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -42,8 +43,13 @@ class Figures:
     @classmethod
     def read(cls, file: Path, described: dict[str, Any]) -> Self:
         """The figures in a file."""
+        return cls.of(json.loads(file.read_text()), described)
+
+    @classmethod
+    def of(cls, given: Iterable[dict[str, Any]], described: dict[str, Any]) -> Self:
+        """Figures, or what shall be foretold as if they were, which need no milliseconds."""
         rows, kernels = [], []
-        for row in json.loads(file.read_text()):
+        for row in given:
             found = described.get(row["model"], {}).get(way(row["stack"], row["precision"]))
             if found is not None:
                 entries = [(at_batch(kernel, row["batch"]), count) for kernel, count in from_json(found)]

@@ -23,10 +23,11 @@ from fxopt_plugins.targets.gpu_kernels import KINDS, TENSOR, Kernel
 
 Array = NDArray[np.float64]
 
-_SERIAL, _HUGE, _ATTENTION = (KINDS.index(kind) for kind in ("serial", "depthwise_huge", "attention"))
+_SERIAL, _HUGE, _ATTENTION, _LINEAR = map(KINDS.index, ("serial", "depthwise_huge", "attention", "linear"))
 DEVICES, COEFFICIENTS = (Path(__file__).with_name(f"gpu_{name}.json") for name in ("devices", "coefficients"))
 _TILE = 64  # rows and columns of a product that a multiprocessor works on, where there are few
-_ATTENDED = 384  # rows of a head that are one block's in fused attention, which walks through all columns itself
+_DIVIDED = 512  # terms of two bytes that a block sums up at least, where a linear layer's sums are divided among blocks
+_ATTENDED = 384  # rows of a head that are one block's in fused attention
 _ITEM = {"int8": 1, "uint8": 1, "float32": 4, "tf32": 4}  # bytes, where they are not two
 _TRIP_US = 0.3  # from a thread to memory and back: about 500 clocks, on the cards here
 SHARPNESS = 4.0  # of the maximum: where traffic and arithmetic take as long, they disturb each other a little
@@ -164,12 +165,22 @@ def _filled(table: Table, device: Device, by: Coefficients, single: NDArray[np.b
     for is memory: integers halve the bytes as they halve the arithmetic.
     """
     rows, columns, terms, groups = (np.maximum(table.numbers[n], 1) for n in ("rows", "columns", "terms", "groups"))
-    tiles = np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups
-    tiles = np.where(table.kind == _ATTENTION, np.ceil(rows / _ATTENDED) * groups, tiles)
     terms *= np.array([_ITEM.get(str(dtype), 2) for dtype in table.dtype]) / 2
+    tiles = _tiles(table.kind, rows, columns, terms, groups)
     fed = np.where(single, 1.0, columns / (columns + by.columns) * terms / (terms + by.terms))
     found = fed * tiles / (tiles + by.waves * device.sms)
     return np.where((table.numbers["rows"] > 0) & (table.kind < len(TENSOR)), found, 1.0)
+
+
+def _tiles(kind: NDArray[np.int64], rows: Array, columns: Array, terms: Array, groups: Array) -> Array:
+    """Parts of products that multiprocessors can work on at once.
+
+    Libraries divide long sums of linear layers among blocks ("split-K"), those of convolutions they do not. Fused attention walks
+    through all columns in one block: TensorRT's does that for a whole head, up to 384 rows.
+    """
+    found = np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups
+    found = np.where(kind == _LINEAR, found * np.maximum(terms / _DIVIDED, 1), found)
+    return np.where(kind == _ATTENTION, np.ceil(rows / _ATTENDED) * groups, found)
 
 
 def _traffic(table: Table, device: Device, by: Coefficients) -> Array:
