@@ -53,7 +53,7 @@ def of_card(card: str, described: dict[str, Any]) -> tuple[Coefficients, dict[st
 def gains(by: Coefficients, described: dict[str, Any]) -> list[dict[str, Any]]:
     """By how much TensorRT is foretold to be faster on integers than in float16 where nothing is published of it."""
     model, batches = "vit_base_patch16_224", (1, 8, 32)
-    wanted = [
+    wanted: list[dict[str, Any]] = [
         {"model": model, "device": device, "stack": "TensorRT", "precision": precision, "batch": batch}
         for device in ("a100", "t4")
         for batch in batches

@@ -4,7 +4,7 @@ From its sources (`NVIDIA/FasterTransformer`, `src/fastertransformer`): what fol
 keys and values are products of their own with a kernel for their bias (`layers/attention_layers/FusedAttentionLayer.cu`); on
 integers all products and attention read and write bytes (`layers/attention_layers_int8`). Calls are not recorded as a CUDA graph
 (`examples/cpp/vit`). So on a fast device and at small batches it takes as long as the host needs for its launches, whatever the
-precision: on BERT an A100 takes as long for 32 tokens as for 384 on integers, by its guide.
+precision: for BERT on integers its guide has an A100 take 1.55 ms with 32 tokens, and 1.75 with 384.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def test_the_host_launches_kernel_by_kernel_and_prepares_products_on_integers() 
 def test_integers_gain_nothing_where_the_host_is_what_is_waited_for() -> None:
     figures = Figures.read(DATA / "published.json", read())
     foretold = figures._by_stack(written()["inductor"], np.append(published._START, np.zeros(len(figures._stacks))))
-    gains = {}
+    gains: dict[int, dict[str, float]] = {}
     for row, time in zip(figures.rows, foretold, strict=True):
         if (row["model"], row["device"]) == ("vit_base_patch16_224", "a100_pcie") and row[
             "stack"

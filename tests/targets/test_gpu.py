@@ -183,6 +183,8 @@ def test_long_sums_of_linear_layers_are_divided_among_multiprocessors_that_would
 
 def test_heads_of_attention_run_beside_one_another_but_not_the_columns_of_one() -> None:
     assert arithmetic("attention", 256, 256, 64, groups=64) < 3 * arithmetic("attention", 256, 256, 64, groups=4)
+    # 197 tokens fill as many tiles as 256 do.
+    assert arithmetic("attention", 197, 197, 64, 4) == pytest.approx(arithmetic("attention", 256, 256, 64, 4), rel=0.15)
     assert arithmetic("attention", 256, 2048, 64, groups=4) > 6 * arithmetic("attention", 256, 256, 64, groups=4)
 
 
@@ -202,7 +204,7 @@ def test_faster_devices_and_fewer_bits_are_faster_where_there_is_work() -> None:
     t4, a100 = (milliseconds(Gpu(device), Bottlenecks().eval(), images) for device in ("t4", "a100"))
     assert a100 < t4
     half = milliseconds(Gpu("t4"), Bottlenecks().eval(), images, precision="f16")
-    assert half < t4 / 2
+    assert half < 0.6 * t4  # in float32 half the work is done by Winograd's algorithm
 
 
 def test_few_rows_keep_more_of_a_device_busy_without_tensor_cores() -> None:

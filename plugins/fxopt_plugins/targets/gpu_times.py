@@ -134,7 +134,7 @@ def longer(one: Array | float, other: Array | float) -> Array:
 
 def parts(table: Table, device: Device, by: Coefficients) -> tuple[Array, Array]:
     """Milliseconds of each kernel's arithmetic and of its traffic, were it alone."""
-    arithmetic = table.numbers["flops"] / (device.sustained * _peaks(table, device, by) * 1e9)
+    arithmetic = table.numbers["flops"] * _padded(table) / (device.sustained * _peaks(table, device, by) * 1e9)
     compute, memory = (np.array([min(of[kind], 1.0) for kind in KINDS])[table.kind] for of in (by.compute, by.memory))
     single = (table.dtype == "float32") & (table.kind < len(TENSOR))
     arithmetic /= np.where(single, min(by.single, 1.0), compute) * _filled(table, device, by, single)
@@ -170,6 +170,15 @@ def _filled(table: Table, device: Device, by: Coefficients, single: NDArray[np.b
     fed = np.where(single, 1.0, columns / (columns + by.columns) * terms / (terms + by.terms))
     found = fed * tiles / (tiles + by.waves * device.sms)
     return np.where((table.numbers["rows"] > 0) & (table.kind < len(TENSOR)), found, 1.0)
+
+
+def _padded(table: Table) -> Array:
+    """How many times more fused attention computes than is asked for, as it works on whole tiles of a head."""
+    found = np.ones(len(table.kind))
+    for side in ("rows", "columns"):
+        size = np.maximum(table.numbers[side], 1)
+        found *= np.ceil(size / _TILE) * _TILE / size
+    return np.where(table.kind == _ATTENTION, found, 1.0)
 
 
 def _tiles(kind: NDArray[np.int64], rows: Array, columns: Array, terms: Array, groups: Array) -> Array:
