@@ -230,7 +230,7 @@ def test_without_a_graph_the_host_launches_while_the_device_computes() -> None:
         [Gpu("a100", graphs).price(program(net, images), engine).milliseconds for graphs in (False, True)]
         for images in (few, many)
     )
-    assert small[0] >= max(small[1], 6 * coefficients()["tensorrt"].launch_us / 1e3)
+    assert small[0] > max(1.04 * small[1], 6 * coefficients()["tensorrt"].launch_us / 1e3)
     assert large[0] < 1.01 * large[1]
 
 
