@@ -55,6 +55,7 @@ def gpu(report: dict[str, Any]) -> str:
     for row in report["published"]:
         cells = (row["model"], row["device"], row["stack"], row["precision"], str(row["batch"]), f"{row['ms']:g}")
         lines.append(f"| {' | '.join(cells)} | {row['predicted']:.3g} | {row['predicted'] / row['ms'] - 1:+.0%} |")
+    lines += ["", *_gains(report)]
     near, without, fitted = (
         sum(abs(row[which] / row["ms"] - 1) <= 0.25 for row in report["published"])
         for which in ("predicted", "without it", "fitted")
@@ -68,6 +69,23 @@ def gpu(report: dict[str, Any]) -> str:
             f" but the figure, {fitted} by the one that ships.",
         ]
     )
+
+
+def _gains(report: dict[str, Any]) -> list[str]:
+    """A table of how many times faster integers are than float16, as published and as foretold."""
+    same = ("model", "device", "stack", "batch")
+    pairs: dict[tuple[Any, ...], dict[str, dict[str, Any]]] = {}
+    for row in report["published"]:
+        pairs.setdefault(tuple(row[key] for key in same), {})[row["precision"]] = row
+    told = {tuple(row[key] for key in same): ("", f"{row['gain']:.2f}") for row in report["integers over float16"]}
+    for key, found in pairs.items():
+        if {"fp16", "int8"} <= set(found):
+            one, other = found["fp16"], found["int8"]
+            told[key] = tuple(f"{one[which] / other[which]:.2f}" for which in ("ms", "predicted"))  # type: ignore[assignment]
+    lines = ["| int8 over fp16: model | GPU | stack | batch | published | foretold |", "|---|---|---|---:|---:|---:|"]
+    for key, (published, foretold) in sorted(told.items()):
+        lines.append(f"| {' | '.join(map(str, key))} | {published} | {foretold} |")
+    return lines
 
 
 def memory(report: dict[str, Any]) -> str:

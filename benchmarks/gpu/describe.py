@@ -167,8 +167,9 @@ def of_rows(base: str, size: int) -> dict[str, Any]:
 
 
 def of_published(name: str) -> dict[str, Any]:
-    """A model's kernels as TensorRT would run them, by precision."""
+    """A model's kernels as TensorRT would run them, by precision; of encoders as FasterTransformer would too."""
     from benchmarks.gpu.mixed import integers, on_integers
+    from benchmarks.gpu.stacks import LAUNCHED, by_library, way
 
     program = _published(name)
     calls = {
@@ -176,7 +177,12 @@ def of_published(name: str) -> dict[str, Any]:
         "fp16": calls_of(program, half=True),
         "int8": on_integers(calls_of(program, width=integers(program))),
     }
-    return {precision: to_json(kernels(of, "epilogue")) for precision, of in calls.items()}
+    found = {precision: kernels(of, "epilogue") for precision, of in calls.items()}
+    if any(call.kind == "attention" for call in calls["fp16"]):
+        integer = on_integers(calls_of(program, width=integers(program, library=True)), attention=True)
+        for precision, of in (("fp16", calls["fp16"]), ("int8", integer)):
+            found[way(LAUNCHED[0], precision)] = by_library(kernels(of, "pointwise"))
+    return {name: to_json(of) for name, of in found.items()}
 
 
 def _published(name: str) -> Program:

@@ -62,14 +62,22 @@ def _first(node: Node) -> torch.Tensor | None:
     return value if isinstance(value, torch.Tensor) else None
 
 
-def integers(program: Program) -> Callable[[Node], float]:
-    """Bytes of values where layers run on integers: of a byte is what a layer reads, all else is in float16."""
+def integers(program: Program, library: bool = False) -> Callable[[Node], float]:
+    """Bytes of values where layers run on integers: of a byte is what a layer reads, all else is in float16.
+
+    Args:
+        program: whose values.
+        library: whether layers and attention write bytes too, as FasterTransformer's do, instead of float16.
+    """
+
+    def on_integers(node: Node) -> bool:
+        return _is_on_integers(node) or (library and sort(node) == "attention")
 
     def width(node: Node) -> float:
         value = _first(node)
         if value is None or not value.dtype.is_floating_point:
             return float(value_bytes(program, node.meta.get("val")))
-        byte = any(_is_on_integers(user) for user in _users(node))
+        byte = any(on_integers(user) for user in _users(node)) or (library and on_integers(_source(node)))
         return value_bytes(program, node.meta["val"]) * (1 if byte else 2) / value.element_size()
 
     return width
@@ -78,7 +86,19 @@ def integers(program: Program) -> Callable[[Node], float]:
 def _users(node: Node) -> Iterator[Node]:
     """What reads a value, past views."""
     for user in node.users:
-        yield from _users(user) if user.op == "call_function" and is_view(user) else (user,)
+        yield from _users(user) if _passes(user) else (user,)
+
+
+def _source(node: Node) -> Node:
+    """What a value comes from, past views."""
+    while _passes(node):
+        node = node.all_input_nodes[0]
+    return node
+
+
+def _passes(node: Node) -> bool:
+    """Whether a call hands on what it reads: a view, or a dropout that is switched off."""
+    return node.op == "call_function" and (is_view(node) or "clone" in str(node.target))
 
 
 def _is_on_integers(node: Node) -> bool:
@@ -91,7 +111,7 @@ def _is_on_integers(node: Node) -> bool:
     return static and not depthwise
 
 
-def on_integers(calls: Sequence[Call]) -> list[Call]:
-    """Calls in float16 with layers on integers where TensorRT has them."""
-    layers = ("conv1x1", "conv", "stem", "grouped", "linear")
+def on_integers(calls: Sequence[Call], attention: bool = False) -> list[Call]:
+    """Calls in float16 with layers on integers where TensorRT has them, and attention where a library has."""
+    layers = {"conv1x1", "conv", "stem", "grouped", "linear"} | ({"attention"} if attention else set())
     return [replace(call, dtype="int8" if call.kind in layers else "float16") for call in calls]

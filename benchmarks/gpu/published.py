@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,15 +13,17 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from benchmarks.gpu.describe import at_batch, from_json
+from benchmarks.gpu.stacks import LAUNCHED, launches_ms, way
 from fxopt_plugins.targets.gpu import CALL_US
 from fxopt_plugins.targets.gpu_kernels import TENSOR
-from fxopt_plugins.targets.gpu_times import Coefficients, Table, devices, milliseconds
+from fxopt_plugins.targets.gpu_times import Coefficients, Table, devices, longer, milliseconds
 
 NOISE = 0.15
 # What is fitted: factors on the shares of the peak, of the bandwidth that products reach, and that others do; the floor of a
-# kernel; how tiles fill, columns, terms and waves; the cache; and float32.
-_START = np.log([1.0, 1.0, 1.0, 4.0, 24.0, 64.0, 0.3, 3.0, 0.9])
-_WIDTH = np.array([0.5, 0.5, 0.5, 0.7, 0.7, 0.7, 0.7, 0.5, 0.2])
+# kernel; how tiles fill, columns, terms and waves; the cache; float32; and the host's launches, two numbers of microseconds.
+_START = np.log([1.0, 1.0, 1.0, 4.0, 24.0, 64.0, 0.3, 3.0, 0.9, 5.0, 5.0])
+_WIDTH = np.array([0.5, 0.5, 0.5, 0.7, 0.7, 0.7, 0.7, 0.5, 0.2, 0.5, 0.7])
+_HOST = slice(9, 11)  # of them are the host's
 _USUAL = "TensorRT"  # begins the names of stacks that are TensorRT as NVIDIA runs it, which coefficients are meant for
 _STACK = 0.25  # by how much others are usually slower or faster, a logarithm
 
@@ -40,9 +43,14 @@ class Figures:
     @classmethod
     def read(cls, file: Path, described: dict[str, Any]) -> Self:
         """The figures in a file."""
+        return cls.of(json.loads(file.read_text()), described)
+
+    @classmethod
+    def of(cls, given: Iterable[dict[str, Any]], described: dict[str, Any]) -> Self:
+        """Figures, or what shall be foretold as if they were, which need no milliseconds."""
         rows, kernels = [], []
-        for row in json.loads(file.read_text()):
-            found = described.get(row["model"], {}).get(row["precision"])
+        for row in given:
+            found = described.get(row["model"], {}).get(way(row["stack"], row["precision"]))
             if found is not None:
                 entries = [(at_batch(kernel, row["batch"]), count) for kernel, count in from_json(found)]
                 rows.append(row)
@@ -104,7 +112,16 @@ class Figures:
         """Milliseconds of each figure with its stack's slowness, logarithms of which stand behind those of coefficients."""
         slower = dict(zip(self._stacks, np.exp(values[len(_START) :]).tolist(), strict=True))
         factors = np.array([slower.get(row["stack"], 1.0) for row in self.rows])
-        return self.predict(_scaled(base, values[: len(_START)])) * factors
+        device = self.predict(_scaled(base, values)) * factors
+        return np.where(self._is_launched, longer(device, self._launches(*np.exp(values[_HOST]))), device)
+
+    @property
+    def _is_launched(self) -> NDArray[np.bool_]:
+        return np.array([row["stack"] in LAUNCHED for row in self.rows])
+
+    def _launches(self, launch_us: float, prepared_us: float) -> NDArray[np.float64]:
+        """Milliseconds that the host takes for the launches of each figure."""
+        return np.array([launches_ms(table, count, launch_us, prepared_us) for table, count in self.kernels])
 
     def _foretold(self, base: Coefficients, true: NDArray[np.float64], of: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Milliseconds of all figures by a fit to some."""
@@ -123,7 +140,8 @@ class Figures:
 
 
 def _scaled(base: Coefficients, values: NDArray[np.float64]) -> Coefficients:
-    compute, products, others, floor, columns, terms, waves, cache, single = np.exp(values[: len(_START)]).tolist()
+    found = np.exp(values[: len(_START)]).tolist()
+    compute, products, others, floor, columns, terms, waves, cache, single, launch, _ = found
     return replace(
         base,
         compute={kind: share * (compute if kind in TENSOR else 1.0) for kind, share in base.compute.items()},
@@ -134,4 +152,5 @@ def _scaled(base: Coefficients, values: NDArray[np.float64]) -> Coefficients:
         waves=waves,
         cache=cache,
         single=single,
+        launch_us=launch,
     )

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fxopt_plugins.targets.gpu_kernels import Style
     from fxopt_plugins.targets.gpu_times import Device
 
-_LAUNCH_US = 3.0  # from the host to a kernel's start, where launches are not recorded in a graph
 CALL_US = 10.0  # what a call costs beside its kernels
 _CHANNEL_GRID = {"int8": 32, "float16": 8}  # channels that fill the fragments of tensor cores, by dtype
 # Which calls an engine runs together, and whose efficiencies its kernels have; another has those of PyTorch, call by call.
@@ -86,7 +85,7 @@ class Gpu(Target):
     def price(self, program: Program, engine: Engine) -> Prediction:
         from fxopt.prices.pieces import cut_calls, piece
         from fxopt_plugins.targets.gpu_kernels import calls_of, kernels
-        from fxopt_plugins.targets.gpu_times import Table, coefficients, milliseconds
+        from fxopt_plugins.targets.gpu_times import Table, coefficients, longer, milliseconds
 
         style, fit = _STYLES.get(engine.name, ("apart", "eager"))
         by, nodes = coefficients()[fit], cut_calls(program)
@@ -99,8 +98,10 @@ class Gpu(Target):
             )
             for kernel, time in zip(found, times, strict=True)
         )
-        launches = 0.0 if self.graphs else _LAUNCH_US * len(found)
-        return Prediction(sum(times) + (CALL_US + launches) / 1e3, by.spread, priced, by.common)
+        whole = sum(times) + CALL_US / 1e3
+        if not self.graphs:  # the host launches while the device computes
+            whole = float(longer(whole, by.launch_us * len(found) / 1e3))
+        return Prediction(whole, by.spread, priced, by.common)
 
     def predict(self, program: Program, engine: Engine) -> Cost:
         from fxopt.prices.energy import energy

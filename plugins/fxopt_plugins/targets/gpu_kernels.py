@@ -57,6 +57,7 @@ _OF_SORT = {
     "move": "move",
 }
 _LARGE, _HUGE = 25, 49  # terms of a depthwise convolution beyond which kernels made for it are slow, or there is none
+_WINOGRAD = 2.25  # times fewer multiplications for 2x2 outputs of a 3x3 convolution (Lavin and Gray, CVPR 2016)
 _STEM_CHANNELS = 4  # a convolution of so few input channels fills no tensor core
 
 
@@ -73,6 +74,7 @@ class Call:
         size: rows, columns, terms and groups of the product that it is, or four zeros.
         leaves: whether it is an output.
         dtype: what it computes on.
+        spared: flops that Winograd's algorithm does without, which libraries use in float32 where there are no tensor cores.
     """
 
     kind: str
@@ -83,6 +85,7 @@ class Call:
     size: tuple[int, int, int, int] = (0, 0, 0, 0)
     leaves: bool = False
     dtype: str = "float32"
+    spared: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Kernel:
     Attributes:
         kind: of the call that rules its time.
         dtype: what that call computes on.
-        flops: of all its calls.
+        flops: of all its calls, without those that are spared.
         read, weights, written: bytes.
         rows, columns, terms, groups: of the product that it computes, zeros for others.
         calls: numbers of its calls, in order.
@@ -136,6 +139,7 @@ def calls_of(program: Program, half: bool = False, width: Width | None = None) -
                 _size(program, node),
                 node in outputs,
                 _dtype(node, half),
+                _spared(program, node),
             )
         )
     return found
@@ -230,7 +234,7 @@ def _kernel(calls: Sequence[Call], base: Sequence[int], group: Sequence[int], ou
     return Kernel(
         main.kind,
         main.dtype,
-        sum(calls[number].flops for number in group),
+        sum(calls[number].flops for number in group) - (main.spared if main.dtype == "float32" else 0.0),
         sum(read.values()),
         weights,
         sum(calls[number].bytes for number in group if number in outside),
@@ -269,6 +273,21 @@ def _kind(program: Program, node: Node) -> str:
     if what == "normalization" and _name(node) == "batch_norm":
         return "pointwise"  # its mean and variance are known
     return _OF_SORT.get(what) or _OTHERS.get(_name(node), "pointwise")
+
+
+def _spared(program: Program, node: Node) -> float:
+    """What a 3x3 convolution does without by Winograd's algorithm, which wants steps of one and channels to sum over."""
+    if sort(node) != "convolution" or _kind(program, node) != "conv" or "transpose" in _name(node):
+        return 0.0
+    area = _shape(program, _operands(node)[1])[2:]
+    steps, _, holes = (node.args[at] if len(node.args) > at else 1 for at in (3, 4, 5))
+    plain = _sizes(steps) | _sizes(holes) == {1}
+    return float(node_flops(program, node)) * (1 - 1 / _WINOGRAD) if area == (3, 3) and plain else 0.0
+
+
+def _sizes(value: Any) -> set[int]:
+    """What is given for each dimension, or for all."""
+    return set(value) if isinstance(value, (tuple, list)) else {value}
 
 
 def _copies(node: Node) -> bool:

@@ -23,9 +23,11 @@ from fxopt_plugins.targets.gpu_kernels import KINDS, TENSOR, Kernel
 
 Array = NDArray[np.float64]
 
-_SERIAL, _HUGE = KINDS.index("serial"), KINDS.index("depthwise_huge")
+_SERIAL, _HUGE, _ATTENTION, _LINEAR = map(KINDS.index, ("serial", "depthwise_huge", "attention", "linear"))
 DEVICES, COEFFICIENTS = (Path(__file__).with_name(f"gpu_{name}.json") for name in ("devices", "coefficients"))
 _TILE = 64  # rows and columns of a product that a multiprocessor works on, where there are few
+_DIVIDED = 512  # terms of two bytes that a block sums up at least, where a linear layer's sums are divided among blocks
+_ATTENDED = 384  # rows of a head that are one block's in fused attention
 _ITEM = {"int8": 1, "uint8": 1, "float32": 4, "tf32": 4}  # bytes, where they are not two
 _TRIP_US = 0.3  # from a thread to memory and back: about 500 clocks, on the cards here
 SHARPNESS = 4.0  # of the maximum: where traffic and arithmetic take as long, they disturb each other a little
@@ -73,6 +75,7 @@ class Coefficients:
         spread: standard deviation of the logarithm of measured over predicted, of models of families that were not fitted.
         common: correlation of the errors of two builds of one model, as in `Prediction.common`.
         single: share of the peak that products in float32 reach, which run without tensor cores.
+        launch_us: what the host takes to launch a kernel, where calls are not recorded as a graph.
     """
 
     compute: Mapping[str, float]
@@ -85,6 +88,7 @@ class Coefficients:
     spread: float = 0.3
     common: float = 0.0
     single: float = 0.9
+    launch_us: float = 5.0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -123,14 +127,14 @@ def milliseconds(table: Table, device: Device, by: Coefficients) -> Array:
     return by.floor_us / 1e3 + longer(*parts(table, device, by))
 
 
-def longer(arithmetic: Array, traffic: Array) -> Array:
-    """The longer of the parts of kernels, and a little more where they are alike."""
-    return np.asarray((arithmetic**SHARPNESS + traffic**SHARPNESS) ** (1 / SHARPNESS))
+def longer(one: Array | float, other: Array | float) -> Array:
+    """The longer of two things that go on at once, like arithmetic and traffic, and a little more where they are alike."""
+    return np.asarray((one**SHARPNESS + other**SHARPNESS) ** (1 / SHARPNESS))
 
 
 def parts(table: Table, device: Device, by: Coefficients) -> tuple[Array, Array]:
     """Milliseconds of each kernel's arithmetic and of its traffic, were it alone."""
-    arithmetic = table.numbers["flops"] / (device.sustained * _peaks(table, device, by) * 1e9)
+    arithmetic = table.numbers["flops"] * _padded(table) / (device.sustained * _peaks(table, device, by) * 1e9)
     compute, memory = (np.array([min(of[kind], 1.0) for kind in KINDS])[table.kind] for of in (by.compute, by.memory))
     single = (table.dtype == "float32") & (table.kind < len(TENSOR))
     arithmetic /= np.where(single, min(by.single, 1.0), compute) * _filled(table, device, by, single)
@@ -161,11 +165,31 @@ def _filled(table: Table, device: Device, by: Coefficients, single: NDArray[np.b
     for is memory: integers halve the bytes as they halve the arithmetic.
     """
     rows, columns, terms, groups = (np.maximum(table.numbers[n], 1) for n in ("rows", "columns", "terms", "groups"))
-    tiles = np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups
     terms *= np.array([_ITEM.get(str(dtype), 2) for dtype in table.dtype]) / 2
+    tiles = _tiles(table.kind, rows, columns, terms, groups)
     fed = np.where(single, 1.0, columns / (columns + by.columns) * terms / (terms + by.terms))
     found = fed * tiles / (tiles + by.waves * device.sms)
     return np.where((table.numbers["rows"] > 0) & (table.kind < len(TENSOR)), found, 1.0)
+
+
+def _padded(table: Table) -> Array:
+    """How many times more fused attention computes than is asked for, as it works on whole tiles of a head."""
+    found = np.ones(len(table.kind))
+    for side in ("rows", "columns"):
+        size = np.maximum(table.numbers[side], 1)
+        found *= np.ceil(size / _TILE) * _TILE / size
+    return np.where(table.kind == _ATTENTION, found, 1.0)
+
+
+def _tiles(kind: NDArray[np.int64], rows: Array, columns: Array, terms: Array, groups: Array) -> Array:
+    """Parts of products that multiprocessors can work on at once.
+
+    Libraries divide long sums of linear layers among blocks ("split-K"), those of convolutions they do not. Fused attention walks
+    through all columns in one block: TensorRT's does that for a whole head, up to 384 rows.
+    """
+    found = np.ceil(rows / _TILE) * np.ceil(columns / _TILE) * groups
+    found = np.where(kind == _LINEAR, found * np.maximum(terms / _DIVIDED, 1), found)
+    return np.where(kind == _ATTENTION, np.ceil(rows / _ATTENDED) * groups, found)
 
 
 def _traffic(table: Table, device: Device, by: Coefficients) -> Array:
