@@ -188,8 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             cases += measured(name, registry, options.cache)
         note("measured again")
         cases = measured_again(cases, options.cache)
-    profile = [KernelTable(next(options.profile.glob("kernels-*.sqlite")))] if options.profile else []
-    found = rows(cases, *foretell(cases, Known(profile), options.cache, not options.frozen, note))
+        profile = [KernelTable(next(options.profile.glob("kernels-*.sqlite")))] if options.profile else []
+        found = rows(cases, *foretell(cases, Known(profile), options.cache, not options.frozen, note))
     print(table(found))
     report = {
         "benchmark": "predict",

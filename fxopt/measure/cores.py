@@ -21,8 +21,8 @@ _MOST_THREADS = 16  # that are looked at
 # Times as long as one thread has taken at best, from which on cores are shared: with a core each it is 1.0 to 1.2, with
 # others on the same cores 1.5 and more.
 _CROWDED = 1.25
-_FEWEST = 3  # calls, that one that was measured wrongly does not count for much among
 _ABOVE = 1.1  # times the usual, where cores are always shared
+_FEWEST = 3  # calls that count at least, so that one that was measured wrongly has little say
 # Seconds that one measurement waits at most, and the share of a process's time that all of them may.
 _PATIENCE_S, _SHARE, _PAUSE_S = 4.0, 0.25, 0.02
 
