@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fxopt.compiler.contest import Contender
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.offers import offer, prepare
-from fxopt.contracts.planner import Problem
+from fxopt.contracts.planner import Build, Problem
 from fxopt.errors import EngineError
 
 if TYPE_CHECKING:
@@ -41,14 +41,17 @@ def plans(run: Run, found: Search, labs: dict[str, EngineLab], first: Session) -
         first: how the engines compare on the unmodified model.
     """
     made: list[Contender] = []
-    # What the fastest reaches says which of the others need not be planned for to the end.
-    for spec, lab in sorted(labs.items(), key=lambda item: first.variants[item[0]].latency_ms.estimate):
+    order = sorted(labs, key=lambda spec: first.variants[spec].latency_ms.estimate)
+    if run.quality.lossy:
+        order = _fastest_first(run, found, {spec: labs[spec] for spec in order}, first)
+    for spec in order:
+        lab, latency = labs[spec], first.variants[spec].latency_ms.estimate
         reason = _out_of_the_running(run, spec, first, made)
         if reason is not None:
             steps = [step.id for step in found.steps]
             (lab.skip if run.engines[spec].name == "eager" else lab.refuse)(steps, f"not planned for: {reason}")
             continue
-        latency, reached = first.variants[spec].latency_ms.estimate, _reached_ms(run, made, first)
+        reached = _reached_ms(run, made, first)
         exact = Problem(
             run.program, found.steps, run.request.budget, first.confidence, lab, latency_ms=latency, reached_ms=reached
         )
@@ -158,8 +161,44 @@ def _planned(run: Run, lab: EngineLab, problem: Problem) -> list[Contender]:
         return [Contender(lab.engine, build, lab) for build in kept if build is not None]
 
 
-def _of_lower_precision(run: Run, found: Search, lab: EngineLab, exact: Problem) -> list[Contender]:
-    """Plans of the exact rewrites with what lower precision offers on top; then of that on top of what prepares for it."""
+def _fastest_first(run: Run, found: Search, labs: Mapping[str, EngineLab], first: Session) -> list[str]:
+    """Engines by what their fastest kind of lower precision takes: what the first reaches says how far the others are planned for.
+
+    On integers engines rank otherwise than on floats. By their profiles they are told apart well enough for an order, and
+    what is built for it is what is planned with.
+    """
+    pace = {spec: first.variants[spec].latency_ms.estimate for spec in labs}
+    for spec, lab in labs.items():
+        if run.engines[spec].quant_scheme is None or _out_of_the_running(run, spec, first, ()) is not None:
+            continue
+        _look_for_offers(run, found, lab)
+        with run.progress.phase(f"weigh lower precision for {run.engines[spec].name}"):
+            pace[spec] *= _fastest_kind(run, found, lab)
+    return sorted(pace, key=pace.__getitem__)
+
+
+def _fastest_kind(run: Run, found: Search, lab: EngineLab) -> float:
+    """What the fastest kind that an engine computes in takes wherever it is offered, of what the unmodified model does, by profile."""
+    native, kinds = _native(run, lab.context), dict[str, list[str]]()
+    for step in lab.search.steps[len(found.steps) :]:
+        if step.candidate.parameters.get("kind") in native:
+            kinds.setdefault(step.spec, []).append(step.id)
+    basis, floats = [step.id for step in found.steps], _profiled_ms(lab, lab.baseline)
+    times, wanted = [floats], [[*basis, *kind] for kind in kinds.values() if floats]
+    lab.build_ahead(wanted)
+    for steps in wanted:
+        build = None if run.workshop.out_of_time() else lab.build(steps)
+        times.append(0.0 if build is None else _profiled_ms(lab, build))
+    return min(filter(None, times)) / floats if floats else 1.0
+
+
+def _profiled_ms(lab: EngineLab, build: Build) -> float:
+    """What the kernels of a build take by the engine's profile; 0 where it has none."""
+    return sum(kernel["ms"] or 0.0 for kernel in lab.kernels(build))
+
+
+def _look_for_offers(run: Run, found: Search, lab: EngineLab) -> None:
+    """Let a lab know what lower precision offers on top of the exact rewrites."""
     context = lab.context = replace(run.context, scheme=scheme(run, lab.engine))
     lab.calib = run.calib if run.request.recipes else None
     with (
@@ -168,6 +207,12 @@ def _of_lower_precision(run: Run, found: Search, lab: EngineLab, exact: Problem)
     ):
         offered = offer(found, run.passes, run.registry, context, run.progress.detail, _weighed(run, context))
     lab.look_into(offered, context)
+
+
+def _of_lower_precision(run: Run, found: Search, lab: EngineLab, exact: Problem) -> list[Contender]:
+    """Plans of the exact rewrites with what lower precision offers on top; then of that on top of what prepares for it."""
+    if lab.search is found:
+        _look_for_offers(run, found, lab)
     made = _planned(run, lab, _with_offers(run, exact, found, lab))
     if broken := lab.over_budget():
         made += _of_prepared(run, found, lab, exact, broken)

@@ -15,8 +15,8 @@ class Piece:
         kernel: what identifies it: its calls with shapes, dtypes, and attributes, free of names, of values and of what
             surrounds it but for the operators that its inputs come from, since layouts depend on them.
         features: what it computes and moves: `main`, the kind of call that computes most, and `sort`, its sort;
-            `dtype`, what that call reads; `flops`; bytes `read`, of `weights` and `written`; `calls`; `channels`
-            that a linear call reads and writes; `after`, the sort of call that most of what is read comes from; and `bare`,
+            `dtype`, what that call reads; `flops`; values of `functions` such as exponentials; bytes `read`, of `weights`
+            and `written`; `calls`; `channels` that a linear call reads and writes; `after`, the sort of call that most of what is read comes from; and `bare`,
             the kernel whatever its inputs come from.
         nodes: names of the calls.
     """

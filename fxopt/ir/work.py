@@ -26,6 +26,11 @@ _VIEWS = {
     *(aten.split_with_sizes, aten.unbind, aten.narrow, aten.movedim, aten.expand_as, aten.view_as, aten.dropout),
     aten.contiguous,
 }
+# Of what engines take a series, or a table, for each number: an order of magnitude more than an addition.
+_FUNCTIONS = {
+    *(aten.exp, aten.log, aten.sin, aten.cos, aten.tanh, aten.erf, aten.sigmoid, aten.pow, aten.softplus, aten.mish),
+    *(aten.silu, aten.gelu, aten.elu, aten.softmax, aten._softmax, aten.log_softmax),
+}
 _LOOKUPS = {aten.embedding, aten.index_select, aten.gather, aten.index}  # read the rows that they yield, not the table
 
 Shape = tuple[int, ...]
@@ -68,6 +73,15 @@ def node_flops(program: Program, node: Node) -> int:
         return max((sum(node_flops(program, n) for n in b if n.op == "call_function") for b in branches), default=0)
     reads = max((_product(shape) for shape in shapes), default=0)
     return max(output, reads if packet not in _LOOKUPS else 0)
+
+
+def node_functions(program: Program, node: Node) -> int:
+    """Values of exponentials and the like that one call computes."""
+    packet = getattr(node.target, "overloadpacket", None)
+    if packet is aten.scaled_dot_product_attention:
+        query, key = (_shape(program, used) for used in node.all_input_nodes[:2])
+        return _product(query[:-1]) * key[-2]
+    return _first_elements(program, node.meta.get("val")) if packet in _FUNCTIONS else 0
 
 
 def node_bytes(program: Program, node: Node) -> int:

@@ -64,9 +64,10 @@ class Plan:
             among so many; Holm's correction itself is `holm` over the run's p-values. 0: those of this measurement.
         resolution: a ratio is decided also where its interval is within 1 ± this.
         together: variants stay until all are decided, so that all latencies are of the same time; only one that is
-            decided and far behind leaves, because most of the time would go into it. Else every variant that is decided
-            leaves, and every one of which nothing is to be expected, which is cheaper where only ratios are asked for. Of
-            several bases it need not be decided how far they are apart, if there is something beside them.
+            decided and far behind leaves, because most of the time would go into it, and what will hardly be decided is not
+            waited for where it is far behind another. Else every variant that is decided leaves, and every one of which
+            nothing is to be expected, which is cheaper where only ratios are asked for. Of several bases it need not be
+            decided how far they are apart, if there is something beside them.
         seed: of the order within rounds.
     """
 
@@ -202,8 +203,11 @@ def interleave(
         ratios |= _look(log, there, reference, base, plan)
         asked = [n for n in active if n not in (base, TWIN, *(names[:bases] if len(names) > bases else ()))]
         open_ = [name for name in asked if not _decided(ratios[name], alpha, plan.resolution)]
-        if not plan.together:
-            open_ = [name for name in open_ if not _is_hopeless(ratios[name], (epoch + 1) / plan.epochs)]
+        # Where all stay together nobody is given up for whom it may still matter.
+        ahead = min((ratios[name].interval.high for name in asked), default=math.inf) if plan.together else 0.0
+        given_up = {name for name in open_ if ratios[name].interval.low > _FAR_BEHIND * ahead}
+        given_up = {name for name in given_up if _is_hopeless(ratios[name], (epoch + 1) / plan.epochs)}
+        open_ = [name for name in open_ if name not in given_up]
         if len(names) > 1 and not open_:
             break
         far = {name for name in active if name in ratios and ratios[name].interval.low > _FAR_BEHIND}

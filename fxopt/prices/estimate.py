@@ -27,9 +27,10 @@ _NOISE = 0.05  # standard deviation of the logarithm of what a kernel takes from
 # and moves they become another matter.
 _LENGTHS = (
     *(1.5 for _ in _COORDINATES),
+    5.0,
     0.4,
     3.0,
-)  # the last two of what channels are rounded up to, and how even they are
+)  # the last three of functions, of what channels are rounded up to, and how even they are
 _THOUGHT = Covariance(_LENGTHS, shared=0.35, own=0.25, level=0.2, noise=_NOISE)
 _UNKNOWN_EFFICIENCY, _UNKNOWN_SPREAD = 0.3, 0.8
 _WIDEST = 1.5  # spread: a factor of twenty either way in 95 of 100 cases
@@ -139,7 +140,8 @@ def _coordinates(features: Mapping[str, Any]) -> Array:
     channels = [channel for channel in features["channels"] if channel]
     rounded = sum(math.log(-(-channel // _VECTOR) * _VECTOR / channel) for channel in channels)
     even = sum(math.log2(math.gcd(channel, _BLOCK)) for channel in channels)
-    return np.array([*(math.log1p(features[name]) for name in _COORDINATES), rounded, even])
+    functions = math.log1p(features["functions"])  # whether there are any matters more than how many
+    return np.array([*(math.log1p(features[name]) for name in _COORDINATES), functions, rounded, even])
 
 
 def _kind(features: Mapping[str, Any]) -> str:

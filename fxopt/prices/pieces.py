@@ -12,7 +12,7 @@ from fxopt.contracts.price import Piece
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize, is_quantize
 from fxopt.ir.text import format_argument, target_name
-from fxopt.ir.work import has_mask, held_bytes, is_view, measured_sizes, node_flops
+from fxopt.ir.work import has_mask, held_bytes, is_view, measured_sizes, node_flops, node_functions
 
 
 def cut_calls(program: Program) -> list[Node]:
@@ -92,6 +92,7 @@ def piece(program: Program, names: Collection[str]) -> Piece:
         "sort": sort(main),
         "dtype": computed_on(main),
         "flops": sum(node_flops(program, node) for node in running),
+        "functions": sum(node_functions(program, node) for node in running),
         "read": sum(held_bytes(program, node) for node in around.read),
         "weights": sum(held_bytes(program, node) for node in around.constants),
         "written": sum(held_bytes(program, node) for node in leaving),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from fxopt.compiler.contest import Contender
-from fxopt.compiler.planning import _cost, _finalists, _out_of_the_running, _reached_ms, scheme
+from fxopt.compiler import planning
+from fxopt.compiler.planning import _cost, _fastest_first, _finalists, _out_of_the_running, _reached_ms, scheme
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget
 from fxopt.contracts.planner import Build
@@ -68,6 +70,58 @@ def test_engines_that_cannot_win_are_not_planned_for(
     reasons = {name: _out_of_the_running(run(lossy=lossy), name, session, plans) for name in (INTEGERS, FLOATS)}
     assert [name for name, reason in reasons.items() if reason] == ([out] if out else [])
     assert all("times as long" in reason for reason in reasons.values() if reason)
+
+
+class KindsLab:
+    """A lab of one engine whose profile of the unmodified program takes 10 ms and of each kind so much; None: it is not built."""
+
+    def __init__(self, kinds: dict[str, float | None]) -> None:
+        steps = [
+            Step(Candidate(kind, (f"n{index}",), frozenset({f"n{index}"}), parameters={"kind": kind}), kind, index)
+            for index, kind in enumerate(kinds)
+        ]
+        self.search, self.context, self.kinds = SimpleNamespace(steps=steps), None, kinds
+        self.baseline, self.asked = Build("baseline", frozenset(), None, 1), list[str]()
+
+    def build_ahead(self, plans: list[list[str]]) -> None:
+        self.ahead = plans
+
+    def build(self, steps: list[str]) -> Build | None:
+        (kind,) = steps[0].split("@")[:1]
+        self.asked.append(kind)
+        return None if self.kinds[kind] is None else Build(kind, frozenset(steps), None, 1)
+
+    def kernels(self, build: Build) -> list[dict[str, Any]]:
+        return [{"ms": 10.0 if build.key == "baseline" else self.kinds[build.key]}, {"ms": None}]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "order"),
+    [
+        ({"int8": 3.0, "int4": 1.0}, ["second", "first", FLOATS]),  # it does not compute in int4
+        ({"int8": 4.5}, ["first", "second", FLOATS]),
+        ({"int8": None}, ["first", FLOATS, "second"]),
+        ({}, ["first", FLOATS, "second"]),
+    ],
+)
+def test_the_engine_that_is_fastest_on_integers_is_planned_for_first(
+    monkeypatch: pytest.MonkeyPatch, kinds: dict[str, float | None], order: list[str]
+) -> None:
+    """By the engines' profiles: the first takes 10 ms in floats and 4 on integers, and the second 12 in floats."""
+    looked: list[KindsLab] = []
+    monkeypatch.setattr(planning, "_look_for_offers", lambda run, found, lab: looked.append(lab))
+    monkeypatch.setattr(planning, "_native", lambda run, context: ["int8"])
+    integers = {name: SimpleNamespace(name=name, quant_scheme=object()) for name in ("first", "second")}
+    asked = run()
+    asked.engines |= integers
+    asked.progress = SimpleNamespace(phase=lambda text: nullcontext())
+    asked.workshop = SimpleNamespace(out_of_time=lambda: False)
+    labs: dict[str, Any] = {"first": KindsLab({"int8": 4.0}), FLOATS: KindsLab({}), "second": KindsLab(kinds)}
+    found: Any = SimpleNamespace(steps=[])
+    session = first(first=10.0, floats=11.0, second=12.0)
+    assert _fastest_first(asked, found, labs, session) == order
+    assert looked == [labs["first"], labs["second"]]
+    assert labs["second"].asked == [kind for kind in kinds if kind == "int8"]
 
 
 def test_where_size_is_asked_for_a_fast_plan_shuts_nobody_out() -> None:

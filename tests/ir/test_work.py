@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fxopt.ir.work import bytes_moved, flops
+from fxopt.ir.work import bytes_moved, flops, node_functions
 from tests.engines.nets import Branches, program
 
 
@@ -31,6 +31,18 @@ def test_attention_counts_both_products() -> None:
 
     net = program(Attention(), torch.randn(1, 2, 3, 8), torch.randn(1, 2, 5, 8), torch.randn(1, 2, 5, 4))
     assert flops(net) == 2 * 2 * (3 * 5 * 8) + 2 * 2 * (3 * 5 * 4)
+
+
+def test_functions_are_counted_by_the_numbers_that_they_give() -> None:
+    class Functions(nn.Module):
+        def forward(self, q: Tensor, k: Tensor) -> Tensor:
+            found = nn.functional.scaled_dot_product_attention(q, k, k)
+            return torch.relu(nn.functional.silu(found[0])) + 1
+
+    net = program(Functions(), torch.randn(1, 2, 3, 8), torch.randn(1, 2, 5, 8))
+    found = [(node_functions(net, node), node.target.overloadpacket) for node in net.calls if node_functions(net, node)]
+    aten = torch.ops.aten
+    assert found == [(2 * 3 * 5, aten.scaled_dot_product_attention), (2 * 3 * 8, aten.silu)]
 
 
 def test_a_condition_counts_its_dearer_branch() -> None:

@@ -81,6 +81,15 @@ def test_together_all_stay_until_all_are_decided() -> None:
     assert decided.rounds == plan.rounds
 
 
+def test_together_nobody_waits_for_what_will_hardly_be_decided_and_is_far_behind_another() -> None:
+    def rounds(fast: float, other: float) -> int:
+        latencies, plan = {"reference": 1, "fast": fast, "other": other}, Plan(together=True)
+        return sum(simulate(latencies, seed, plan, noise=0.05)[0].rounds for seed in range(20))
+
+    assert rounds(0.5, 1.0) < 0.6 * rounds(0.8, 1.0)
+    assert rounds(0.5, 0.98) > 1.2 * rounds(0.5, 0.8)  # what may be decided is waited for
+
+
 @pytest.mark.parametrize(("milliseconds", "calls"), [(0.001, 2000), (1, 6), (20, 3), (60, 2), (1000, 2)])
 def test_a_block_has_few_calls_of_a_slow_model(milliseconds: float, calls: int) -> None:
     assert block_calls(1e6 * milliseconds) == calls

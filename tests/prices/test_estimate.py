@@ -18,7 +18,7 @@ ROOF = Roofline({"float32": 1e11, "uint8": 4e11}, 2e10)
 
 def features(flops: float = 1e8, moved: float = 1e6, **changes: Any) -> dict[str, Any]:
     common = {"main": "aten.linear", "sort": "product", "dtype": "float32", "calls": 1, "channels": [64, 64]}
-    common["bare"] = str(flops)
+    common |= {"functions": 0, "bare": str(flops)}
     return {**common, "flops": flops, "read": moved / 4, "weights": moved / 2, "written": moved / 4, **changes}
 
 
@@ -112,3 +112,20 @@ def test_channels_that_fill_no_whole_vectors_are_another_matter() -> None:
         estimator.estimate(piece(features(1.5e8, channels=c, bare="asked"))).milliseconds for c in ([64, 64], [17, 17])
     )
     assert odd > 2 * whole
+
+
+def test_what_takes_functions_of_numbers_is_another_matter_than_what_does_not() -> None:
+    """With as many calls and bytes: of kernels with functions each takes twice as long."""
+    sizes = [1e6 * 1.7**step for step in range(12)]
+
+    known = {}
+    for size in sizes:
+        for functions, efficiency in ((0, 0.4), (1000, 0.2)):
+            known[f"{size} {functions}"] = price(features(size, size / 100, functions=functions, calls=2), efficiency)
+    estimator = Estimator(known, ROOF)
+
+    def foretold(functions: int) -> float:
+        item = features(3e7, 3e5, functions=functions, calls=2, bare="new")
+        return estimator.estimate(piece(item)).milliseconds
+
+    assert foretold(1000) == pytest.approx(2 * foretold(0), rel=0.1)
