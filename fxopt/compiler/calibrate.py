@@ -11,7 +11,7 @@ from fxopt.errors import EngineError
 from fxopt.ir.capture import capture, export
 from fxopt.prices.builds import Builder
 from fxopt.prices.place import Place
-from fxopt.prices.predict import labels, learn
+from fxopt.prices.predict import labels, learn, wholes
 
 if TYPE_CHECKING:
     from fxopt.compiler.progress import Progress
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fxopt.contracts.target import Machine, Probe
     from fxopt.ir.program import Program
     from fxopt.prices.table import KernelTable
+
+_WHOLES = 12  # builds at a place that are also timed without a profiler: so few show by how much that differs
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,9 @@ class Job:
         with builder.build(self.engine, program) as build:
             for changes in self.options:
                 there = build.under(changes)
-                kernels, milliseconds = build.kernels(there), build.milliseconds(there)
-                learn(table, Place.of(there, machine), program, kernels, milliseconds, self.label(probe))
+                place, kernels = Place.of(there, machine), build.kernels(there)
+                milliseconds = build.milliseconds(there) if wholes(table.prices(place)) < _WHOLES else None
+                learn(table, place, program, kernels, milliseconds, self.label(probe))
 
 
 class Kinds(Protocol):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -41,6 +41,17 @@ def undisturbed(burst: Callable[[], T], seconds: float = 0.0, threads: int = 0) 
             a core: it is found free more often.
     """
     return _cores.undisturbed(burst, seconds, _on_cores(threads))
+
+
+def known() -> dict[str, float]:
+    """What it has taken at best to hand something over, by number of threads, as JSON has it: what is usual is no matter of a process."""
+    return {str(threads): best for threads, best in _cores.handover_ms.items()}
+
+
+def learn(found: Mapping[str, float]) -> None:
+    """Take over what another process of ours has found to be `known`."""
+    for threads, best in found.items():
+        _cores.handover_ms[int(threads)] = min(best, _cores.handover_ms.get(int(threads), best))
 
 
 def least_disturbed(times: Sequence[float]) -> list[int]:

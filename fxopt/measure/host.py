@@ -13,7 +13,7 @@ import numpy as np
 
 from fxopt.contracts.engine import Artifact, Engine, FlatCallable, in_sequence
 from fxopt.contracts.options import split_spec
-from fxopt.measure.cores import undisturbed
+from fxopt.measure.cores import known, learn, undisturbed
 from fxopt.worker import wire
 from fxopt.worker.host import Answer, Host, main
 
@@ -81,10 +81,11 @@ class EngineHost(Host):
         graph = self._engine(engine).fused_kernels(Artifact.read(Path(artifact)))
         return {"kernels": [asdict(kernel) for kernel in graph.kernels], "signature": graph.signature}, []
 
-    def profile(self, arrays: wire.Arrays, engine: str, artifact: str) -> Answer:
-        """Kernels of an artifact with their times on the inputs in `arrays`."""
+    def profile(self, arrays: wire.Arrays, engine: str, artifact: str, cores: dict[str, float]) -> Answer:
+        """Kernels of an artifact with their times on the inputs in `arrays`; `cores` as of `time_undisturbed`."""
+        learn(cores)
         kernels = self._engine(engine).profile(Artifact.read(Path(artifact)), arrays)
-        return {"kernels": [asdict(kernel) for kernel in kernels]}, []
+        return {"kernels": [asdict(kernel) for kernel in kernels], "cores": known()}, []
 
     def peak_bytes(self, arrays: wire.Arrays, engine: str, artifact: str) -> Answer:
         """What an artifact reports of its memory in a call on the inputs in `arrays`."""
@@ -128,10 +129,16 @@ class EngineHost(Host):
         gc.enable()
         return {}, [np.diff(marks)]
 
-    def time_undisturbed(self, arrays: wire.Arrays, calls: int, together_s: float, threads: int) -> Answer:
-        """As `time`, of calls for so many seconds while nobody else was on their cores, as far as that can be had."""
+    def time_undisturbed(
+        self, arrays: wire.Arrays, calls: int, together_s: float, threads: int, cores: dict[str, float]
+    ) -> Answer:
+        """As `time`, of calls for so many seconds while nobody else was on their cores, as far as that can be had.
+
+        `cores` is what other processes know of them, as of `cores.known`; so it is in the answer.
+        """
+        learn(cores)
         bursts = undisturbed(lambda: self.time(arrays, calls)[1][0], together_s, threads)
-        return {}, [np.concatenate(bursts)]
+        return {"cores": known()}, [np.concatenate(bursts)]
 
     def _loaded(self) -> FlatCallable:
         if self._call is None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fxopt.contracts.engine import Artifact, EngineGraph, Kernel, Unsupported
 from fxopt.errors import EngineError, InputError
+from fxopt.measure import cores
 from fxopt.worker import wire
 from fxopt.worker.process import Process, WorkerFault, three_quarters_of_memory
 
@@ -78,7 +79,9 @@ class Worker(Process):
 
     def profile(self, engine: str, artifact: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
         """The artifact's kernels with their milliseconds (`Engine.profile`)."""
-        answer, _ = self._request(engine, "profile", self.limits.build_s, inputs, engine=engine, artifact=str(artifact))
+        asked = {"engine": engine, "artifact": str(artifact), "cores": cores.known()}
+        answer, _ = self._request(engine, "profile", self.limits.build_s, inputs, **asked)
+        cores.learn(answer["cores"])
         return _kernels(answer["kernels"])
 
     def peak_bytes(self, engine: str, artifact: Path, inputs: Sequence[np.ndarray[Any, Any]]) -> int | None:
@@ -111,8 +114,11 @@ class Worker(Process):
 
         As far as that can be had; the others are not among them.
         """
-        asked: dict[str, Any] = {"calls": calls, "together_s": seconds, "threads": threads}
-        return self._request(self._loaded, "time_undisturbed", self.limits.run_s, **asked)[1][0]
+        asked: dict[str, Any] = {"calls": calls, "together_s": seconds, "threads": threads, "cores": cores.known()}
+        answer, (times,) = self._request(self._loaded, "time_undisturbed", self.limits.run_s, **asked)
+        cores.learn(answer["cores"])
+        found: NDArray[np.int64] = times
+        return found
 
     def _build(self, name: str, stage: str, out: Path, **fields: Any) -> Artifact:
         """Ask for an artifact in the new directory `out`; on failure there is none."""

@@ -108,7 +108,7 @@ def learn(
         program: what was built.
         kernels: the engine's profile of the build, as `Workshop.kernels` gives it.
         milliseconds: latency of the build without a profiler; None if it was not measured.
-        label: to find the build again by (`labels`), where it was measured.
+        label: to find the build again by (`labels`).
     """
     found = clusters(program, kernels)
     if not found or not kernels:
@@ -118,13 +118,14 @@ def learn(
         if cluster.milliseconds:
             item = piece(program, cluster.nodes)
             observations.append(Observation(item.kernel, cluster.milliseconds, "profile", item.features))
-    if milliseconds is not None and all(cluster.milliseconds is not None for cluster in found):
+    if (label or milliseconds is not None) and all(cluster.milliseconds is not None for cluster in found):
         total = sum(cluster.milliseconds or 0.0 for cluster in found)
         # Features belong to a kernel wherever it runs: what differs from engine to engine is in the name, or a price.
         features = {"pieces": len(found), "label": label}
         build = f"{program.structure_digest} in {len(found)}"
-        observations.append(Observation(_WHOLE + build, milliseconds, "profile", features))
         observations.append(Observation(_SUM + build, total, "profile", features))
+        if milliseconds is not None:
+            observations.append(Observation(_WHOLE + build, milliseconds, "profile", features))
     table.record(place, observations)
     rules = FusionRules()
     rules.learn(program, found)
@@ -134,6 +135,11 @@ def learn(
 def labels(known: Iterable[Price]) -> set[str]:
     """Those of the builds that are known."""
     return {price.features["label"] for price in known if not _is_piece(price)}
+
+
+def wholes(known: Iterable[str]) -> int:
+    """How many builds were timed without a profiler, by the names of what is known."""
+    return sum(name.startswith(_WHOLE) for name in known)
 
 
 def _is_piece(price: Price) -> bool:

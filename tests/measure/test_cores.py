@@ -96,6 +96,17 @@ def test_cores_that_have_no_cache_in_common_are_waited_for(monkeypatch: pytest.M
     assert len(stranger.seen) - looks == 7
 
 
+def test_what_another_process_knows_of_the_cores_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one that has begun while they are apart does not take that for what is usual."""
+    stranger = Stranger(monkeypatch, repeat(1.0))
+    stranger.handover = chain(repeat(2.3, 5), repeat(1.1))
+    cores.learn({"2": 1.0, "4": 9.0})
+    cores.learn({"2": 1.5})
+    assert cores.known() == {"2": 1.0, "4": 9.0}
+    undisturbed(stranger.burst())
+    assert len(stranger.seen) == 7
+
+
 def test_where_cores_are_always_apart_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     stranger = Stranger(monkeypatch, repeat(1.0))
     stranger.handover = repeat(2.3)

@@ -89,10 +89,17 @@ def test_a_piece_tells_what_it_computes_and_moves() -> None:
     assert features["sort"] == "convolution"
     assert features["dtype"] == "float32"
     assert features["flops"] == 2 * (8 * 64) * (4 * 9) + 8 * 64
+    assert features["functions"] == 0
     assert features["read"] == 4 * 4 * 64
     assert features["weights"] == 4 * (8 * 4 * 9 + 8)
     assert features["written"] == 4 * 8 * 64
     assert features["calls"] == 2
+
+
+def test_a_piece_tells_how_many_functions_it_takes() -> None:
+    net = program(Named("layer", nn.Sequential(nn.Conv2d(4, 8, 3), nn.SiLU())), IMAGE)
+    assert of(net, "conv2d", "silu").features["functions"] == 8 * 6 * 6
+    assert of(net, "conv2d").features["functions"] == 0
 
 
 @pytest.mark.parametrize(("groups", "form"), [(1, "dense"), (2, "grouped"), (4, "depthwise")])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from fxopt.ir.program import Program
 from fxopt.prices import KernelTable, Place
 from fxopt.prices.estimate import Roofline
-from fxopt.prices.predict import Overheads, Predictor, labels, learn, overheads
+from fxopt.prices.predict import Overheads, Predictor, labels, learn, overheads, wholes
 from tests.engines.nets import program
 
 HERE = Place("engine", "1", "a CPU", (), 2)
@@ -150,3 +150,12 @@ def test_a_build_is_found_again_by_its_label(table: KernelTable) -> None:
     net = layers(8, 16)
     learn(table, HERE, net, profiled(net), 1.0, "a probe")
     assert labels(table.prices(HERE).values()) == {"a probe"}
+
+
+def test_a_build_that_was_only_profiled_is_found_again_too_and_says_nothing_of_wholes(table: KernelTable) -> None:
+    learn(table, HERE, layers(8, 16), profiled(layers(8, 16)), label="a probe")
+    assert labels(table.prices(HERE).values()) == {"a probe"}
+    assert wholes(table.prices(HERE)) == 0
+    assert overheads(table.prices(HERE)) == overheads({})
+    learn(table, HERE, layers(8, 32), profiled(layers(8, 32)), 1.0, "another")
+    assert wholes(table.prices(HERE)) == 1

@@ -94,7 +94,7 @@ def inverted_residuals(seed: int) -> Network:
 
 
 def bottlenecks(seed: int) -> Network:
-    """Residual blocks of dense convolutions, or of some in groups with squeeze and excitation; at half the size from the second on."""
+    """Residual blocks, at half the size from the second on: two or three convolutions, those in groups with squeeze and excitation."""
     choose = random.Random(seed)
     activation, before = (nn.SiLU if seed % 4 == 2 else nn.ReLU), choose.choice((24, 32, 64))
     layers: list[nn.Module] = [_layer(3, before, choose.choice((3, 5, 7)), 2, 1, activation)]
@@ -102,9 +102,10 @@ def bottlenecks(seed: int) -> Network:
     for number in range(4):
         width = 64 * 2**number + 32 * choose.randrange(0, 2 * 2**number)
         inner, stride = max(16, width // choose.choice((1, 2, 4)) // 16 * 16), 1 + (number > 0)
-        groups = inner // (8, 16)[number % 2] if seed % 3 == 2 else 1
+        form = ("three", "two", "grouped", "three", "grouped", "two")[seed % 3 + 3 * (number // 2)]
+        groups = inner // (8, 16)[number % 2] if form == "grouped" else 1
         for there, step in ((before, stride), (width, 1)):
-            if seed % 3 == 1:
+            if form == "two":
                 body = [_layer(there, width, 3, step, 1, activation), _layer(width, width, 3)]
             else:
                 middle = _layer(inner, inner, 3, step, groups, activation)
