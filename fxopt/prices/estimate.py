@@ -28,9 +28,11 @@ _NOISE = 0.05  # standard deviation of the logarithm of what a kernel takes from
 _LENGTHS = (
     *(1.5 for _ in _COORDINATES),
     5.0,
+    1.5,
+    1.5,
     0.4,
     3.0,
-)  # the last three of functions, of what channels are rounded up to, and how even they are
+)  # the last of functions, of channels that are read and written, of what they are rounded up to, and of how even they are
 _THOUGHT = Covariance(_LENGTHS, shared=0.35, own=0.25, level=0.2, noise=_NOISE)
 _UNKNOWN_EFFICIENCY, _UNKNOWN_SPREAD = 0.3, 0.8
 _WIDEST = 1.5  # spread: a factor of twenty either way in 95 of 100 cases
@@ -136,12 +138,13 @@ def _process(known: Sequence[Price], roofline: Roofline) -> Process:
 
 
 def _coordinates(features: Mapping[str, Any]) -> Array:
-    """Sizes, and how well channels fill vectors and blocks of them, as kernels take them."""
+    """Sizes, among them of channels, and how well these fill vectors and blocks of them, as kernels take them."""
     channels = [channel for channel in features["channels"] if channel]
     rounded = sum(math.log(-(-channel // _VECTOR) * _VECTOR / channel) for channel in channels)
     even = sum(math.log2(math.gcd(channel, _BLOCK)) for channel in channels)
     functions = math.log1p(features["functions"])  # whether there are any matters more than how many
-    return np.array([*(math.log1p(features[name]) for name in _COORDINATES), functions, rounded, even])
+    ends = [math.log(channel) for channel in (channels[0], channels[-1])] if channels else [0.0, 0.0]
+    return np.array([*(math.log1p(features[name]) for name in _COORDINATES), functions, *ends, rounded, even])
 
 
 def _kind(features: Mapping[str, Any]) -> str:
