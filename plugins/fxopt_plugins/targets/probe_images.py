@@ -54,13 +54,18 @@ class _Excite(nn.Module):
 
 
 def inverted_residuals(seed: int) -> Network:
-    """Expansions, depthwise convolutions and projections; also with squeeze and excitation."""
+    """Expansions, of which the first layer has none, depthwise convolutions and projections; also with squeeze and excitation.
+
+    Every other one is half as wide.
+    """
     choose = random.Random(seed)
     before = choose.choice((16, 24, 32))
     layers: list[nn.Module] = [_layer(3, before, 3, 2, 1, ACTIVATIONS[seed % 4])]
+    layers.append(_layer(before, before, 3, 1, before, ACTIVATIONS[seed % 4]))
     for number, typical in enumerate(_CHANNELS):
         activation, excite = ACTIVATIONS[(seed + number) % 4], (seed + number) % 3 != 1
         width = typical // 2 + 8 * choose.randrange(1, typical // 8)
+        width = max(8, width // 16 * 8) if seed % 2 else width
         inner, kernel = before * choose.choice((3, 4, 6)), choose.choice((3, 3, 5))
         gate = [_Excite(inner, activation)] if excite else []
         layers.append(
