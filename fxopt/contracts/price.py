@@ -16,8 +16,8 @@ class Piece:
             surrounds it but for the operators that its inputs come from, since layouts depend on them.
         features: what it computes and moves: `main`, the kind of call that computes most, and `sort`, its sort;
             `dtype`, what that call reads; `flops`; values of `functions` such as exponentials; bytes `read`, of `weights`
-            and `written`; `calls`; `channels` that a linear call reads and writes; `after`, the sort of call that most of what is read comes from; and `bare`,
-            the kernel whatever its inputs come from.
+            and `written`; `calls`; `channels` that a linear call reads and writes; `after`, the sort of call that most of
+            what is read comes from; and `bare`, the kernel whatever its inputs come from.
         nodes: names of the calls.
     """
 

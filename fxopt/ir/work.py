@@ -29,7 +29,7 @@ _VIEWS = {
 # Of what engines take a series, or a table, for each number: an order of magnitude more than an addition.
 _FUNCTIONS = {
     *(aten.exp, aten.log, aten.sin, aten.cos, aten.tanh, aten.erf, aten.sigmoid, aten.pow, aten.softplus, aten.mish),
-    *(aten.silu, aten.gelu, aten.elu, aten.softmax, aten._softmax, aten.log_softmax),
+    *(aten.silu, aten.gelu, aten.elu, aten.softmax, aten._softmax, aten.log_softmax),  # noqa: SLF001 - an operator's name
 }
 _LOOKUPS = {aten.embedding, aten.index_select, aten.gather, aten.index}  # read the rows that they yield, not the table
 

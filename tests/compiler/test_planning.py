@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from fxopt.compiler.contest import Contender
 from fxopt.compiler import planning
+from fxopt.compiler.contest import Contender
 from fxopt.compiler.planning import _cost, _fastest_first, _finalists, _out_of_the_running, _reached_ms, scheme
 from fxopt.contracts.candidate import Candidate, Step
 from fxopt.contracts.cost import Budget
