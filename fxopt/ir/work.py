@@ -79,7 +79,7 @@ def node_functions(program: Program, node: Node) -> int:
     """Values of exponentials and the like that one call computes."""
     packet = getattr(node.target, "overloadpacket", None)
     if packet is aten.scaled_dot_product_attention:
-        query, key = (_shape(program, used) for used in node.all_input_nodes[:2])
+        query, key = (_shape(program, argument) for argument in node.args[:2] if isinstance(argument, Node))
         return _product(query[:-1]) * key[-2]
     return _first_elements(program, node.meta.get("val")) if packet in _FUNCTIONS else 0
 

@@ -43,15 +43,19 @@ def undisturbed(burst: Callable[[], T], seconds: float = 0.0, threads: int = 0) 
     return _cores.undisturbed(burst, seconds, _on_cores(threads))
 
 
-def known() -> dict[str, float]:
-    """What it has taken at best to hand something over, by number of threads, as JSON has it: what is usual is no matter of a process."""
-    return {str(threads): best for threads, best in _cores.handover_ms.items()}
+def known() -> dict[str, list[float]]:
+    """Of each number of threads, what it takes at best to hand something over, and the least disturbance, as JSON has it.
+
+    What is usual on a machine is no matter of one process.
+    """
+    return {str(threads): [best, _cores.least[threads]] for threads, best in _cores.handover_ms.items()}
 
 
-def learn(found: Mapping[str, float]) -> None:
+def learn(found: Mapping[str, Sequence[float]]) -> None:
     """Take over what another process of ours has found to be `known`."""
-    for threads, best in found.items():
-        _cores.handover_ms[int(threads)] = min(best, _cores.handover_ms.get(int(threads), best))
+    for threads, (best, least) in ((int(name), figures) for name, figures in found.items()):
+        _cores.handover_ms[threads] = min(best, _cores.handover_ms.get(threads, best))
+        _cores.least[threads] = min(least, _cores.least.get(threads, least))
 
 
 def least_disturbed(times: Sequence[float]) -> list[int]:

@@ -81,7 +81,7 @@ class EngineHost(Host):
         graph = self._engine(engine).fused_kernels(Artifact.read(Path(artifact)))
         return {"kernels": [asdict(kernel) for kernel in graph.kernels], "signature": graph.signature}, []
 
-    def profile(self, arrays: wire.Arrays, engine: str, artifact: str, cores: dict[str, float]) -> Answer:
+    def profile(self, arrays: wire.Arrays, engine: str, artifact: str, cores: dict[str, list[float]]) -> Answer:
         """Kernels of an artifact with their times on the inputs in `arrays`; `cores` as of `time_undisturbed`."""
         learn(cores)
         kernels = self._engine(engine).profile(Artifact.read(Path(artifact)), arrays)
@@ -130,7 +130,7 @@ class EngineHost(Host):
         return {}, [np.diff(marks)]
 
     def time_undisturbed(
-        self, arrays: wire.Arrays, calls: int, together_s: float, threads: int, cores: dict[str, float]
+        self, arrays: wire.Arrays, calls: int, together_s: float, threads: int, cores: dict[str, list[float]]
     ) -> Answer:
         """As `time`, of calls for so many seconds while nobody else was on their cores, as far as that can be had.
 

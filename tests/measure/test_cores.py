@@ -100,9 +100,9 @@ def test_what_another_process_knows_of_the_cores_counts(monkeypatch: pytest.Monk
     """So that one that has begun while they are apart does not take that for what is usual."""
     stranger = Stranger(monkeypatch, repeat(1.0))
     stranger.handover = chain(repeat(2.3, 5), repeat(1.1))
-    cores.learn({"2": 1.0, "4": 9.0})
-    cores.learn({"2": 1.5})
-    assert cores.known() == {"2": 1.0, "4": 9.0}
+    cores.learn({"2": [1.0, 1.1], "4": [9.0, 1.0]})
+    cores.learn({"2": [1.5, 1.0]})
+    assert cores.known() == {"2": [1.0, 1.0], "4": [9.0, 1.0]}
     undisturbed(stranger.burst())
     assert len(stranger.seen) == 7
 
