@@ -168,12 +168,12 @@ def _fastest_first(run: Run, found: Search, labs: Mapping[str, EngineLab], first
     what is built for it is what is planned with.
     """
     pace = {spec: first.variants[spec].latency_ms.estimate for spec in labs}
-    for spec, lab in labs.items():
-        if run.engines[spec].quant_scheme is None or _out_of_the_running(run, spec, first, ()) is not None:
-            continue
-        _look_for_offers(run, found, lab)
-        with run.progress.phase(f"weigh lower precision for {run.engines[spec].name}"):
-            pace[spec] *= _fastest_kind(run, found, lab)
+    running = [spec for spec in labs if _out_of_the_running(run, spec, first, ()) is None]
+    for spec in running if len(running) > 1 else ():  # of one alone there is no order
+        if run.engines[spec].quant_scheme is not None:
+            _look_for_offers(run, found, labs[spec])
+            with run.progress.phase(f"weigh lower precision for {run.engines[spec].name}"):
+                pace[spec] *= _fastest_kind(run, found, labs[spec])
     return sorted(pace, key=pace.__getitem__)
 
 

@@ -124,6 +124,15 @@ def test_the_engine_that_is_fastest_on_integers_is_planned_for_first(
     assert labs["second"].asked == [kind for kind in kinds if kind == "int8"]
 
 
+def test_an_engine_alone_is_not_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Any] = []
+    monkeypatch.setattr(planning, "_look_for_offers", lambda run, found, lab: looked.append(lab))
+    labs: dict[str, Any] = {INTEGERS: KindsLab({"int8": 4.0}), FLOATS: KindsLab({})}
+    session = first(integers=10.0, floats=20.0)  # of which the second is out of the running
+    assert _fastest_first(run(), SimpleNamespace(steps=[]), labs, session) == [INTEGERS, FLOATS]  # type: ignore[arg-type]
+    assert looked == []
+
+
 def test_where_size_is_asked_for_a_fast_plan_shuts_nobody_out() -> None:
     asked = run(Budget(minimize="size"))
     assert _out_of_the_running(asked, FLOATS, first(floats=1.0, integers=1.0), [plan(0.5)]) is None
