@@ -67,7 +67,7 @@ class Sizes:
         found: dict[str, dict[str, Any]] = {"float": {"bytes": floats}}
         for kind in kinds:
             context = replace(self.context, scheme=engine.quant_scheme)
-            program, steps = lowered(self.found, kind, self.registry, context)
+            program, steps = lowered(self.found, self.registry.make_pass(kind), self.registry, context)
             if not steps:
                 continue
             covered = _bytes_gone(self.found.program, program)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fxopt.errors import EngineError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
     from fxopt.prices.table import KernelTable
 
+_KEPT = 16  # probes whose captured networks are kept: for jobs that wait their turn comes again so much later
 _WHOLES = 12  # builds at a place that are also timed without a profiler: so few show by how much that differs
 
 
@@ -99,6 +101,7 @@ def calibrate(
     """
     deadline = time.monotonic() + limit_s
     left = set()
+    captured = lru_cache(maxsize=_KEPT)(program_of)
     with Builder() as builder:
         for probe, wanted in turns(list(probes), jobs):
             open_jobs = [rest for job in wanted if (rest := job.left(probe, machine, table)).options]
@@ -106,7 +109,7 @@ def calibrate(
                 left.add(probe.name)
                 continue
             progress.detail(probe.name)
-            for job, program in kinds(program_of(probe), open_jobs) if open_jobs else ():
+            for job, program in kinds(captured(probe), open_jobs) if open_jobs else ():
                 if time.monotonic() > deadline:
                     left.add(probe.name)
                     break

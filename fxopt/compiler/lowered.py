@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from fxopt.compiler.search import Search
     from fxopt.contracts.candidate import Step
     from fxopt.contracts.engine import Engine
+    from fxopt.contracts.passes import Pass
     from fxopt.contracts.target import Target
     from fxopt.ir.program import Program
     from fxopt.registry import Registry
 
-_SAMPLES = 4
+_SAMPLES = 2
 
 
 @dataclass(frozen=True)
@@ -44,18 +45,18 @@ class Lowering:
 
 
 def lowered(
-    found: Search, kind: str, registry: Registry, context: Context, every: int = 1
+    found: Search, rule: Pass, registry: Registry, context: Context, every: int = 1
 ) -> tuple[Program, list[Step]]:
     """The Program that a search ended with, in one kind of lower precision, and the rewrites that took.
 
     Args:
         found: the search.
-        kind: spec of the pass.
+        rule: the pass.
         registry: where passes come from.
         context: with the data that the pass is fitted to, and the engine's scheme.
         every: as of a `Lowering`.
     """
-    offered = offer(found, [registry.make_pass(kind)], registry, context, weigh=())
+    offered = offer(found, [rule], registry, context, weigh=())
     steps = offered.steps[len(found.steps) + every - 1 :: every]
     program, skipped = replay(found.program, steps, registry, replace(context, fitted=offered.tensors))
     return program, [step for step in steps if step.id not in skipped]
@@ -73,7 +74,8 @@ def of_made_up_data(
     least = share * flops(found.program)
     for each in wanted:
         there = replace(context, scheme=each.engine.quant_scheme)
-        lower, taken = lowered(found, each.kind, registry, there, each.every)
+        rule = registry.make_pass(each.kind)
+        lower, taken = lowered(found, replace(rule, **rule.hasty), registry, there, each.every)
         if taken and _flops_of(taken, found.program) >= least:
             yield each, lower
 

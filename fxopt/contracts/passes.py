@@ -149,6 +149,8 @@ class Pass(Configurable, abc.ABC):
         stage: when it comes.
         prepares: whether its rewrites bring nothing by themselves, and make lower precision lose less. They are tried
             under that alone, and only where without them the quality budget was broken.
+        hasty: options under which its rewrites take a network as long, and are found sooner: for where only latency is asked
+            for.
 
     `propose` finds sites and changes nothing; `apply` rewrites one site inside a transaction. Whether a rewrite
     is worth it is not its question: targets price Programs.
@@ -157,6 +159,7 @@ class Pass(Configurable, abc.ABC):
     name: ClassVar[str]
     stage: ClassVar[Stage] = Stage.FUSE
     prepares: ClassVar[bool] = False
+    hasty: ClassVar[Mapping[str, Any]] = {}
 
     @abc.abstractmethod
     def propose(self, program: Program, view: View) -> Iterator[Candidate]:

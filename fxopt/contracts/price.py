@@ -17,7 +17,8 @@ class Piece:
         features: what it computes and moves: `main`, the kind of call that computes most, and `sort`, its sort;
             `dtype`, what that call reads; `flops`; values of `functions` such as exponentials; bytes `read`, of `weights`
             and `written`; `calls`; `channels` that a linear call reads and writes; `after`, the sort of call that most of
-            what is read comes from; and `bare`, the kernel whatever its inputs come from.
+            what is read comes from; `footprint`, bytes that a call of the program comes by that it was first seen in; and
+            `bare`, the kernel whatever its inputs come from.
         nodes: names of the calls.
     """
 

@@ -13,6 +13,7 @@ from fxopt.ir.program import Program
 from fxopt.ir.quantized import is_dequantize, is_quantize
 from fxopt.ir.text import format_argument, target_name
 from fxopt.ir.work import has_mask, held_bytes, is_view, measured_sizes, node_flops, node_functions
+from fxopt.prices.memory import footprint
 
 
 def cut_calls(program: Program) -> list[Node]:
@@ -99,6 +100,7 @@ def piece(program: Program, names: Collection[str]) -> Piece:
         "calls": sum(not is_view(node) for node in running),
         "channels": _channels(program, main),
         "after": _sort_before(program, around.read),
+        "footprint": program.memo("footprint", footprint),
         "bare": bare,
     }
     return Piece("\n".join([*entering, bare]), features, tuple(node.name for node in members))

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 Source = Literal["profile", "micro"]
 
-VERSION = 6  # of the tables below, and of what is measured for them; another one lies in a file of another name
+VERSION = 7  # of the tables below, and of what is measured for them; another one lies in a file of another name
 _WAIT_S = 10.0  # for another process to end its writing
 _MOST = 50  # observations that a mean remembers: what is measured later counts, also where much was measured before
 _TABLES = """

@@ -39,6 +39,7 @@ class Int8(Pass):
 
     name: ClassVar[str] = "int8"
     stage: ClassVar[Stage] = Stage.PRECISION
+    hasty: ClassVar[Mapping[str, Any]] = {"observer": "minmax", "weights": "minmax"}
 
     observer: str = field(
         default="measured", metadata={"help": f"where ranges come from: measured, or always {', '.join(OBSERVERS)}"}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +16,7 @@ from fxopt.errors import EngineError
 from fxopt_plugins.engines.common import OnnxEngine, profiled_calls, typical
 from fxopt_plugins.engines.huffman import pack, unpacked
 from fxopt_plugins.engines.memory_onnxruntime import MEMORY
+from fxopt_plugins.engines.onnxruntime_profiler import added_ms, node_times, read_events
 from fxopt_plugins.engines.recipes_onnxruntime import RECIPES, quantize
 from fxopt_plugins.engines.schemes import ONNX_RUNTIME
 
@@ -121,7 +121,7 @@ class OnnxRuntime(OnnxEngine):
             options.enable_mem_pattern = False  # it would take the whole of the last call at once
             session = _session(artifact, stage, options)
             session.run(None, dict(zip(stage.inputs, inputs, strict=True)))
-            return _peak_bytes(json.loads(Path(session.end_profiling()).read_text()))
+            return _peak_bytes(read_events(Path(session.end_profiling())))
 
     def profile(self, artifact: Artifact, inputs: Sequence[np.ndarray[Any, Any]]) -> tuple[Kernel, ...]:
         stage = artifact.stages[0]
@@ -133,13 +133,10 @@ class OnnxRuntime(OnnxEngine):
             session = _session(artifact, stage, options)
             values = dict(zip(stage.inputs, inputs, strict=True))
             made, counted = profiled_calls(lambda: session.run(None, values), int(artifact.options["threads"]))
-            events = json.loads(Path(session.end_profiling()).read_text())
+            events = read_events(Path(session.end_profiling()))
             graph = self._graph(artifact, options)
-        times: dict[str, list[float]] = defaultdict(list)
-        for event in events:
-            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-                times[event["name"].removesuffix("_kernel_time")].append(event["dur"] / 1000)
-        found = {name: _a_call(each, made, counted) for name, each in times.items()}
+        added = _added_ms(options.intra_op_num_threads, bool(artifact.options["spinning"]))
+        found = {name: _a_call(each, made, counted) for name, each in node_times(events, added).items()}
         return tuple(replace(k, milliseconds=found.get(k.name, 0.0)) for k in graph.kernels)
 
 
@@ -179,14 +176,9 @@ def _is_faster_in_float(program: Program) -> bool:
 def _options(artifact: Artifact) -> onnxruntime.SessionOptions:
     import onnxruntime as ort
 
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = int(artifact.options["threads"])
-    options.inter_op_num_threads = 1
+    options = _in_threads(int(artifact.options["threads"]), bool(artifact.options["spinning"]))
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(artifact.options["spinning"])))
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # else idle threads spin between calls
     level = "4" if artifact.options.get("dynamic_quantization") else "1"  # 1: in float32, 4: in int8
     options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", level)
     # Without its rules for Q and DQ it folds weights into floats when it loads them, which it leaves to each call else.
@@ -194,6 +186,24 @@ def _options(artifact: Artifact) -> onnxruntime.SessionOptions:
         "session.disable_quant_qdq", str(int(artifact.options.get("float_weights", False)))
     )
     return options
+
+
+def _in_threads(threads: int, spinning: bool) -> onnxruntime.SessionOptions:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # else idle threads spin between calls
+    return options
+
+
+@cache
+def _added_ms(threads: int, spinning: bool) -> float:
+    """What the profiler adds to a node in this process."""
+    return added_ms(partial(_in_threads, threads, spinning))
 
 
 def _showing_its_graph(artifact: Artifact, folder: Path) -> onnxruntime.SessionOptions:
