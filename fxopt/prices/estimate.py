@@ -4,6 +4,9 @@ What is interpolated is the efficiency, the share of the roofline that kernels r
 from one layer to the next, efficiencies vary slowly (Williams, Waterman and Patterson, "Roofline", CACM 2009). They are
 taken for a Gaussian process over the logarithms of what a piece computes and moves, with one part that all kinds of call of
 a sort share and one of each kind.
+
+What a network comes by from one call to the next, its footprint, says where its bytes are found: the weights of one that fits
+into the caches are there still, those of a large one are not, and the same kernel takes two or three times as long.
 """
 
 from __future__ import annotations
@@ -37,6 +40,13 @@ _THOUGHT = Covariance(_LENGTHS, shared=0.35, own=0.25, level=0.2, noise=_NOISE)
 _UNKNOWN_EFFICIENCY, _UNKNOWN_SPREAD = 0.3, 0.8
 _WIDEST = 1.5  # spread: a factor of twenty either way in 95 of 100 cases
 _MOST = 600  # neighbours of a sort that an estimate is made from
+# Bytes of a footprint at which half of the weights have left the caches; how many bytes more one counts for that has; and what
+# part of that one of the activations does, which another kernel has just written, or written over.
+_CACHE, _COLD, _OF_ACTIVATIONS = 20e6, 2.0, 0.3
+USUAL, _ENOUGH = (
+    0.8,
+    1e5,
+)  # share of kernels that are below the bandwidth of a roofline, of those that move so many bytes
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class Roofline:
 
     Attributes:
         flops: a second, by dtype; of others as of float32.
-        bytes: a second, from and to main memory.
+        bytes: a second, of those that are found in the caches; others count several times.
         start_s: the least that a kernel takes.
     """
 
@@ -54,25 +64,36 @@ class Roofline:
     start_s: float = 1e-6
 
     def reaching(self, known: Iterable[Price]) -> Roofline:
-        """The roofline, raised to what was measured: a peak that is taken too low would make what is faster impossible."""
-        flops, moved = dict(self.flops), self.bytes
+        """The roofline, raised to what was measured: the most that was computed in a second, and bytes as most kernels move them.
+
+        Some move next to nothing of what they are said to, as where an engine writes a part to its place in the whole.
+        """
+        flops, rates = dict(self.flops), list[float]()
         for price in known:
             features, seconds = price.features, price.milliseconds / 1e3
             if features["sort"] == "view":
                 continue  # which may move nothing
             dtype = features["dtype"] if features["dtype"] in flops else "float32"
             flops[dtype] = max(flops[dtype], features["flops"] / seconds)
-            moved = max(moved, _moved(features) / seconds)
-        return replace(self, flops=flops, bytes=moved)
+            if (moved := _moved(features)) > _ENOUGH:
+                rates.append(moved / seconds)
+        usual = float(np.quantile(rates, USUAL)) if rates else 0.0
+        return replace(self, flops=flops, bytes=max(self.bytes, usual))
 
     def milliseconds(self, features: Mapping[str, Any]) -> float:
-        """The least that a piece takes, if what it computes, or what it moves, were all."""
-        peak = self.flops.get(features["dtype"], self.flops["float32"])
-        return 1e3 * (self.start_s + max(float(features["flops"]) / peak, _moved(features) / self.bytes))
+        """About the least that a piece takes, if what it computes, or what it moves, were all."""
+        return max(self.computing(features), 1e3 * _moved(features) / self.bytes) + 1e3 * self.start_s
+
+    def computing(self, features: Mapping[str, Any]) -> float:
+        """The least that what a piece computes takes, in milliseconds."""
+        return 1e3 * float(features["flops"]) / self.flops.get(features["dtype"], self.flops["float32"])
 
 
 def _moved(features: Mapping[str, Any]) -> float:
-    return float(features["read"] + features["weights"] + features["written"])
+    """Bytes, of which those count more that are not found in a cache."""
+    cold = _COLD / (1 + (_CACHE / max(features["footprint"], 1)) ** 2)
+    weights, activations = features["weights"], features["read"] + features["written"]
+    return float(weights * (1 + cold) + activations * (1 + _OF_ACTIVATIONS * cold))
 
 
 class Estimator:
@@ -93,10 +114,10 @@ class Estimator:
         """What a piece is expected to take."""
         known = self._prices.get(piece.kernel)
         if known is not None:
-            return Estimate(known.milliseconds, _finite(known.spread), known.source)
+            return Estimate(self._there(known, piece), _finite(known.spread), known.source)
         alike = self._by_bare.get(piece.features["bare"])
         if alike:
-            logs = [math.log(price.milliseconds) for price in alike]
+            logs = [math.log(self._there(price, piece)) for price in alike]
             spread = math.sqrt(_NOISE**2 + float(np.var(logs)))
             return Estimate(math.exp(sum(logs) / len(logs)), spread, "context")
         bound = self._roofline.milliseconds(piece.features)
@@ -104,7 +125,13 @@ class Estimator:
         if process is None:
             return Estimate(bound / _UNKNOWN_EFFICIENCY, _UNKNOWN_SPREAD, "roofline")
         efficiency, spread = process.at(_coordinates(piece.features), _kind(piece.features))
-        return Estimate(bound / min(math.exp(efficiency), 1.0), min(spread, _WIDEST), "interpolated")
+        expected = max(bound / math.exp(efficiency), self._roofline.computing(piece.features))
+        return Estimate(expected, min(spread, _WIDEST), "interpolated")
+
+    def _there(self, known: Price, piece: Piece) -> float:
+        """What a kernel takes that was timed in a program of another footprint."""
+        moved = self._roofline.milliseconds(piece.features) / self._roofline.milliseconds(known.features)
+        return known.milliseconds * moved
 
     @cached_property
     def _by_bare(self) -> dict[str, list[Price]]:

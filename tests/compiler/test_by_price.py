@@ -412,6 +412,22 @@ def test_nothing_is_chosen_for_an_engine_whose_best_choice_is_behind_another_eng
     assert (len(reasons) == 4 and all("1.7 ms" in reason for reason in reasons)) == (not settled)
 
 
+@pytest.mark.parametrize(("reached_ms", "timed"), [(None, True), (1.61, True), (1.59, False)])
+def test_nothing_is_timed_of_an_engine_that_is_far_behind_another_by_its_profile(
+    reached_ms: float | None, timed: bool
+) -> None:
+    """Its four regions take 1.5 ms together where floats take 8; where the last brings nothing, it may stay in floats."""
+    world = World({}, ms=chain("int8", 0.5, 0.25, 0.25, 0.5), losses=dict.fromkeys(chain("int8", *[0.5] * 4), 0.2))
+    slower = replace(world, ms={**world.ms, "int8@r3": 3.0})
+    for each, least in ((world, 1.5), (slower, 3.0)):  # behind is 1.25 times as long
+        Milp().plan(replace(problem(each), reached_ms=reached_ms and reached_ms * least / 2))
+        assert bool(each.compared) == timed
+        reasons = {reason for verdict, reason, _ in each.verdicts.values() if verdict == "refused"}
+        assert any(reason.startswith("by the engine's profile no choice takes less") for reason in reasons) == (
+            not timed
+        )
+
+
 def test_too_many_options_to_try_all_is_bad_input() -> None:
     world = World({}, ms=chain("int8", *([0.5] * 23)))
     with pytest.raises(InputError, match="--planner exhaustive: 23 options .*use milp"):

@@ -103,7 +103,7 @@ class _Search:
         ratios = [precision.ratios[recipe.key].interval.low for recipe in precision.recipes]
         if any(ratio * problem.latency_ms <= problem.reached_ms for ratio in ratios):
             return False
-        if any(tuning.rounded for tuning in self.lab.tunings(self._fastest_kind())):
+        if precision.rounds_more(self._fastest_kind()):
             return False
         started = time.monotonic()
         found = self.planner.solve(self.market.selection(math.inf, set(self.market.kind.values())))

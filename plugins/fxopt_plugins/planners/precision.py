@@ -14,6 +14,7 @@ from fxopt_plugins.planners.faults import Attempt, Bisection
 RESOLUTION = 0.02
 _LITTLE = 0.05  # of the latency, that regions of a kind are foretold to bring where the kind as a whole brings nothing
 _SURE = 0.05  # of a region's time, that it has to bring by a profile to count
+_BEHIND = 1.25  # times what another engine's plans take: the sum of a profile may be off by less
 NOT_BESIDE = "not possible beside the others of its kind"
 
 
@@ -55,6 +56,8 @@ class Precision:
                 self._build_kind(kind, self.attempt)
         self._leave_out_what_is_slower()
         recipes = self.lab.recipes()
+        if not recipes:
+            self._leave_out_what_is_behind()
         floats = [] if not self.builds or self.floats is None else [self.floats]
         self.compare([*floats, *self.builds.values(), *recipes])
         self.recipes = [recipe for recipe in recipes if self.pays(recipe)]
@@ -140,6 +143,30 @@ class Precision:
                 reason = f"by the engine's profile it takes {ratio:.2f} times as long as floats; not timed as a whole"
                 self.refuse(self.groups[kind], reason, kind)
                 del self.builds[kind]
+
+    def _leave_out_what_is_behind(self) -> None:
+        """Refuse all kinds where together they cannot reach by the engine's own profile what plans for another engine do."""
+        reached, latency = self.problem.reached_ms, self.problem.latency_ms
+        whole = sum(self.lab.node_times(self.lab.baseline).values()) if self.builds else 0.0
+        if reached is None or latency is None or not whole or any(map(self.rounds_more, self.builds.values())):
+            return
+        gains = [self.gains_ms(build) for build in self.builds.values()]
+        if not all(gains):
+            return
+        saved = sum(max(0.0, gain) for found in gains for gain in found.values())
+        least = latency * (sum(self.float_times.values()) - saved) / whole
+        if least > _BEHIND * reached:
+            reason = (
+                f"by the engine's profile no choice takes less than {least:.3g} ms, and plans for another engine take"
+                f" {reached:.3g}; not timed"
+            )
+            for kind in self.builds:
+                self.refuse(self.groups[kind], reason, kind)
+            self.builds.clear()
+
+    def rounds_more(self, build: Build) -> bool:
+        """Whether an engine can be let round more of a build: how fast that is, nothing else shows."""
+        return any(tuning.rounded for tuning in self.lab.tunings(build))
 
     @property
     def _for_speed(self) -> bool:
