@@ -151,7 +151,7 @@ class _Surroundings:
 
     def line(self, node: Node) -> str:
         """A call, after what it reads has been named."""
-        arguments = [self._argument(value) for value in node.args]
+        arguments = [self._argument(value) for value in _matters(node)]
         arguments += [f"{name}={self._argument(value)}" for name, value in sorted(node.kwargs.items())]
         text = f"{target_name(node.target)}({', '.join(arguments)})"
         self.names[node] = f"%{sum(name[0] == '%' for name in self.names.values())}"
@@ -170,6 +170,17 @@ class _Surroundings:
             return f"[{', '.join(self._argument(item) for item in value)}]"
         # Scales, bounds and the like change nothing about how long a kernel takes.
         return "_" if isinstance(value, float) else format_argument(value)
+
+
+def _matters(node: Node) -> tuple[Any, ...]:
+    """Arguments of a call. Which number stands for 0 in integers changes nothing about a kernel, but whether it is 0 may."""
+    if not (is_quantize(node) or is_dequantize(node)):
+        return node.args
+    names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+    return tuple(
+        bool(value) if name == "zero_point" and isinstance(value, int) else value
+        for name, value in zip(names, node.args, strict=False)
+    )
 
 
 def _with_what_they_read(order: Iterable[Node], inside: Collection[Node]) -> list[Node]:

@@ -59,12 +59,20 @@ def pass_checks(
     cases = []
     for rule in passes:
         name = rule.spec()
-        cases += [case(check, name, rule) for check in (options_round_trip, is_documented)]
+        cases += [case(check, name, rule) for check in (options_round_trip, is_documented, haste_is_its_own)]
         cases.append(case(finds_a_site, name, rule, *everywhere.values()))
         cases += [case(c, name, rule, item, program=where) for where, item in everywhere.items() for c in CHECKS]
         for where, (item, reason) in (near_misses or {}).items():
             cases.append(case(declines_a_near_miss, name, rule, item, reason, program=where))
     return parameters(cases, expected_failures or {})
+
+
+def haste_is_its_own(rule: Pass) -> None:
+    """What `hasty` names are options of the pass, with values that it takes."""
+    try:
+        dataclasses.replace(rule, **rule.hasty)
+    except (TypeError, ValueError) as error:
+        raise Fault(f"under its hasty options, {dict(rule.hasty)}, it cannot be made: {error}") from error
 
 
 # -- what it proposes ------------------------------------------------------------------------------------------------
@@ -362,7 +370,7 @@ def a_plan_replays(rule: Pass, program: Program) -> None:
         raise Fault(f"replaying the steps gives another program: {fault}")
 
 
-ALONE: tuple[Callable[..., None], ...] = (options_round_trip, is_documented, finds_a_site)
+ALONE: tuple[Callable[..., None], ...] = (options_round_trip, is_documented, haste_is_its_own, finds_a_site)
 CHECKS: tuple[Callable[[Pass, Program], None], ...] = (
     raises_nothing,
     proposing_changes_nothing,

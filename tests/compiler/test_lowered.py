@@ -14,6 +14,7 @@ from fxopt.ir.capture import capture, export, positional_names
 from fxopt.ir.quantized import is_quantize
 from fxopt.prices.fusion import clusters
 from fxopt.prices.memory import peak_bytes
+from fxopt.prices.pieces import cut_calls, piece
 from fxopt.registry import Registry
 from tests.engines.nets import ConvNet, program
 
@@ -38,6 +39,21 @@ def test_of_what_is_offered_every_other_rewrite_leaves_floats_between(registry: 
     wanted = [Lowering("int8", engine, every) for every in (1, 2)]
     (_, whole), (_, half) = of_made_up_data(net, wanted, registry, target)
     assert whole.weight_bytes < half.weight_bytes < net.weight_bytes
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_haste_changes_ranges_and_scales_alone(
+    engine: str, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it takes as long: it has the same kernels."""
+    net, target = program(ConvNet().eval(), torch.randn(1, 3, 16, 16)), registry.make_target("cpu")
+    wanted = [Lowering("int8", registry.make_engine(engine))]
+    ((_, hasty),) = of_made_up_data(net, wanted, registry, target)
+    monkeypatch.setattr(type(registry.make_pass("int8")), "hasty", {})
+    ((_, careful),) = of_made_up_data(net, wanted, registry, target)
+    kernels = [[piece(made, {node.name}).kernel for node in cut_calls(made)] for made in (hasty, careful)]
+    assert kernels[0] == kernels[1]
+    assert hasty.digest != careful.digest
 
 
 def test_where_nothing_is_offered_there_is_none(registry: Registry) -> None:

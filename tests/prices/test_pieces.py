@@ -110,14 +110,15 @@ def test_convolutions_are_told_apart_by_their_groups(groups: int, form: str) -> 
 class Quantized(nn.Module):
     """A linear layer on integers."""
 
-    def __init__(self) -> None:
+    def __init__(self, zero_point: int = 3) -> None:
         super().__init__()
+        self.zero_point = zero_point
         self.register_buffer("integers", torch.randint(-127, 128, (7, 6)).to(torch.int8))
         self.register_buffer("scale", torch.rand(7) + 0.1)
 
     def forward(self, x: Tensor) -> Tensor:
         ops = operators()
-        numbers = (0.1, 3, 0, 255, torch.uint8)
+        numbers = (0.1, self.zero_point, 0, 255, torch.uint8)
         x = ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *numbers), *numbers)
         weight = ops.dequantize_per_channel(self.integers, self.scale, None, 0, -127, 127, torch.int8)
         x = nn.functional.linear(x, weight)
@@ -197,3 +198,14 @@ def test_a_piece_tells_what_sort_of_call_it_comes_after() -> None:
     conv, *_, linear = (node.name for node in net.calls)
     assert piece(net, [conv]).features["after"] == "input"
     assert piece(net, [linear]).features["after"] == "convolution"
+
+
+def test_it_does_not_matter_which_number_stands_for_zero_but_for_zero_itself() -> None:
+    """A kernel takes another one into account, or need not."""
+
+    def kernel(zero_point: int) -> str:
+        net = program(Quantized(zero_point), torch.randn(2, 6))
+        return of(net, "linear", "quantize_per_tensor_1").kernel
+
+    assert kernel(3) == kernel(117)
+    assert kernel(3) != kernel(0)

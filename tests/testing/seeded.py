@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -438,6 +438,13 @@ class HasAListOption(Clamp):
     """Has an option that the grammar cannot read."""
 
     axes: tuple[int, ...] = field(default=(0,), metadata={"help": "which axes"})
+
+
+@dataclass(frozen=True)
+class HastensByAnothersOption(Clamp):
+    """Names an option for haste that it does not have."""
+
+    hasty: ClassVar[Mapping[str, Any]] = {"observer": "minmax"}
 
 
 @dataclass(frozen=True)
