@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.predict.cases import THREADS, Case
-from fxopt.prices.micro import Part, unknown
+from fxopt.prices.micro import time_unknown
+from fxopt_plugins.targets.cpu import Cpu
 
 if TYPE_CHECKING:
     from fxopt.contracts.price import Prediction
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from fxopt.prices.builds import Builder
     from fxopt.prices.predict import Predictor
     from fxopt.prices.table import Price
-
-_MISSES = 24  # kernels that are timed by themselves for a program, at the most
-_PROFILES = 3  # of each part
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,6 @@ class ByTable:
 def predictor(known: Known, place: Place) -> Predictor:
     """Of a place."""
     from fxopt.prices.predict import Predictor
-    from fxopt_plugins.targets.cpu import Cpu
 
     return Predictor(known, place, Cpu().roofline(place))  # type: ignore[arg-type]
 
@@ -124,16 +121,9 @@ class OnMiss:
 
     def _time(self, case: Case, timed: KernelTable) -> None:
         """Time what is missing with any number of threads with all of them."""
-        alike = [replace(case, place=replace(case.place, threads=threads)) for threads in THREADS]
-        found = [self._before(one) for one in alike]
-        missing = {piece.kernel: piece for one in found for piece in unknown(one, _MISSES)}
-        if not missing:
-            return
-        part = Part.around(case.program, found[0].pieces, list(missing.values()))
-        with self._builder.build(case.engine, part.program) as build:
-            for one in alike:
-                there = build.under({"threads": one.place.threads})
-                part.learn(timed, one.place, *(build.kernels(there) for _ in range(_PROFILES)))
+        alike = [(count, replace(case, place=replace(case.place, threads=count))) for count in THREADS]
+        priced = [({"threads": count}, self._before(one)) for count, one in alike]
+        time_unknown(case.program, priced, case.engine, self._builder, Cpu().machine(), timed)
 
 
 def by_flops(cases: Sequence[Case], others: Sequence[Case]) -> dict[str, float]:
@@ -151,6 +141,4 @@ def by_flops(cases: Sequence[Case], others: Sequence[Case]) -> dict[str, float]:
 
 def by_roofline(cases: Sequence[Case]) -> dict[str, float]:
     """Milliseconds by case's name, by the target's roofline, call by call."""
-    from fxopt_plugins.targets.cpu import Cpu
-
     return {case.name: Cpu().by_roofline(case.program, case.engine) for case in cases}

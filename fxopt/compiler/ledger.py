@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fxopt import __version__
 from fxopt.compiler import foretold, limits
+from fxopt.compiler.faults import faults
 from fxopt.compiler.frontier import content, describe, points
 from fxopt.compiler.lab import Verdict
 from fxopt.compiler.options_told import options_told
@@ -93,7 +94,7 @@ def compose(run: Run, outcome: Outcome) -> dict[str, Any]:
             if name in limits.engines_of(run.registry, run.target)
         },
         "integers": {run.engines[spec].name: bits for spec, bits in run.workshop.weight_bits.items()},
-        "faults": run.faults(found),
+        "faults": faults(run, found),
         "notes": [
             *run.progress.notes,
             *unfinished(run.labs, names, "bytes" if run.request.budget.minimize == "size" else "ms"),

@@ -26,7 +26,6 @@ from fxopt.compiler.journal import Journal
 from fxopt.compiler.lab import EngineLab
 from fxopt.compiler.planning import plans
 from fxopt.compiler.progress import Progress, Timed
-from fxopt.compiler.reproducer import Broken, reproduce
 from fxopt.compiler.request import Request
 from fxopt.compiler.search import Search, search
 from fxopt.compiler.session import Session
@@ -46,7 +45,6 @@ from fxopt.user_code import raised
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-    from fxopt.compiler.calls import Call
     from fxopt.verify.quality import Quality
 
 
@@ -368,32 +366,6 @@ class Run:
         versions = {item.engine: lockfile.version(self.engines[item.engine])}
         with self.workshop.running(item.engine, item.artifact) as run:
             stamp.write(folder, self.target, versions, self.workshop.inputs, run, item.program, item.build.rounded)
-
-    def faults(self, found: Search) -> list[str]:
-        """What plugins did wrong; a call that broke is written to OUT's `reproducers/`, and named."""
-        faults = []
-        told: dict[str, tuple[str, Call | None]] = {
-            name: (f"{self.registry.owners.get(('passes', name), 'unregistered')}: {name} {text}", call)
-            for name, (text, call) in self.context.failed.items()
-        }
-        told |= {name: (text, found.broken.get(name)) for name, text in found.faults.items()}
-        for text, call in told.values():
-            if call is not None:
-                statistics = self.context.statistics
-                table = None if statistics is None else statistics.known(call.program)
-                broken = Broken(call, text, self.context.capabilities, table, self.request.pass_limit_s)
-                text = f"{text}; see it again: {reproduce(broken.write(self.request.out / 'reproducers'))}"
-            faults.append(text)
-        failed = {self.engines[lab.engine].name: lab.tunings_fault for lab in self.labs if lab.tunings_fault}
-        for name, text in failed.items():
-            owner = self.registry.owners.get(("engines", name), "unregistered")
-            faults.append(f"{owner}: {name} failed to tell its tunings: {text}")
-        pool = self.workshop.pool
-        if pool is not None and pool.fault is not None:
-            faults.append(f"--executor {self.request.executor} failed, and its work was done here: {pool.fault}")
-        if pool is not None and pool.foreign is not None:
-            faults.append(f"--executor {self.request.executor}: quality was judged here: {pool.foreign}")
-        return faults + [plugin.fault for plugin in self.registry.plugins if plugin.fault]
 
     def plan(self, ledger: dict[str, Any], ship: Contender, found: Search) -> dict[str, Any]:
         """The lockfile: what to do to which graph, under which versions."""

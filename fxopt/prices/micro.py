@@ -21,14 +21,19 @@ from fxopt.prices.besides import reading
 from fxopt.prices.fusion import FusionRules, clusters
 from fxopt.prices.memory import footprint
 from fxopt.prices.pieces import cut_calls, piece, sources
+from fxopt.prices.place import Place
 from fxopt.prices.table import Observation
 
 if TYPE_CHECKING:
+    from fxopt.contracts.engine import Engine
     from fxopt.contracts.price import Piece, Prediction, Priced
+    from fxopt.contracts.target import Machine
     from fxopt.ir.program import Program
-    from fxopt.prices.place import Place
+    from fxopt.prices.builds import Builder
     from fxopt.prices.table import KernelTable
 
+_MOST = 24  # kernels of a build that are timed at once under each set of options
+_PROFILES = 3  # of each part
 _MEASURED = ("profile", "micro")
 
 
@@ -107,6 +112,39 @@ class Part:
         rules = FusionRules()
         rules.learn(self.program, found[0])
         table.record_fusions(place.without_threads, rules.seen)
+
+
+def time_unknown(
+    program: Program,
+    priced: Sequence[tuple[Mapping[str, Any], Prediction]],
+    engine: Engine,
+    builder: Builder,
+    machine: Machine,
+    table: KernelTable,
+) -> None:
+    """Time kernels of a Program that were never timed in one part of it, those that leave most in doubt.
+
+    Args:
+        program: the whole.
+        priced: what it is expected to take, under each set of options of the engine.
+        engine: that builds.
+        builder: likewise.
+        machine: at hand.
+        table: is added to.
+
+    Raises:
+        EngineError: the engine fails at it.
+        InputError: no part of the Program holds them.
+    """
+    wanted = {piece.kernel: piece for _, price in priced for piece in unknown(price, _MOST)}
+    if not wanted:
+        return
+    part = Part.around(program, priced[0][1].pieces, list(wanted.values()))
+    with builder.build(engine, part.program) as build:
+        for options, _ in priced:
+            there = build.under(options)
+            profiles = [build.kernels(there) for _ in range(_PROFILES)]
+            part.learn(table, Place.of(there, machine), *profiles)
 
 
 def _whole(program: Program, names: Collection[str], values: Mapping[str, Any]) -> set[str]:
