@@ -10,7 +10,7 @@ from torch.fx import Node
 
 from fxopt.contracts.price import Piece
 from fxopt.ir.program import Program
-from fxopt.ir.quantized import is_dequantize, is_quantize
+from fxopt.ir.quantized import bounds, is_dequantize, is_quantize
 from fxopt.ir.text import format_argument, target_name
 from fxopt.ir.work import has_mask, held_bytes, is_view, measured_sizes, node_flops, node_functions
 from fxopt.prices.memory import footprint
@@ -268,13 +268,14 @@ def _same_shape(left: Any, right: Any) -> bool:
 def computed_on(node: Node) -> str:
     """What a call computes on: integers where a dequantize stands before each of its operands, of which a bias is none.
 
-    Where it stands before some it computes on floats, after conversions that make it another matter than on floats alone.
+    Where it stands before some it computes on floats, after conversions that make it another matter than on floats alone; so it
+    does where some integers are of 4 bits.
     """
     operands = _operands(node)
     if not operands:
         return "none"
     from_integers = [is_dequantize(used) for used in operands]
-    if all(from_integers) or not any(from_integers):
+    if not any(from_integers) or (all(from_integers) and not any(map(_is_of_four_bits, operands))):
         return _held(operands[0])
     return " by ".join(
         f"{'float of ' if lower else ''}{_held(used)}" for lower, used in zip(from_integers, operands, strict=True)
@@ -289,8 +290,15 @@ def _operands(node: Node) -> list[Node]:
     return floats or found[:1]
 
 
+def _is_of_four_bits(used: Node) -> bool:
+    low, high = bounds(used)
+    return high - low < 16
+
+
 def _held(used: Node) -> str:
     """The dtype of a value as it lies in memory."""
+    if is_dequantize(used) and _is_of_four_bits(used):
+        return "int4"
     value = (used.all_input_nodes[0] if is_dequantize(used) else used).meta["val"]
     return str(value.dtype).removeprefix("torch.")
 

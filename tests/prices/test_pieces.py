@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fxopt.contracts.price import Piece
 from fxopt.ir.program import Program
 from fxopt.ir.quantized import operators
-from fxopt.prices.pieces import cut_calls, kind, piece, sort
+from fxopt.prices.pieces import computed_on, cut_calls, kind, piece, sort
 from tests.engines.nets import program
 
 IMAGE = torch.randn(1, 4, 8, 8)
@@ -209,3 +209,25 @@ def test_it_does_not_matter_which_number_stands_for_zero_but_for_zero_itself() -
 
     assert kernel(3) == kernel(117)
     assert kernel(3) != kernel(0)
+
+
+def test_integers_of_four_bits_are_another_matter_than_those_of_eight() -> None:
+    """An engine may have kernels for them beside floats, and none beside integers."""
+
+    class FourBits(Quantized):
+        def __init__(self) -> None:
+            super().__init__()
+            self.integers, self.scale = torch.randint(-8, 8, (7, 7)).to(torch.int8), torch.rand(7) + 0.1
+
+        def forward(self, x: Tensor) -> Tensor:
+            ops, numbers = operators(), (0.1, 3, 0, 255, torch.uint8)
+            weight = ops.dequantize_per_channel(self.integers, self.scale, None, 0, -8, 7, torch.int8)
+            x = nn.functional.linear(x, weight).relu()
+            x = ops.dequantize_per_tensor(ops.quantize_per_tensor(x, *numbers), *numbers)
+            weight = ops.dequantize_per_channel(self.integers, self.scale, None, 0, -8, 7, torch.int8)
+            return nn.functional.linear(x, weight)
+
+    net = program(FourBits(), torch.randn(2, 7))
+    assert of(net, "linear").features["dtype"] == "float32 by float of int4"
+    found = {node.name: computed_on(node) for node in cut_calls(net) if sort(node) == "product"}
+    assert found == {"linear": "float32 by float of int4", "linear_1": "float of uint8 by float of int4"}
