@@ -184,7 +184,7 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
     if len(weight.shape) != 2:
         raise NotImplementedError("a linear layer whose weight has one axis")
-    weight_only = _is_dequantized(weight) and not _is_dequantized(x)
+    weight_only = _is_in_blocks(weight) or (_is_dequantized(weight) and not _is_dequantized(x))
     if len(x.shape) == 2 and not weight_only:
         return op.Gemm(x, weight, bias, transB=True)
     product = op.MatMul(x, op.Transpose(weight, perm=[1, 0]))
@@ -196,7 +196,7 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 def _linear_as_gemm(x: Any, weight: Any, bias: Any = None) -> Any:
     from onnxscript import opset18 as op
 
-    if len(x.shape) == 2 or not (_is_dequantized(weight) and _is_dequantized(x)):
+    if len(x.shape) == 2 or _is_in_blocks(weight) or not (_is_dequantized(weight) and _is_dequantized(x)):
         return _linear(x, weight, bias)
     width, depth = weight.shape
     rows = op.Gemm(op.Reshape(x, op.Constant(value_ints=[-1, depth])), weight, bias, transB=True)
@@ -213,6 +213,12 @@ def _is_dequantized(value: Any) -> bool:
     while node is not None and node.op_type in _MOVES:
         node = node.inputs[0].producer()
     return node is not None and node.op_type == "DequantizeLinear" and _measured(node.inputs[1]) is None
+
+
+def _is_in_blocks(value: Any) -> bool:
+    """Whether floats stand for integers with a scale for each block of them: no kernel takes these beside integers."""
+    node = value.producer()
+    return node is not None and node.op_type == "DequantizeLinear" and "block_size" in node.attributes
 
 
 def _comes_measured(value: Any) -> bool:
