@@ -145,8 +145,13 @@ def quantized(name: str, scheme: QuantScheme) -> tuple[Program, list[Tensor], fl
     return program(net, x, dynamic=True), [x], net.numbers(list(net.ranges)[-1])[0]
 
 
-def weight_only(bits: int, group: int, asymmetric: bool = False, size: int = 128) -> tuple[Program, list[Tensor]]:
-    """A linear layer (N, 5, size) to (N, 5, size) whose weight alone is of integers, in groups along its inputs."""
+def weight_only(
+    bits: int, group: int, asymmetric: bool = False, size: int = 128, behind_integers: bool = False
+) -> tuple[Program, list[Tensor]]:
+    """A linear layer (N, 5, size) to (N, 5, size) whose weight is of integers, in groups along its inputs.
+
+    Its input is a float, or with `behind_integers` one that was rounded to a grid; then it has two axes, (N, size).
+    """
     torch.manual_seed(0)
     low, high = (0, 2**bits - 1) if asymmetric else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     dtype = torch.uint8 if asymmetric else torch.int8
@@ -161,12 +166,15 @@ def weight_only(bits: int, group: int, asymmetric: bool = False, size: int = 128
 
         def forward(self, x: Tensor) -> Any:
             zero = self.zero if asymmetric else None
+            if behind_integers:
+                grid = (0.05, 117, 0, 255, torch.uint8)
+                x = qd.dequantize_per_tensor(qd.quantize_per_tensor(x, *grid), *grid)
             weight = qd.dequantize_per_channel_group(
                 self.weight, self.scale, zero, low, high, dtype, group, torch.float32
             )
             return F.linear(x, weight, self.bias)
 
-    found = program(Layer(), torch.randn(2, 5, size), dynamic=True)
+    found = program(Layer(), torch.randn(2, *([] if behind_integers else [5]), size), dynamic=True)
     return found, sample_inputs(found)
 
 

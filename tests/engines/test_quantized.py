@@ -131,6 +131,18 @@ def test_grouped_weights_are_stored_in_their_bits_and_run_as_they_are(
     assert size < 128 * 128 * bits // 8 + 8 * 128 * 128 // group + 3000
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_grouped_weights_behind_integers_are_not_made_floats_in_each_call(bits: int, tmp_path: Path) -> None:
+    """No kernel takes them beside integers: the layer runs on floats, of which its weights are made once."""
+    program, inputs = weight_only(bits, 32, size=256, behind_integers=True)
+    expected = program.run(inputs)[0].numpy()
+    for engine in READABLE:
+        graph, (found,) = built(engine, program, inputs, tmp_path / engine)
+        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+        if engine == "onnxruntime":
+            assert kinds(graph)["DequantizeLinear"] <= 1  # of the input
+
+
 def test_groups_of_a_large_layer_lie_in_the_file_as_their_kernel_takes_them(tmp_path: Path) -> None:
     program, _ = weight_only(4, 32, asymmetric=True, size=1024)  # what is large is not folded on the way to ONNX
     model, stored = weights(program, tmp_path)

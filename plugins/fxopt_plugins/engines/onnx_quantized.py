@@ -196,7 +196,12 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 def _linear_as_gemm(x: Any, weight: Any, bias: Any = None) -> Any:
     from onnxscript import opset18 as op
 
-    if len(x.shape) == 2 or _is_in_blocks(weight) or not (_is_dequantized(weight) and _is_dequantized(x)):
+    if _is_in_blocks(weight) and _is_dequantized(x):
+        # The greatest of one value is that value. Right behind a DQ there is no MatMulNBits: the weights would be made floats in
+        # each call.
+        product = op.MatMul(op.Max(x), op.Transpose(weight, perm=[1, 0]))
+        return product if bias is None else op.Add(product, bias)
+    if len(x.shape) == 2 or not (_is_dequantized(weight) and _is_dequantized(x)):
         return _linear(x, weight, bias)
     width, depth = weight.shape
     rows = op.Gemm(op.Reshape(x, op.Constant(value_ints=[-1, depth])), weight, bias, transB=True)
