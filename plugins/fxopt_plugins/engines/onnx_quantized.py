@@ -7,6 +7,7 @@ What decides whether ONNX Runtime fuses a layer is its form, not only where Q an
   wants just these: around a Gemm stand Reshapes, over which it fuses no activation;
 - one with float inputs must be a MatMul whose weight lies in the file as (in, out): a Gemm, or a Transpose between, and
   the weight is made float when the model is loaded;
+- one whose weights lie in blocks must not stand right behind a DQ: without the kernel for them they are made floats in each call;
 - activations quantized as they come must be one DynamicQuantizeLinear before a MatMul;
 - a layer with float weights between DQ and Q must not find its input behind a DQ of one scale: its weights would be quantized,
   all with one scale, and nobody told.
