@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from fxopt.ir.program import Program
     from fxopt.prices.table import KernelTable
 
-_KEPT = 16  # probes whose captured networks are kept: for jobs that wait their turn comes again so much later
 _WHOLES = 12  # builds at a place that are also timed without a profiler: so few show by how much that differs
 
 
@@ -101,7 +100,8 @@ def calibrate(
     """
     deadline = time.monotonic() + limit_s
     left = set()
-    captured = lru_cache(maxsize=_KEPT)(program_of)
+    # To probes that jobs wait for one comes back after as many others, and after those that came back in between.
+    captured = lru_cache(maxsize=1 + max((job.after + (job.first or 0) for job in jobs), default=0))(program_of)
     with Builder() as builder:
         for probe, wanted in turns(list(probes), jobs):
             open_jobs = [rest for job in wanted if (rest := job.left(probe, machine, table)).options]

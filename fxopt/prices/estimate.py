@@ -43,10 +43,8 @@ _MOST = 600  # neighbours of a sort that an estimate is made from
 # Bytes of a footprint at which half of the weights have left the caches; how many bytes more one counts for that has; and what
 # part of that one of the activations does, which another kernel has just written, or written over.
 _CACHE, _COLD, _OF_ACTIVATIONS = 20e6, 2.0, 0.3
-USUAL, _ENOUGH = (
-    0.8,
-    1e5,
-)  # share of kernels that are below the bandwidth of a roofline, of those that move so many bytes
+# Share of kernels that are below the bandwidth of a roofline, of those that move so many bytes.
+USUAL, _ENOUGH = 0.8, 1e5
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch.fx import Node
 
 from fxopt.contracts.price import Piece
 from fxopt.ir.program import Program
-from fxopt.ir.quantized import bounds, is_dequantize, is_quantize
+from fxopt.ir.quantized import is_dequantize, is_of_four_bits, is_quantize
 from fxopt.ir.text import format_argument, target_name
 from fxopt.ir.work import has_mask, held_bytes, is_view, measured_sizes, node_flops, node_functions
 from fxopt.prices.memory import footprint
@@ -151,7 +151,7 @@ class _Surroundings:
 
     def line(self, node: Node) -> str:
         """A call, after what it reads has been named."""
-        arguments = [self._argument(value) for value in _matters(node)]
+        arguments = [self._argument(value) for value in _arguments(node)]
         arguments += [f"{name}={self._argument(value)}" for name, value in sorted(node.kwargs.items())]
         text = f"{target_name(node.target)}({', '.join(arguments)})"
         self.names[node] = f"%{sum(name[0] == '%' for name in self.names.values())}"
@@ -172,7 +172,7 @@ class _Surroundings:
         return "_" if isinstance(value, float) else format_argument(value)
 
 
-def _matters(node: Node) -> tuple[Any, ...]:
+def _arguments(node: Node) -> tuple[Any, ...]:
     """Arguments of a call. Which number stands for 0 in integers changes nothing about a kernel, but whether it is 0 may."""
     if not (is_quantize(node) or is_dequantize(node)):
         return node.args
@@ -275,7 +275,7 @@ def computed_on(node: Node) -> str:
     if not operands:
         return "none"
     from_integers = [is_dequantize(used) for used in operands]
-    if not any(from_integers) or (all(from_integers) and not any(map(_is_of_four_bits, operands))):
+    if not any(from_integers) or (all(from_integers) and not any(_held(used) == "int4" for used in operands)):
         return _held(operands[0])
     return " by ".join(
         f"{'float of ' if lower else ''}{_held(used)}" for lower, used in zip(from_integers, operands, strict=True)
@@ -290,17 +290,10 @@ def _operands(node: Node) -> list[Node]:
     return floats or found[:1]
 
 
-def _is_of_four_bits(used: Node) -> bool:
-    low, high = bounds(used)
-    return high - low < 16
-
-
 def _held(used: Node) -> str:
     """The dtype of a value as it lies in memory."""
-    if is_dequantize(used) and _is_of_four_bits(used):
-        return "int4"
-    value = (used.all_input_nodes[0] if is_dequantize(used) else used).meta["val"]
-    return str(value.dtype).removeprefix("torch.")
+    source = used.all_input_nodes[0] if is_dequantize(used) else used
+    return "int4" if is_of_four_bits(source) else str(source.meta["val"].dtype).removeprefix("torch.")
 
 
 def _type(program: Program, node: Node) -> str:

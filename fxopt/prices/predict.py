@@ -26,11 +26,8 @@ _LEAST = 0.2  # share of the sum of its pieces that a build takes at the least
 _BUILD_ERROR = 0.05  # of a build's latency, relative
 _SHARED_ERROR = 0.6  # of the spread of pieces that is not their own: they are interpolated from the same measurements
 _WHOLE, _SUM = "whole ", "kernels of "  # names of what builds take, and what their kernels do
-_PRIOR = (
-    0.1,
-    0.0005,
-    0.01,
-)  # how far a build is thought to be from the sum of its pieces: share, ms a piece, ms a call
+# How far a build is thought to be from the sum of its pieces: share, ms a piece, ms a call.
+_PRIOR = (0.1, 0.0005, 0.01)
 
 
 @dataclass(frozen=True)

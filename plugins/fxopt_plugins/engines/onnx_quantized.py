@@ -185,7 +185,7 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
     if len(weight.shape) != 2:
         raise NotImplementedError("a linear layer whose weight has one axis")
-    weight_only = _is_in_blocks(weight) or (_is_dequantized(weight) and not _is_dequantized(x))
+    weight_only = _is_dequantized(weight) and not _is_dequantized(x)
     if len(x.shape) == 2 and not weight_only:
         return op.Gemm(x, weight, bias, transB=True)
     product = op.MatMul(x, op.Transpose(weight, perm=[1, 0]))
